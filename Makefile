@@ -1,0 +1,39 @@
+# The commands of this repository. Each is a line or two; what they do is in tools/*.sh.
+#
+#   make up ARGS="--port 6000"      arguments for `rabbitry up`
+#   make test APT=no                never install system packages
+#   make soak SEEDS=100000          more simulated failures
+
+PYTHON ?= python3
+SEEDS ?= 20000
+APT ?= yes
+ARGS ?=
+PYTEST = .venv/bin/python -m pytest -rs
+export PYTHON APT
+# Debian keeps haproxy and rabbitmq-server where an ordinary user's PATH does not look.
+export PATH := $(PATH):/usr/sbin:/sbin
+
+.PHONY: help up test test-fast soak bench clean
+
+help:  ## say what there is (this list)
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; \
+	do printf 'make %-10s %s\n' "$$target" "$$text"; done
+
+up:  ## install into .venv and run the whole system until Ctrl-C
+	@bash tools/bootstrap.sh && exec .venv/bin/rabbitry up $(ARGS)
+
+test:  ## install what the tests need and run every check and test
+	@bash tools/bootstrap.sh test && bash tools/install_test_programs.sh && exec bash tools/test.sh
+
+test-fast:  ## the checks and tests that need no processes, in under a minute
+	@bash tools/bootstrap.sh test && .venv/bin/ruff check && $(PYTEST) -m "not processes and not slow"
+
+soak:  ## the simulation with SEEDS seeds
+	@bash tools/bootstrap.sh test && exec $(PYTEST) tests/simulation --seeds $(SEEDS)
+
+bench:  ## throughput beside RabbitMQ, as ratios
+	@bash tools/bootstrap.sh test && bash tools/install_test_programs.sh && exec .venv/bin/python -m bench.run $(ARGS)
+
+clean:  ## remove .venv and everything else that was made here
+	@rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find src tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

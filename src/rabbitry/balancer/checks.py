@@ -1,0 +1,127 @@
+"""Health checks: a TCP connect to every server with `check`, again and again.
+
+Owns the timing of checks and their verdicts (`L4OK`, `L4CON`, `L4TOUT`), and tells people when a
+server goes up or down. The arithmetic of health is `backends`'.
+
+A check begins `inter` after the one before began (configuration.txt 5.2), and has that long to
+connect; with `timeout check` in the section the smaller of `timeout connect` and `inter`
+(configuration.txt 4.2, "timeout check"). Unlike HAProxy, which spreads first checks over `inter`,
+all first checks begin at once: the sooner a dead server is known, the better.
+
+Invariants: at most one check of a server at a time; one timer a server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rabbitry.balancer.backends import Check, Server
+from rabbitry.balancer.session import Proxy
+from rabbitry.machine import CloseLink, Effect, OpenLink, Report, SetTimer
+
+
+class _Checked:
+    """A server under checks."""
+
+    __slots__ = ("began_at", "link", "proxy", "server", "timer")
+
+    def __init__(self, proxy: Proxy, server: Server) -> None:
+        self.proxy = proxy
+        self.server = server
+        self.timer = f"check {proxy.listen.name}/{server.name}"
+        self.link = 0  # of the check under way; 0 between checks
+        self.began_at = 0
+
+
+class Checks:
+    """Makes the checks of all sections. Effects are appended to `out`."""
+
+    def __init__(
+        self, proxies: list[Proxy], next_link: Callable[[], int], out: list[Effect]
+    ) -> None:
+        self._next_link = next_link
+        self._out = out
+        self._by_link: dict[int, _Checked] = {}
+        self._by_timer: dict[str, _Checked] = {}
+        for proxy in proxies:
+            for server in proxy.backend.servers:
+                if server.line.check:
+                    checked = _Checked(proxy, server)
+                    self._by_timer[checked.timer] = checked
+
+    def start(self, now: int) -> None:
+        """Begin the first check of every server."""
+        for checked in self._by_timer.values():
+            self._begin(checked, now)
+
+    def link_opened(self, link: int, now: int) -> bool:
+        """A check has connected. False if the link is not one of a check."""
+        checked = self._by_link.pop(link, None)
+        if checked is None:
+            return False
+        self._out.append(CloseLink(link))
+        self._decide(checked, "L4OK", "Layer4 check passed", "", now)
+        return True
+
+    def link_closed(self, link: int, reason: str, now: int) -> bool:
+        """A check could not connect. False if the link is not one of a check."""
+        checked = self._by_link.pop(link, None)
+        if checked is None:
+            return False
+        self._decide(checked, "L4CON", "Layer4 connection problem", reason, now)
+        return True
+
+    def timer_fired(self, timer: str, now: int) -> bool:
+        """Time for the next check, or over for the one under way. False if not ours."""
+        checked = self._by_timer.get(timer)
+        if checked is None:
+            return False
+        if checked.link:
+            del self._by_link[checked.link]
+            self._out.append(CloseLink(checked.link, abort=True))
+            self._decide(checked, "L4TOUT", "Layer4 timeout", "", now)
+        else:
+            self._begin(checked, now)
+        return True
+
+    def _begin(self, checked: _Checked, now: int) -> None:
+        listen = checked.proxy.listen
+        limit_us = checked.server.line.inter_us
+        if listen.timeout_check_us is not None and listen.timeout_connect_us is not None:
+            limit_us = min(limit_us, listen.timeout_connect_us)
+        checked.link = self._next_link()
+        checked.began_at = now
+        self._by_link[checked.link] = checked
+        self._out.append(OpenLink(checked.link, checked.server.address))
+        self._out.append(SetTimer(checked.timer, now + limit_us))
+
+    def _decide(
+        self, checked: _Checked, status: str, description: str, info: str, now: int
+    ) -> None:
+        server = checked.server
+        checked.link = 0
+        check = Check(status, description, info, now - checked.began_at)
+        transition = server.checked(status == "L4OK", check, now)
+        next_at = max(checked.began_at + server.check_interval_us, now)
+        self._out.append(SetTimer(checked.timer, next_at))
+        if transition:
+            self._tell(checked, transition, now)
+
+    def _tell(self, checked: _Checked, transition: str, now: int) -> None:
+        backend = checked.proxy.backend
+        server = checked.server
+        name = checked.proxy.listen.name
+        details = {
+            "proxy": name,
+            "server": server.name,
+            "backup": server.line.backup,
+            "reason": server.check.description,
+            "info": server.check.info,
+            "check_duration_ms": (server.check.duration_us or 0) // 1000,
+            "active_left": len(backend.active_usable),
+            "backups_left": len(backend.backup_usable),
+            "sessions": server.counters.sessions,
+        }
+        self._out.append(Report("warning", f"server is {transition}", details))
+        if backend.refresh(now):
+            self._out.append(Report("error", "proxy has no server available", {"proxy": name}))

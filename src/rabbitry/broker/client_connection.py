@@ -1,0 +1,178 @@
+"""One client's connection as the broker serves it: the endpoint and its channels.
+
+Bytes of the link go in at `receive`; what is to be sent is taken with `take_bytes` at the end of the
+step, after `flush`. Every piece of a client's work runs under `guard`, so that a fault of the client
+closes its channel or its connection and nothing else.
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from rabbitry.broker.channel import Channel
+from rabbitry.broker.ports import BrokerPort
+from rabbitry.connection.endpoint import Endpoint
+from rabbitry.machine import Entropy
+from rabbitry.wire.errors import AmqpException, ChannelException
+from rabbitry.wire.methods import ChannelOpen, Method
+
+# So many commands may wait for their turn before the client's bytes are left unread.
+BACKLOG_COMMANDS_MAX: Final = 1000
+CHANNEL_OPEN: Final = ChannelOpen().encode()[:4]
+
+
+class ClientConnection:
+    """See the module. `owner` names the connection in the whole cluster."""
+
+    def __init__(
+        self,
+        link: int,
+        endpoint: Endpoint,
+        port: BrokerPort,
+        entropy: Entropy,
+        new_channel_number: Callable[[], int],
+        on_dirty: Callable[[ClientConnection], None],
+    ) -> None:
+        self.link = link
+        self.endpoint = endpoint
+        self.owner = f"{port.origin}/{link}"
+        self.publishes = False  # it has published: flow control may hold its bytes back
+        self.reading_paused = False
+        self.closed = False
+        self._port = port
+        self._entropy = entropy
+        self._new_channel_number = new_channel_number
+        self._on_dirty = on_dirty
+        self._channels: dict[int, Channel] = {}
+        self._to_flush: dict[int, None] = {}
+        self._now = 0
+
+    # --- what the node does ---------------------------------------------------------------------------
+
+    def receive(self, data: bytes, now: int) -> None:
+        """Take bytes of the client and carry out what they say."""
+        self._now = now
+        self._on_dirty(self)
+        for command in self.endpoint.receive_bytes(data, now):
+            channel = self._channels.get(command.channel)
+            if channel is None or channel.closed:
+                if command.frame[7:11] != CHANNEL_OPEN:
+                    continue  # closed by this very batch: what follows on it is dropped
+                holder = (self._port.origin, self._new_channel_number())
+                channel = Channel(command.channel, holder, self, self._port)
+                self._channels[command.channel] = channel
+            if command.contents:
+                self.publishes = True
+            try:
+                channel.handle(command)
+            except AmqpException as fault:
+                self._fail(command.channel, fault)
+        if self.endpoint.state in ("closing", "closed"):
+            self._end_channels()
+
+    def take_bytes(self, now: int) -> bytes:
+        """Return what shall be sent to the client."""
+        to_flush, self._to_flush = self._to_flush, {}
+        for number in to_flush:
+            channel = self._channels.get(number)
+            if channel is not None:
+                channel.flush()
+        return self.endpoint.take_bytes(now)
+
+    def tick(self, now: int) -> None:
+        """Heartbeats and time limits."""
+        self._now = now
+        self.endpoint.tick(now)
+        if self.endpoint.finished:
+            self._end_channels()
+
+    def close(self, reply_code: int, reply_text: str, now: int) -> None:
+        """Close the connection for a reason of ours."""
+        self._now = now
+        self._end_channels()
+        self.endpoint.close(reply_code, reply_text, now=now)
+        self._on_dirty(self)
+
+    def lost(self) -> None:
+        """The link is gone."""
+        self.closed = True
+        self._end_channels()
+
+    def pause_deliveries(self, paused: bool) -> None:
+        """The client does not read fast enough, or does again."""
+        for channel in self._channels.values():
+            channel.pause(paused)
+
+    def backlog_exceeds(self) -> bool:
+        """Whether more waits for its turn than should be kept in memory."""
+        return any(one.backlog_size() > BACKLOG_COMMANDS_MAX for one in self._channels.values())
+
+    def _end_channels(self) -> None:
+        channels, self._channels = self._channels, {}
+        for channel in channels.values():
+            channel.close()
+
+    def _fail(self, channel: int, fault: AmqpException) -> None:
+        if isinstance(fault, ChannelException):
+            found = self._channels.get(channel)
+            if found is not None:
+                found.flush()  # confirms that were earned go out before the close
+                found.close()
+            if self.endpoint.state == "open":
+                self.endpoint.close_channel(channel, fault)
+        else:
+            self._end_channels()
+            self.endpoint.close(
+                fault.reply_code,
+                fault.reply_text,
+                fault.class_id,
+                fault.method_id,
+                now=self._now,
+            )
+        self._on_dirty(self)
+
+    # --- what channels do -----------------------------------------------------------------------------
+
+    @property
+    def virtual_host(self) -> str:
+        """The virtual host that the connection has opened."""
+        return self.endpoint.virtual_host
+
+    @property
+    def frame_size_max(self) -> int:
+        """The longest frame that the client takes, in bytes; 0 for no limit."""
+        return self.endpoint.frame_size_max
+
+    @property
+    def cancel_notify(self) -> bool:
+        """Whether the client understands a `basic.cancel` from the server."""
+        return self.endpoint.peer_capabilities.get("consumer_cancel_notify") is True
+
+    def send_method(self, channel: int, method: Method) -> None:
+        """Queue a method for the client."""
+        self.endpoint.send_method(channel, method)
+        self._on_dirty(self)
+
+    def write(self, parts: Sequence[bytes]) -> None:
+        """Queue frames for the client."""
+        self.endpoint.write(parts)
+        self._on_dirty(self)
+
+    def wants_flush(self, channel: int) -> None:
+        """Have the channel's confirms, and all bytes, sent at the end of this step."""
+        self._to_flush[channel] = None
+        self._on_dirty(self)
+
+    def guard(self, channel: int, work: Callable[[], None]) -> None:
+        """Do `work`; close the channel or the connection if it raises an `AmqpException`."""
+        try:
+            work()
+        except AmqpException as fault:
+            self._fail(channel, fault)
+
+    def new_name(self, prefix: str) -> str:
+        """Return a name that nobody else has (RabbitMQ: rabbit_guid, 128 bits in base64)."""
+        token = urlsafe_b64encode(self._entropy.token_bytes(16)).decode().rstrip("=")
+        return prefix + token

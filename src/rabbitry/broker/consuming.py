@@ -1,0 +1,176 @@
+"""From queues to a client: deliveries, and what the client says of them.
+
+`Unsettled` knows which delivery tag of a channel stands for which position in which queue; `Subscription`
+turns batches of messages into frames. This is the hot path of a broker: a delivery is the head of the
+frame (made once for each consumer and route), the tag, the route's tail and the content as it came.
+
+Specification: basic.deliver, basic.ack; RabbitMQ: rabbit_channel.erl handle_deliver, collect_acks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import repeat
+from struct import Struct
+from typing import Final, Protocol
+
+from rabbitry.broker.message import Message, Route
+from rabbitry.broker.ports import Lease, QueueHandle
+from rabbitry.wire.errors import PRECONDITION_FAILED, ChannelException
+from rabbitry.wire.frames import fit_content
+
+HEADS_KEPT_MAX: Final = 1024
+_deliver_head = Struct(">BHIHH")
+_tag_and_flag = Struct(">QB")
+
+
+class Unsettled:
+    """Deliveries of one channel that the client has not settled, by delivery tag, in order."""
+
+    def __init__(self) -> None:
+        self.next_tag = 1
+        self._owed: dict[int, tuple[Lease, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._owed)
+
+    def add(self, lease: Lease, positions: Sequence[int]) -> int:
+        """Number deliveries that must be settled; return the first tag."""
+        first = self.next_tag
+        self.next_tag += len(positions)
+        self._owed.update(zip(range(first, self.next_tag), zip(repeat(lease), positions)))
+        return first
+
+    def skip(self, count: int) -> int:
+        """Number deliveries that need no settling; return the first tag."""
+        first = self.next_tag
+        self.next_tag += count
+        return first
+
+    def take(self, tag: int, multiple: bool) -> list[tuple[Lease, list[int]]]:
+        """Remove what a client settles, grouped by lease. Raises 406 for a tag it does not owe.
+
+        With `multiple`, all through `tag`; 0 stands for all there are.
+        """
+        owed = self._owed
+        if not multiple:
+            entry = owed.pop(tag, None)
+            if entry is None:
+                raise ChannelException(PRECONDITION_FAILED, f"unknown delivery tag {tag}", 60, 80)
+            return [(entry[0], [entry[1]])]
+        if tag == 0:
+            return self.take_all()
+        if tag not in owed:
+            raise ChannelException(PRECONDITION_FAILED, f"unknown delivery tag {tag}", 60, 80)
+        tags = []
+        for one in owed:
+            if one > tag:
+                break
+            tags.append(one)
+        return _grouped([owed.pop(one) for one in tags])
+
+    def take_all(self) -> list[tuple[Lease, list[int]]]:
+        """Remove everything, grouped by lease."""
+        owed, self._owed = self._owed, {}
+        return _grouped(list(owed.values()))
+
+
+def _grouped(entries: list[tuple[Lease, int]]) -> list[tuple[Lease, list[int]]]:
+    groups: list[tuple[Lease, list[int]]] = []
+    by_lease: dict[Lease, list[int]] = {}
+    for lease, position in entries:
+        positions = by_lease.get(lease)
+        if positions is None:
+            positions = by_lease[lease] = []
+            groups.append((lease, positions))
+        positions.append(position)
+    return groups
+
+
+class DeliveryWriter(Protocol):
+    """Where frames of deliveries go: the channel's connection."""
+
+    @property
+    def frame_size_max(self) -> int:
+        """The longest frame that the client takes, in bytes; 0 for no limit."""
+        ...
+
+    def write(self, parts: Sequence[bytes]) -> None:
+        """Queue frames for the client."""
+        ...
+
+
+class Subscription:
+    """One consumer of a channel: what a queue delivers becomes frames."""
+
+    def __init__(
+        self,
+        writer: DeliveryWriter,
+        channel: int,
+        unsettled: Unsettled,
+        handle: QueueHandle,
+        tag: str,
+        number: int,
+        *,
+        no_ack: bool,
+        cancel_on_failover: bool,
+        on_cancelled: Callable[[Subscription], None],
+    ) -> None:
+        self.handle = handle
+        self.tag = tag
+        self.number = number
+        self._writer = writer
+        self._channel = channel
+        self._channel_bytes = channel.to_bytes(2, "big")
+        self._unsettled = unsettled
+        self._no_ack = no_ack
+        self._cancel_on_failover = cancel_on_failover
+        self._on_cancelled = on_cancelled
+        self._heads: dict[Route, bytes] = {}
+
+    def deliver(
+        self, lease: Lease, positions: Sequence[int], messages: list[Message], redelivered: bool
+    ) -> None:
+        """Send messages to the client."""
+        if self._no_ack:
+            tag = self._unsettled.skip(len(messages))
+        else:
+            tag = self._unsettled.add(lease, positions)
+        writer = self._writer
+        pack = _tag_and_flag.pack
+        channel_bytes = self._channel_bytes
+        size_max = writer.frame_size_max or 0xFFFFFFFF
+        flag = 1 if redelivered else 0
+        last_route: Route | None = None
+        head = tail = b""
+        parts: list[bytes] = []
+        for route, frames in messages:
+            if route is not last_route:
+                last_route = route
+                head = self._heads.get(route) or self._make_head(route)
+                tail = route.tail
+            if frames[1:3] != channel_bytes or len(frames) > size_max:
+                frames = fit_content(frames, self._channel, writer.frame_size_max)
+            parts += (head, pack(tag, flag), tail, frames)
+            tag += 1
+        writer.write(parts)
+
+    def _make_head(self, route: Route) -> bytes:
+        tag = self.tag.encode("utf-8", "surrogateescape")
+        # class, method, consumer tag, delivery tag, redelivered, and the tail but its end octet
+        size = 4 + 1 + len(tag) + 9 + len(route.tail) - 1
+        head = _deliver_head.pack(1, self._channel, size, 60, 60) + bytes((len(tag),)) + tag
+        if len(self._heads) >= HEADS_KEPT_MAX:
+            self._heads.clear()
+        self._heads[route] = head
+        return head
+
+    def cancelled(self) -> None:
+        """The queue will send no more."""
+        self._on_cancelled(self)
+
+    def failed_over(self) -> bool:
+        """The leader has changed; True ends the consumer, and tells the client if it asked for it."""
+        if self._cancel_on_failover:
+            self._on_cancelled(self)
+        return self._cancel_on_failover

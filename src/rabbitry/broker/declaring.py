@@ -1,0 +1,334 @@
+"""Classes exchange and queue of a channel: what is declared, bound, purged and deleted.
+
+Judges what needs only the method and the connection (reserved names, the default exchange, exchange
+types); what needs the one true catalog is asked of the `BrokerPort`, whose answer the channel awaits.
+
+RabbitMQ: rabbit_channel.erl handle_method/6 of 'exchange.*' and 'queue.*', check_name/2,
+check_not_default_exchange/1, strip_cr_lf/1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from rabbitry.broker.exchanges import EXCHANGE_TYPES
+from rabbitry.broker.ports import QueueReply, Refusal
+from rabbitry.wire.errors import (
+    ACCESS_REFUSED,
+    COMMAND_INVALID,
+    NOT_FOUND,
+    NOT_IMPLEMENTED,
+    ChannelException,
+    ConnectionException,
+)
+from rabbitry.wire.methods import (
+    ExchangeBind,
+    ExchangeBindOk,
+    ExchangeDeclare,
+    ExchangeDeclareOk,
+    ExchangeDelete,
+    ExchangeDeleteOk,
+    ExchangeUnbind,
+    ExchangeUnbindOk,
+    Method,
+    QueueBind,
+    QueueBindOk,
+    QueueDeclare,
+    QueueDeclareOk,
+    QueueDelete,
+    QueueDeleteOk,
+    QueuePurge,
+    QueuePurgeOk,
+    QueueUnbind,
+    QueueUnbindOk,
+)
+from rabbitry.wire.values import FieldValue, encode_table
+
+if TYPE_CHECKING:
+    from rabbitry.broker.channel import Channel
+
+# Arguments that change what a queue does and that this version does not carry out. Taking them in
+# silence would be a lie to whoever relies on them.
+QUEUE_ARGUMENTS_UNIMPLEMENTED: Final = (
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-delivery-limit",
+    "x-expires",
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-max-priority",
+    "x-message-ttl",
+    "x-overflow",
+    "x-single-active-consumer",
+)
+
+
+def handle(channel: Channel, method: Method) -> bool:
+    """Carry out a method of class exchange or queue; False for any other."""
+    handler = _HANDLERS.get(type(method))
+    if handler is None:
+        return False
+    handler(channel, method)
+    return True
+
+
+def _await(
+    channel: Channel, method: Method, reply: Method | None
+) -> Callable[[Refusal | None], None]:
+    """Have the channel wait; return what takes the answer, replies and goes on."""
+
+    def work(refusal: Refusal | None) -> None:
+        if refusal is not None:
+            raise refusal.exception(method.class_id, method.method_id)
+        if reply is not None:
+            channel.reply(reply)
+
+    channel.wait()
+    return lambda refusal: channel.resume(lambda: work(refusal))
+
+
+def _strip(name: str) -> str:
+    return name.replace("\r", "").replace("\n", "")
+
+
+def _check_not_default(name: str, method: Method) -> None:
+    if not name:
+        raise ChannelException(
+            ACCESS_REFUSED,
+            "operation not permitted on the default exchange",
+            method.class_id,
+            method.method_id,
+        )
+
+
+def _check_name(kind: str, name: str, method: Method) -> None:
+    if name.startswith("amq."):
+        raise ChannelException(
+            ACCESS_REFUSED,
+            f"{kind} name '{name}' contains reserved prefix 'amq.*'",
+            method.class_id,
+            method.method_id,
+        )
+
+
+# --- class exchange ---------------------------------------------------------------------------------
+
+
+def _exchange_declare(channel: Channel, method: Method) -> None:
+    assert isinstance(method, ExchangeDeclare)
+    name = _strip(method.exchange)
+    host = channel.connection.virtual_host
+    found = channel.port.find_exchange(host, name)
+    ok = None if method.no_wait else ExchangeDeclareOk()
+    if method.passive:
+        _check_not_default(name, method)
+        if found is None:
+            text = f"no exchange '{name}' in vhost '{host}'"
+            raise ChannelException(NOT_FOUND, text, 40, 10)
+        if ok is not None:
+            channel.reply(ok)
+        return
+    if method.type not in EXCHANGE_TYPES:
+        text = f"unknown exchange type '{method.type}'"
+        raise ConnectionException(COMMAND_INVALID, text, 40, 10)
+    _check_not_default(name, method)
+    if found is None:
+        _check_name("exchange", name, method)
+    if "alternate-exchange" in method.arguments:
+        text = "alternate exchanges are not implemented yet"
+        raise ConnectionException(NOT_IMPLEMENTED, text, 40, 10)
+    channel.port.declare_exchange(
+        host,
+        name,
+        method.type,
+        method.durable,
+        method.auto_delete,
+        method.internal,
+        _encoded(method.arguments),
+        _await(channel, method, ok),
+    )
+
+
+def _exchange_delete(channel: Channel, method: Method) -> None:
+    assert isinstance(method, ExchangeDelete)
+    name = _strip(method.exchange)
+    host = channel.connection.virtual_host
+    _check_not_default(name, method)
+    if name.startswith("amq."):
+        text = f"deletion of system exchange '{name}' in vhost '{host}' not allowed"
+        raise ChannelException(ACCESS_REFUSED, text, 40, 20)
+    answer = _await(channel, method, None if method.no_wait else ExchangeDeleteOk())
+    channel.port.delete_exchange(host, name, method.if_unused, answer)
+
+
+def _exchange_bind(channel: Channel, method: Method) -> None:
+    assert isinstance(method, ExchangeBind | ExchangeUnbind)
+    _check_not_default(method.destination, method)
+    _check_not_default(method.source, method)
+    unbind = isinstance(method, ExchangeUnbind)
+    ok = ExchangeUnbindOk() if unbind else ExchangeBindOk()
+    channel.port.bind(
+        unbind,
+        channel.connection.virtual_host,
+        _strip(method.source),
+        "exchange",
+        _strip(method.destination),
+        method.routing_key,
+        _encoded(method.arguments),
+        channel.connection.owner,
+        _await(channel, method, None if method.no_wait else ok),
+    )
+
+
+# --- class queue ------------------------------------------------------------------------------------
+
+
+def _queue_declare(channel: Channel, method: Method) -> None:
+    assert isinstance(method, QueueDeclare)
+    name = _strip(method.queue)
+    host = channel.connection.virtual_host
+    owner = channel.connection.owner
+    if method.passive:
+        name = channel.queue_name(name, 50, 10)
+        channel.queue(name, 50, 10)
+        channel.last_queue = name
+        channel.wait()
+        _count(channel, name, method.no_wait)
+        return
+    for argument in method.arguments:
+        if argument in QUEUE_ARGUMENTS_UNIMPLEMENTED:
+            text = f"queue argument '{argument}' is not implemented yet"
+            raise ConnectionException(NOT_IMPLEMENTED, text, 50, 10)
+    if method.arguments.get("x-queue-type", "classic") != "classic":
+        text = f"queue type {method.arguments['x-queue-type']!r} is not implemented yet"
+        raise ConnectionException(NOT_IMPLEMENTED, text, 50, 10)
+    if not name:
+        name = channel.connection.new_name("amq.gen-")
+    elif channel.port.find_queue(host, name) is None:
+        _check_name("queue", name, method)
+
+    def answered(refusal: Refusal | None) -> None:
+        if channel.closed:
+            return
+        if refusal is not None:
+            exception = refusal.exception(50, 10)
+            channel.resume(lambda: _raise(exception))
+            return
+        channel.last_queue = name
+        _count(channel, name, method.no_wait)
+
+    channel.wait()
+    channel.port.declare_queue(
+        host,
+        name,
+        # RabbitMQ: `durable` is ignored on exclusive queues.
+        method.durable and not method.exclusive,
+        method.auto_delete,
+        owner if method.exclusive else "",
+        _encoded(method.arguments),
+        answered,
+    )
+
+
+def _count(channel: Channel, name: str, no_wait: bool) -> None:
+    """Answer a declaration with the counts of the queue; the channel is waiting."""
+
+    def answered(reply: QueueReply) -> None:
+        channel.resume(lambda: tell(reply))
+
+    def tell(reply: QueueReply) -> None:
+        if reply.refusal is not None:
+            raise reply.refusal.exception(50, 10)
+        if not no_wait:
+            channel.reply(QueueDeclareOk(name, reply.messages, reply.consumers))
+
+    handle = channel.port.find_queue(channel.connection.virtual_host, name)
+    if handle is None or no_wait:
+        # Deleted again by somebody in the meantime: it was declared all the same.
+        answered(QueueReply())
+    else:
+        handle.inquire("count", answered)
+
+
+def _raise(exception: Exception) -> None:
+    raise exception
+
+
+def _queue_bind(channel: Channel, method: Method) -> None:
+    assert isinstance(method, QueueBind | QueueUnbind)
+    name = _strip(channel.queue_name(method.queue, 50, method.method_id))
+    _check_not_default(method.exchange, method)
+    unbind = isinstance(method, QueueUnbind)
+    no_wait = isinstance(method, QueueBind) and method.no_wait
+    routing_key = method.routing_key
+    if not method.queue and not routing_key:
+        routing_key = name  # specification: queue.bind, routing-key
+    ok = QueueUnbindOk() if unbind else QueueBindOk()
+    channel.port.bind(
+        unbind,
+        channel.connection.virtual_host,
+        _strip(method.exchange),
+        "queue",
+        name,
+        routing_key,
+        _encoded(method.arguments),
+        channel.connection.owner,
+        _await(channel, method, None if no_wait else ok),
+    )
+
+
+def _queue_purge(channel: Channel, method: Method) -> None:
+    assert isinstance(method, QueuePurge)
+    handle = channel.queue(channel.queue_name(method.queue, 50, 30), 50, 30)
+
+    def tell(reply: QueueReply) -> None:
+        if reply.refusal is not None:
+            raise reply.refusal.exception(50, 30)
+        if not method.no_wait:
+            channel.reply(QueuePurgeOk(reply.messages))
+
+    channel.wait()
+    handle.inquire("purge", lambda reply: channel.resume(lambda: tell(reply)))
+
+
+def _queue_delete(channel: Channel, method: Method) -> None:
+    assert isinstance(method, QueueDelete)
+    name = _strip(channel.queue_name(method.queue, 50, 40))
+    if channel.port.find_queue(channel.connection.virtual_host, name) is None:
+        # RabbitMQ: deleting what is not there succeeds.
+        if not method.no_wait:
+            channel.reply(QueueDeleteOk(0))
+        return
+    handle = channel.queue(name, 50, 40)
+
+    def tell(reply: QueueReply) -> None:
+        if reply.refusal is not None:
+            raise reply.refusal.exception(50, 40)
+        if not method.no_wait:
+            channel.reply(QueueDeleteOk(reply.messages))
+
+    channel.wait()
+    handle.inquire(
+        "delete",
+        lambda reply: channel.resume(lambda: tell(reply)),
+        if_unused=method.if_unused,
+        if_empty=method.if_empty,
+    )
+
+
+def _encoded(arguments: dict[str, FieldValue]) -> bytes:
+    return encode_table(arguments) if arguments else b""
+
+
+_HANDLERS: Final[dict[type[Method], Callable[[Channel, Method], None]]] = {
+    ExchangeDeclare: _exchange_declare,
+    ExchangeDelete: _exchange_delete,
+    ExchangeBind: _exchange_bind,
+    ExchangeUnbind: _exchange_bind,
+    QueueDeclare: _queue_declare,
+    QueueBind: _queue_bind,
+    QueueUnbind: _queue_bind,
+    QueuePurge: _queue_purge,
+    QueueDelete: _queue_delete,
+}

@@ -1,0 +1,222 @@
+"""What channels ask of the rest of the node: the seams between AMQP's methods and the cluster.
+
+Channels know queues by `QueueHandle` and everything declared by `BrokerPort`; where a queue's leader is,
+and how the cluster agrees on declarations, they do not know. Answers may come at once, inside the call,
+or later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rabbitry.broker.exchanges import Exchange
+from rabbitry.broker.message import Message, Route
+from rabbitry.broker.queue import Consumer, Holder
+from rabbitry.wire.errors import AmqpException, ChannelException, ConnectionException
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why something cannot be: a reply code and text. `hard` ends the connection."""
+
+    reply_code: int
+    text: str
+    hard: bool = False
+
+    def exception(self, class_id: int = 0, method_id: int = 0) -> AmqpException:
+        """Return it as the exception that closes the channel, or the connection."""
+        kind = ConnectionException if self.hard else ChannelException
+        return kind(self.reply_code, self.text, class_id, method_id)
+
+
+@dataclass(slots=True)
+class QueueReply:
+    """What a queue answers: a refusal, or its counts (for a purge: messages purged)."""
+
+    refusal: Refusal | None = None
+    messages: int = 0
+    consumers: int = 0
+
+
+@dataclass(slots=True)
+class GetReply:
+    """The answer to a get: `message` is None where the queue is empty; `remaining` are ready."""
+
+    refusal: Refusal | None = None
+    position: int = 0
+    redelivered: bool = False
+    message: Message | None = None
+    remaining: int = 0
+
+
+class QueueHandle(Protocol):
+    """A queue as channels use it, wherever its leader is."""
+
+    name: str
+
+    def refuse(self, owner: str) -> Refusal | None:
+        """Return 405 where the queue is exclusive to another connection than `owner`."""
+        ...
+
+    def publish(self, messages: list[Message], receipt: Receipt | None) -> None:
+        """Send messages, all of one route; `receipt` is told when they are safe."""
+        ...
+
+    def subscribe(
+        self, consumer: Consumer, subscriber: Subscriber, on_reply: Callable[[QueueReply], None]
+    ) -> None:
+        """Consume; the reply precedes the first delivery."""
+        ...
+
+    def unsubscribe(
+        self, holder: Holder, number: int, on_reply: Callable[[QueueReply], None]
+    ) -> None:
+        """End a subscription; no delivery follows the reply. What it holds stays held."""
+        ...
+
+    def settle(self, lease: Lease, holder: Holder, positions: list[int]) -> None:
+        """Messages delivered under `lease` are done with."""
+        ...
+
+    def requeue(self, lease: Lease, holder: Holder, positions: list[int]) -> None:
+        """Messages delivered under `lease` go back to their places."""
+        ...
+
+    def release(self, holder: Holder) -> None:
+        """A channel has ended: its subscriptions too, and what it holds comes back."""
+        ...
+
+    def get(
+        self, holder: Holder, no_ack: bool, on_reply: Callable[[GetReply, Lease], None]
+    ) -> None:
+        """Ask for one message."""
+        ...
+
+    def inquire(
+        self,
+        what: str,
+        on_reply: Callable[[QueueReply], None],
+        *,
+        if_unused: bool = False,
+        if_empty: bool = False,
+    ) -> None:
+        """Ask to "count", to "purge" or to "delete"."""
+        ...
+
+    def pause_consumer(self, holder: Holder, number: int, paused: bool) -> None:
+        """Stop deliveries to a client that does not read, or go on."""
+        ...
+
+
+class Lease:
+    """The right to settle deliveries of one session with a queue's leader; void when that ends."""
+
+    __slots__ = ("handle",)
+
+    def __init__(self, handle: QueueHandle) -> None:
+        self.handle = handle
+
+
+class Receipt(Protocol):
+    """What a publish waits with: told once by each queue that the messages went to."""
+
+    def settled(self) -> None:
+        """The queue has taken the messages for good."""
+        ...
+
+
+class Subscriber(Protocol):
+    """A consumer of a channel."""
+
+    def deliver(
+        self, lease: Lease, positions: Sequence[int], messages: list[Message], redelivered: bool
+    ) -> None:
+        """Send messages to the client."""
+        ...
+
+    def cancelled(self) -> None:
+        """The queue will send no more: it is gone, or will not have the consumer again."""
+        ...
+
+    def failed_over(self) -> bool:
+        """The leader has changed. True: the client wants to hear, and the consumer ends."""
+        ...
+
+
+OnAnswer = Callable[[Refusal | None], None]
+
+
+class BrokerPort(Protocol):
+    """What is declared in one virtual host, and the ways to change it.
+
+    `owner` names the connection that asks, for exclusive queues. `arguments` are encoded tables.
+    """
+
+    origin: str
+    routing_version: int
+
+    def find_exchange(self, virtual_host: str, name: str) -> Exchange | None:
+        """Return the exchange, or None."""
+        ...
+
+    def find_queue(self, virtual_host: str, name: str) -> QueueHandle | None:
+        """Return the queue, or None."""
+        ...
+
+    def route(self, virtual_host: str, exchange: Exchange, routing_key: str) -> list[QueueHandle]:
+        """Return the queues that a message reaches, each once."""
+        ...
+
+    def intern_route(self, exchange: bytes, routing_key: bytes) -> Route:
+        """Return the one `Route` object for these."""
+        ...
+
+    def declare_exchange(
+        self,
+        virtual_host: str,
+        name: str,
+        kind: str,
+        durable: bool,
+        auto_delete: bool,
+        internal: bool,
+        arguments: bytes,
+        on_answer: OnAnswer,
+    ) -> None:
+        """Declare, or check that what is there is the same."""
+        ...
+
+    def delete_exchange(
+        self, virtual_host: str, name: str, if_unused: bool, on_answer: OnAnswer
+    ) -> None:
+        """Delete; one that does not exist counts as deleted."""
+        ...
+
+    def declare_queue(
+        self,
+        virtual_host: str,
+        name: str,
+        durable: bool,
+        auto_delete: bool,
+        owner: str,
+        arguments: bytes,
+        on_answer: OnAnswer,
+    ) -> None:
+        """Declare, or check that what is there is the same. `owner` is empty if not exclusive."""
+        ...
+
+    def bind(
+        self,
+        unbind: bool,
+        virtual_host: str,
+        source: str,
+        destination_kind: str,
+        destination: str,
+        routing_key: str,
+        arguments: bytes,
+        owner: str,
+        on_answer: OnAnswer,
+    ) -> None:
+        """Bind a queue or an exchange to `source`, or undo it."""
+        ...

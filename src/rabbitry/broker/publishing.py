@@ -1,0 +1,183 @@
+"""From a client's publishes to queues, and confirms back.
+
+A run of publishes under one method frame is judged once: the frame's bytes are the key of a `Plan`
+that says where such messages go. Plans are good for one version of the routing (`BrokerPort`), so a
+binding that changes costs each publisher one look-up. Confirms are kept by run too.
+
+Specification: basic.publish, basic.return; RabbitMQ: rabbit_channel.erl handle_method basic.publish,
+deliver_to_queues, send_confirms_and_nacks ("basic.returns must be sent before confirms").
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from struct import Struct
+from typing import Final
+
+from rabbitry.broker.message import Route, messages_of
+from rabbitry.broker.ports import BrokerPort, QueueHandle
+from rabbitry.wire.content import Command
+from rabbitry.wire.errors import (
+    ACCESS_REFUSED,
+    COMMAND_INVALID,
+    NO_ROUTE,
+    NOT_FOUND,
+    NOT_IMPLEMENTED,
+    ChannelException,
+    ConnectionException,
+)
+from rabbitry.wire.frames import fit_content, method_frame
+from rabbitry.wire.methods import BasicPublish, BasicReturn
+
+PLANS_KEPT_MAX: Final = 4096
+# basic.ack as a frame: type, channel, size, class, method, delivery tag, multiple, end octet.
+_ack_frame = Struct(">BHIHHQBB")
+
+
+class Plan:
+    """What becomes of messages that come under one method frame."""
+
+    __slots__ = ("mandatory", "queues", "route", "version")
+
+    def __init__(
+        self, route: Route, queues: list[QueueHandle], mandatory: bool, version: int
+    ) -> None:
+        self.route = route
+        self.queues = queues
+        self.mandatory = mandatory
+        self.version = version
+
+
+class PublishReceipt:
+    """A run in confirm mode: publishes `first` to `last`, which `remaining` queues have to take."""
+
+    __slots__ = ("confirms", "first", "last", "remaining")
+
+    def __init__(self, confirms: Confirms, first: int, last: int, remaining: int) -> None:
+        self.confirms = confirms
+        self.first = first
+        self.last = last
+        self.remaining = remaining
+
+    def settled(self) -> None:
+        """One of the queues has taken the run."""
+        self.remaining -= 1
+        if not self.remaining:
+            self.confirms.take(self)
+
+
+class Confirms:
+    """Publisher confirms of one channel, sent in as few frames as their order allows.
+
+    `wants_flush` is called when there is something to `flush` at the end of the step.
+    """
+
+    def __init__(self, wants_flush: Callable[[], None]) -> None:
+        self._wants_flush = wants_flush
+        self._next = 1
+        self._waiting: deque[PublishReceipt] = deque()
+        self._through = 0  # everything through this number is to be confirmed at once
+        self._single: list[PublishReceipt] = []
+
+    def expect(self, count: int, queues: int) -> PublishReceipt:
+        """Number `count` publishes; they are confirmed when `queues` have taken them."""
+        receipt = PublishReceipt(self, self._next, self._next + count - 1, queues)
+        self._next += count
+        self._waiting.append(receipt)
+        if not queues:
+            self.take(receipt)
+        return receipt
+
+    def take(self, receipt: PublishReceipt) -> None:
+        """A run has been taken by all its queues."""
+        self._wants_flush()
+        waiting = self._waiting
+        if waiting[0] is not receipt:
+            self._single.append(receipt)
+            return
+        while waiting and not waiting[0].remaining:
+            self._through = waiting.popleft().last
+
+    def flush(self, channel: int) -> list[bytes]:
+        """Return the frames that confirm what was taken since the last call."""
+        frames = []
+        if self._through:
+            frames.append(_ack_frame.pack(1, channel, 13, 60, 80, self._through, 1, 0xCE))
+        for receipt in self._single:
+            if receipt.first > self._through:
+                frames += [
+                    _ack_frame.pack(1, channel, 13, 60, 80, tag, 0, 0xCE)
+                    for tag in range(receipt.first, receipt.last + 1)
+                ]
+        self._through = 0
+        self._single.clear()
+        return frames
+
+
+class Publisher:
+    """The publishing side of one channel."""
+
+    def __init__(self, port: BrokerPort, virtual_host: str, channel: int) -> None:
+        self._port = port
+        self._virtual_host = virtual_host
+        self._channel = channel
+        self._plans: dict[bytes, Plan] = {}
+        self.confirms: Confirms | None = None
+
+    def publish(self, command: Command, frame_size_max: int) -> list[bytes]:
+        """Send a run to its queues; return the frames to answer at once: returned messages."""
+        plan = self._plans.get(command.frame)
+        if plan is None or plan.version != self._port.routing_version:
+            plan = self._make_plan(command)
+        queues = plan.queues
+        contents = command.contents
+        returned: list[bytes] = []
+        if not queues and plan.mandatory:
+            returned = self._return(plan.route, contents, frame_size_max)
+        receipt = None
+        if self.confirms is not None:
+            receipt = self.confirms.expect(len(contents), len(queues))
+        if queues:
+            messages = messages_of(plan.route, contents)
+            for queue in queues:
+                queue.publish(messages, receipt)
+        return returned
+
+    def _make_plan(self, command: Command) -> Plan:
+        method = command.method()
+        if not isinstance(method, BasicPublish):
+            raise ConnectionException(COMMAND_INVALID, "unimplemented method")
+        if method.immediate:
+            raise ConnectionException(NOT_IMPLEMENTED, "immediate=true", 60, 40)
+        exchange = self._port.find_exchange(self._virtual_host, method.exchange)
+        where = f"exchange '{method.exchange}' in vhost '{self._virtual_host}'"
+        if exchange is None:
+            raise ChannelException(NOT_FOUND, f"no {where}", 60, 40)
+        if exchange.internal:
+            raise ChannelException(ACCESS_REFUSED, f"cannot publish to internal {where}", 60, 40)
+        route = self._port.intern_route(
+            method.exchange.encode("utf-8", "surrogateescape"),
+            method.routing_key.encode("utf-8", "surrogateescape"),
+        )
+        queues = self._port.route(self._virtual_host, exchange, method.routing_key)
+        if len(self._plans) >= PLANS_KEPT_MAX:
+            self._plans.clear()
+        plan = Plan(route, queues, method.mandatory, self._port.routing_version)
+        self._plans[command.frame] = plan
+        return plan
+
+    def _return(self, route: Route, contents: list[bytes], frame_size_max: int) -> list[bytes]:
+        head = method_frame(
+            self._channel,
+            BasicReturn(
+                reply_code=NO_ROUTE,
+                reply_text="NO_ROUTE",
+                exchange=route.exchange.decode("utf-8", "surrogateescape"),
+                routing_key=route.routing_key.decode("utf-8", "surrogateescape"),
+            ).encode(),
+        )
+        frames = []
+        for content in contents:
+            frames += [head, fit_content(content, self._channel, frame_size_max)]
+        return frames

@@ -1,0 +1,257 @@
+"""The command line: what a user can ask for, and what comes back as lines and exit codes.
+
+Owns the commands, their options and their help; does nothing itself. Each command imports what it
+needs when it runs, so that `rabbitry status` does not pay for what only `rabbitry up` uses.
+
+Exit codes: 0 done; 1 it cannot be done as things are (nothing is running, the node runs already);
+2 it was asked for wrongly or is not to be had (option, file, port, permission); 70 a bug of ours.
+Errors are one line on standard error, never a traceback; RABBITRY_TRACEBACK=1 shows it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter, validators
+
+from rabbitry.machine import Address
+from rabbitry.runtime.control import SignalName
+from rabbitry.runtime.errors import EXIT_SOFTWARE, EXIT_USAGE, UserError
+
+Port = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=65535))]
+DataDir = Annotated[
+    Path | None,
+    Parameter(help="Data directory [default: $RABBITRY_DATA_DIR, else ~/.local/state/rabbitry]."),
+]
+
+app = App(
+    name="rabbitry",
+    help="AMQP 0-9-1 messaging that stays up: brokers, mirrored queues and a balancer behind one "
+    "address.\n\nExample: `rabbitry up`, then point any AMQP 0-9-1 client at "
+    "amqp://guest:guest@127.0.0.1:5670/",
+    version_flags=["--version"],
+)
+
+
+@app.command
+def up(
+    *,
+    nodes: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=64))] = 3,
+    port: Port = 5672,
+    balancer_port: Port = 5670,
+    stats_port: Port = 8100,
+    data_dir: DataDir = None,
+) -> int:
+    """Run a cluster of broker nodes behind a balancer, in the foreground, until Ctrl-C.
+
+    Prints one line when all of it serves: ready: amqp://guest:guest@127.0.0.1:5670/
+
+    Example: `rabbitry up --nodes 3 --data-dir /tmp/rabbits`
+
+    Parameters
+    ----------
+    nodes
+        How many broker nodes: rabbit, rabbit_1, rabbit_2, ...
+    port
+        Port of the first node; the others take the ports after it.
+    balancer_port
+        Port of the balancer, the one address that applications use.
+    stats_port
+        Port of the statistics page, http://127.0.0.1:8100/stats.
+    """
+    from rabbitry.runtime.supervisor import UpSettings, run_up
+
+    if port + nodes - 1 > 65535:
+        raise UserError(f"{nodes} nodes from port {port} on need ports above 65535; lower --port")
+    settings = UpSettings(
+        data_dir=_directory(data_dir),
+        nodes=nodes,
+        port=port,
+        balancer_port=balancer_port,
+        statistics_port=stats_port,
+    )
+    _check_ports(settings.places, balancer_port, stats_port)
+    return run_up(settings)
+
+
+@app.command
+def status(
+    *,
+    json: Annotated[bool, Parameter(negative="", help="Print JSON, for programs.")] = False,
+    data_dir: DataDir = None,
+) -> int:
+    """Show the nodes, the queues and the balancer of the Rabbitry that is running.
+
+    States of a node: running, starting (not in the cluster yet), hung (it runs but does not
+    answer), stopped (by SIGSTOP), down (it died and will be started again), killed (by
+    `rabbitry kill`; stays down until `rabbitry start`).
+
+    Example: `rabbitry status --json`
+    """
+    import msgspec
+
+    from rabbitry.runtime import control
+    from rabbitry.runtime.status import from_reply, table
+
+    found = from_reply(control.ask(_directory(data_dir), control.Status()))
+    if json:
+        print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+    else:
+        coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        print(table(found, coloured=coloured), end="")
+    return 0
+
+
+@app.command
+def kill(
+    node: str,
+    /,
+    *,
+    signal: SignalName = "KILL",
+    data_dir: DataDir = None,
+) -> int:
+    """Send a signal to a node, SIGKILL unless told otherwise, to see what its clients will see.
+
+    A node that was ended so stays down until `rabbitry start`; one that dies by itself is started
+    again. STOP makes it hang, CONT lets it go on.
+
+    Example: `rabbitry kill rabbit_1 --signal STOP`
+
+    Parameters
+    ----------
+    node
+        Name of the node, as `rabbitry status` shows it.
+    signal
+        KILL, STOP, CONT or TERM.
+    """
+    from rabbitry.runtime import control
+
+    done = control.ask(_directory(data_dir), control.Kill(node, signal))
+    print(f"sent SIG{signal} to {done['node']} (pid {done['pid']})")
+    return 0
+
+
+@app.command
+def start(node: str, /, *, data_dir: DataDir = None) -> int:
+    """Start a node that is down; returns when it has joined the cluster.
+
+    Example: `rabbitry start rabbit_1`
+
+    Parameters
+    ----------
+    node
+        Name of the node, as `rabbitry status` shows it.
+    """
+    from rabbitry.runtime import control
+
+    done = control.ask(_directory(data_dir), control.Start(node))
+    print(f"started {done['node']} (pid {done['pid']})")
+    return 0
+
+
+@app.command
+def stop(*, data_dir: DataDir = None) -> int:
+    """End the Rabbitry that is running; returns when all of its processes are gone.
+
+    Example: `rabbitry stop`
+    """
+    from rabbitry.runtime import control
+
+    control.ask(_directory(data_dir), control.Stop())
+    return 0
+
+
+@app.command
+def node(*, listen: str = "127.0.0.1:5672", name: str = "rabbit") -> int:
+    """Run one broker node alone, in the foreground, until Ctrl-C. It keeps nothing on disk.
+
+    Prints one line when it serves: ready: amqp://guest:guest@127.0.0.1:5690/
+
+    Example: `rabbitry node --listen 127.0.0.1:5690`
+
+    Parameters
+    ----------
+    listen
+        HOST:PORT to listen on; port 0 takes any free one.
+    name
+        Name of the node, as its clients see it.
+    """
+    from rabbitry.runtime.standalone import run_standalone
+
+    return run_standalone(name, _address(listen))
+
+
+@app.command
+def balance(*, config: Path) -> int:
+    """Run the balancer alone, in the foreground, on a file in HAProxy's configuration language.
+
+    Example: `rabbitry balance --config haproxy.cfg`
+
+    Parameters
+    ----------
+    config
+        The file: sections global, defaults and listen.
+    """
+    from rabbitry.console.balancer_process import balance as run_balance
+
+    return run_balance(config)
+
+
+def _directory(chosen: Path | None) -> Path:
+    if chosen is not None:
+        return chosen.absolute()
+    from rabbitry.runtime.data_directory import default_path
+
+    return default_path().absolute()
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not (colon and host and port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise UserError(f"--listen {text}: not HOST:PORT, as in 127.0.0.1:5690")
+    return host.strip("[]"), int(port)
+
+
+def _check_ports(places: list[tuple[str, Address]], balancer_port: int, stats_port: int) -> None:
+    """Refuse one port for two things, before anything has started."""
+    used = {place.port: f"node {name}" for name, place in places}
+    for port, what in ((balancer_port, "the balancer"), (stats_port, "the statistics page")):
+        if port in used:
+            raise UserError(f"port {port} is wanted for {used[port]} and for {what}")
+        used[port] = what
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: the entry point of `rabbitry`."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command; return its exit code. What goes wrong is one line on standard error."""
+    try:
+        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        return code if isinstance(code, int) else 0
+    except UserError as error:
+        return _say(str(error), error.exit_code)
+    except CycloptsError as error:
+        return _say(f"{error}; see `rabbitry --help`", EXIT_USAGE)
+    except KeyboardInterrupt:
+        return 130  # as a shell tells it: 128 and the number of SIGINT
+    except BrokenPipeError:
+        # Whoever read our output has had enough; python would complain while it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if os.environ.get("RABBITRY_TRACEBACK"):
+            raise
+        why = f"internal error: {type(error).__name__}: {error}; RABBITRY_TRACEBACK=1 shows where"
+        return _say(why, EXIT_SOFTWARE)
+
+
+def _say(line: str, exit_code: int) -> int:
+    one_line = " ".join(line.split())
+    print(f"rabbitry: {one_line}", file=sys.stderr)
+    return exit_code

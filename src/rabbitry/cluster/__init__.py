@@ -1,0 +1,1 @@
+"""Several nodes, one truth: catalog, links between nodes, mirroring, placement, coordinator."""

@@ -1,0 +1,154 @@
+"""What channels ask to be declared, and the way to the coordinator and back.
+
+Implements `rabbitry.broker.ports.BrokerPort` over the node's replica of the catalog. What the replica
+shows to be there already, in the same form, is answered at once: every node has followed a declaration
+before anybody was told of it, so the replica is never behind what a client knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rabbitry.broker.exchanges import Exchange, route
+from rabbitry.broker.message import Route
+from rabbitry.broker.ports import OnAnswer, QueueHandle, Refusal
+from rabbitry.cluster.catalog import Catalog
+from rabbitry.cluster.declarations import check_queue
+from rabbitry.cluster.hosting import Hosting
+from rabbitry.cluster.records import (
+    Bind,
+    DeclareExchange,
+    DeclareQueue,
+    DeleteExchange,
+    DeleteOwned,
+    Refused,
+    Request,
+    Unbind,
+)
+
+AskCoordinator = Callable[[Request, Callable[[Refused | None], None]], None]
+
+
+class Administration:
+    """See the module."""
+
+    def __init__(self, origin: str, hosting: Hosting, ask: AskCoordinator) -> None:
+        self.origin = origin
+        self.catalog = Catalog()
+        # Grows also when a whole catalog comes anew, whose own count may be smaller.
+        self._versions_before = 0
+        self._hosting = hosting
+        self._ask = ask
+
+    @property
+    def routing_version(self) -> int:
+        """A number that changes whenever a message might go elsewhere."""
+        return self._versions_before + self.catalog.routing_version
+
+    @routing_version.setter
+    def routing_version(self, value: int) -> None:
+        raise AttributeError("routing_version follows the catalog")
+
+    def set_catalog(self, catalog: Catalog) -> None:
+        """Use a catalog that was told anew."""
+        self._versions_before = self.routing_version + 1
+        self.catalog = catalog
+
+    # --- looking up -----------------------------------------------------------------------------------------
+
+    def find_exchange(self, virtual_host: str, name: str) -> Exchange | None:
+        """Return the exchange, or None."""
+        return self.catalog.find_exchange(virtual_host, name)
+
+    def find_queue(self, virtual_host: str, name: str) -> QueueHandle | None:
+        """Return the queue, or None."""
+        entry = self.catalog.find_queue(virtual_host, name)
+        return self._hosting.proxy(entry) if entry is not None else None
+
+    def route(self, virtual_host: str, exchange: Exchange, routing_key: str) -> list[QueueHandle]:
+        """Return the queues that a message reaches, each once."""
+        host = self.catalog.virtual_hosts[virtual_host]
+        return [
+            self._hosting.proxy(host.queues[name])
+            for name in route(host.exchanges, exchange, routing_key)
+        ]
+
+    def intern_route(self, exchange: bytes, routing_key: bytes) -> Route:
+        """Return the one `Route` object for these."""
+        return self._hosting.routes.get(exchange, routing_key)
+
+    # --- changing -------------------------------------------------------------------------------------------
+
+    def _request(self, request: Request, on_answer: OnAnswer) -> None:
+        self._ask(request, lambda refused: on_answer(_refusal(refused)))
+
+    def declare_exchange(
+        self,
+        virtual_host: str,
+        name: str,
+        kind: str,
+        durable: bool,
+        auto_delete: bool,
+        internal: bool,
+        arguments: bytes,
+        on_answer: OnAnswer,
+    ) -> None:
+        """Declare, or check that what is there is the same."""
+        request = DeclareExchange(
+            virtual_host, name, kind, durable, auto_delete, internal, arguments
+        )
+        self._request(request, on_answer)
+
+    def delete_exchange(
+        self, virtual_host: str, name: str, if_unused: bool, on_answer: OnAnswer
+    ) -> None:
+        """Delete; one that does not exist counts as deleted."""
+        self._request(DeleteExchange(virtual_host, name, if_unused), on_answer)
+
+    def declare_queue(
+        self,
+        virtual_host: str,
+        name: str,
+        durable: bool,
+        auto_delete: bool,
+        owner: str,
+        arguments: bytes,
+        on_answer: OnAnswer,
+    ) -> None:
+        """Declare, or check that what is there is the same. `owner` is empty if not exclusive."""
+        request = DeclareQueue(virtual_host, name, durable, auto_delete, owner, arguments)
+        entry = self.catalog.find_queue(virtual_host, name)
+        if entry is not None:
+            on_answer(_refusal(check_queue(entry, request)))
+        else:
+            self._request(request, on_answer)
+
+    def bind(
+        self,
+        unbind: bool,
+        virtual_host: str,
+        source: str,
+        destination_kind: str,
+        destination: str,
+        routing_key: str,
+        arguments: bytes,
+        owner: str,
+        on_answer: OnAnswer,
+    ) -> None:
+        """Bind a queue or an exchange to `source`, or undo it."""
+        make = Unbind if unbind else Bind
+        request = make(
+            virtual_host, source, destination_kind, destination, routing_key, arguments, owner
+        )
+        self._request(request, on_answer)
+
+    def delete_owned(self, owner: str) -> None:
+        """A connection has ended: delete its exclusive queues, if it has any."""
+        if any(entry.declared.owner == owner for entry in self.catalog.queues.values()):
+            self._request(DeleteOwned(owner), lambda _refusal: None)
+
+
+def _refusal(refused: Refused | None) -> Refusal | None:
+    if refused is None:
+        return None
+    return Refusal(refused.reply_code, refused.text, refused.hard)

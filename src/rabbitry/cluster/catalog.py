@@ -1,0 +1,211 @@
+"""The catalog: everything declared, and where each queue lives.
+
+The coordinator holds the original and every node a replica; both are this class, fed with the same
+changes in the same order. Nothing here decides: `declarations` and `placement` say which changes are
+made, `apply` makes them. `as_changes` tells a whole catalog as changes from nothing, for a node that
+joins and for the coordinator's store.
+
+`routing_version` grows with every change after which a message might go elsewhere: caches of routes
+are good for one version.
+"""
+
+from __future__ import annotations
+
+from rabbitry.broker.exchanges import (
+    Binding,
+    Destination,
+    DestinationKind,
+    Exchange,
+    predeclared_exchanges,
+)
+from rabbitry.cluster.records import (
+    Bound,
+    Change,
+    ExchangeDeclared,
+    ExchangeDeleted,
+    NodeJoined,
+    NodeLeft,
+    QueueDeclared,
+    QueueDeleted,
+    QueuePlaced,
+    Unbound,
+)
+
+DEFAULT_VIRTUAL_HOST = "/"
+
+
+class QueueEntry:
+    """One declared queue: what it is, and where."""
+
+    __slots__ = ("bound_from", "declared", "placed")
+
+    def __init__(self, declared: QueueDeclared) -> None:
+        self.declared = declared
+        self.placed = QueuePlaced(declared.queue, 0, "", [], [])
+        self.bound_from: dict[tuple[str, Binding], None] = {}  # source exchange, binding
+
+    @property
+    def number(self) -> int:
+        return self.declared.queue
+
+
+class VirtualHost:
+    """Names of one virtual host."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.exchanges: dict[str, Exchange] = {one.name: one for one in predeclared_exchanges()}
+        self.queues: dict[str, QueueEntry] = {}
+        # Bindings that lead to an exchange: (source exchange, binding) by the exchange's name.
+        self.bound_to: dict[str, dict[tuple[str, Binding], None]] = {}
+
+
+class Catalog:
+    """See the module."""
+
+    def __init__(self) -> None:
+        self.routing_version = 0
+        self.virtual_hosts: dict[str, VirtualHost] = {
+            DEFAULT_VIRTUAL_HOST: VirtualHost(DEFAULT_VIRTUAL_HOST)
+        }
+        self.queues: dict[int, QueueEntry] = {}
+        self.nodes: dict[str, NodeJoined] = {}  # those that are in the cluster now
+
+    def apply(self, change: Change) -> None:
+        """Make a change. It must be one that the coordinator decided; nothing is checked again."""
+        self.routing_version += 1
+        match change:
+            case QueuePlaced():
+                self.queues[change.queue].placed = change
+            case NodeJoined():
+                self.nodes[change.name] = change
+            case NodeLeft():
+                self.nodes.pop(change.name, None)
+            case QueueDeclared():
+                self._declare_queue(change)
+            case QueueDeleted():
+                self._delete_queue(change)
+            case ExchangeDeclared():
+                self._virtual_host(change).exchanges[change.name] = Exchange(
+                    change.name,
+                    change.kind,
+                    durable=change.durable,
+                    auto_delete=change.auto_delete,
+                    internal=change.internal,
+                    arguments=change.arguments,
+                )
+            case ExchangeDeleted():
+                self._delete_exchange(change)
+            case Bound():
+                self._bind(change)
+            case Unbound():
+                host = self._virtual_host(change)
+                self._unbind(host, change.source, binding_of(change))
+
+    def as_changes(self) -> list[Change]:
+        """Return changes that make this catalog from an empty one."""
+        changes: list[Change] = list(self.nodes.values())
+        for host in self.virtual_hosts.values():
+            changes += [entry.declared for entry in host.queues.values()]
+            changes += [entry.placed for entry in host.queues.values()]
+            for exchange in host.exchanges.values():
+                if not is_predeclared(exchange.name):
+                    changes.append(self._exchange_declared(host.name, exchange))
+            for exchange in host.exchanges.values():
+                for binding in exchange.bindings:
+                    if exchange.name:  # the default exchange's follow from the queues
+                        changes.append(_bound(host.name, exchange.name, binding))
+        return changes
+
+    def find_queue(self, virtual_host: str, name: str) -> QueueEntry | None:
+        """Return the queue of this name, or None."""
+        return self.virtual_hosts[virtual_host].queues.get(name)
+
+    def find_exchange(self, virtual_host: str, name: str) -> Exchange | None:
+        """Return the exchange of this name, or None."""
+        return self.virtual_hosts[virtual_host].exchanges.get(name)
+
+    def bindings_of(self, virtual_host: str, kind: str, name: str) -> list[tuple[str, Binding]]:
+        """Return the bindings that lead to a queue or an exchange, with the exchange they leave."""
+        host = self.virtual_hosts[virtual_host]
+        if kind == "queue":
+            entry = host.queues.get(name)
+            return list(entry.bound_from) if entry else []
+        return list(host.bound_to.get(name, ()))
+
+    def _virtual_host(
+        self, change: ExchangeDeclared | ExchangeDeleted | QueueDeclared | QueueDeleted | Bound | Unbound
+    ) -> VirtualHost:
+        return self.virtual_hosts[change.virtual_host]
+
+    def _declare_queue(self, change: QueueDeclared) -> None:
+        host = self._virtual_host(change)
+        entry = QueueEntry(change)
+        host.queues[change.name] = self.queues[change.queue] = entry
+        host.exchanges[""].bind(Binding(Destination("queue", change.name), change.name))
+
+    def _delete_queue(self, change: QueueDeleted) -> None:
+        host = self._virtual_host(change)
+        entry = self.queues.pop(change.queue)
+        del host.queues[change.name]
+        host.exchanges[""].unbind(Binding(Destination("queue", change.name), change.name))
+        for source, binding in list(entry.bound_from):
+            self._unbind(host, source, binding)
+
+    def _delete_exchange(self, change: ExchangeDeleted) -> None:
+        host = self._virtual_host(change)
+        exchange = host.exchanges[change.name]
+        for binding in list(exchange.bindings):
+            self._unbind(host, change.name, binding)
+        for source, binding in list(host.bound_to.get(change.name, ())):
+            self._unbind(host, source, binding)
+        del host.exchanges[change.name]
+
+    def _bind(self, change: Bound) -> None:
+        host = self._virtual_host(change)
+        binding = binding_of(change)
+        host.exchanges[change.source].bind(binding)
+        back = self._back_references(host, binding.destination)
+        back[change.source, binding] = None
+
+    def _unbind(self, host: VirtualHost, source: str, binding: Binding) -> None:
+        host.exchanges[source].unbind(binding)
+        self._back_references(host, binding.destination).pop((source, binding), None)
+
+    def _back_references(
+        self, host: VirtualHost, destination: Destination
+    ) -> dict[tuple[str, Binding], None]:
+        if destination.kind == "exchange":
+            return host.bound_to.setdefault(destination.name, {})
+        entry = host.queues.get(destination.name)
+        return entry.bound_from if entry is not None else {}
+
+    def _exchange_declared(self, virtual_host: str, exchange: Exchange) -> ExchangeDeclared:
+        return ExchangeDeclared(
+            virtual_host,
+            exchange.name,
+            exchange.kind,
+            exchange.durable,
+            exchange.auto_delete,
+            exchange.internal,
+            exchange.arguments,
+        )
+
+
+def is_predeclared(exchange: str) -> bool:
+    """Whether an exchange of this name exists without being declared."""
+    return exchange in _PREDECLARED
+
+
+_PREDECLARED = tuple(one.name for one in predeclared_exchanges())
+
+
+def binding_of(change: Bound | Unbound) -> Binding:
+    """Return the binding that a change speaks of."""
+    kind: DestinationKind = "exchange" if change.destination_kind == "exchange" else "queue"
+    return Binding(Destination(kind, change.destination), change.routing_key, change.arguments)
+
+
+def _bound(virtual_host: str, source: str, binding: Binding) -> Bound:
+    kind, name = binding.destination
+    return Bound(virtual_host, source, kind, name, binding.routing_key, binding.arguments)

@@ -1,0 +1,121 @@
+"""How the catalog lies in the store: one key for each thing declared.
+
+    1                      revision and the next queue's number
+    2 name                 a node that is in the cluster
+    3 vhost, name          an exchange
+    4 number               a queue
+    5 number               where it is placed
+    6 vhost, binding       a binding
+
+A key is a prefix and MessagePack, a value the change that made the thing. Read in key order, the
+values make the catalog anew: each kind of thing needs only kinds of smaller prefixes.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from rabbitry.broker.exchanges import Binding
+from rabbitry.cluster.catalog import Catalog
+from rabbitry.cluster.records import (
+    Bound,
+    Change,
+    ExchangeDeclared,
+    ExchangeDeleted,
+    NodeJoined,
+    NodeLeft,
+    QueueDeclared,
+    QueueDeleted,
+    QueuePlaced,
+    Unbound,
+    decode_change,
+    encode,
+)
+
+Writes = list[tuple[bytes, bytes | None]]
+
+_COUNTERS = b"1"
+_pack = msgspec.msgpack.Encoder().encode
+
+
+def writes_of(catalog: Catalog, change: Change) -> Writes:
+    """Return what a change writes. Call it before the change is applied to `catalog`."""
+    match change:
+        case NodeJoined():
+            return [(b"2" + _pack(change.name), encode(change))]
+        case NodeLeft():
+            return [(b"2" + _pack(change.name), None)]
+        case ExchangeDeclared():
+            return [(b"3" + _pack((change.virtual_host, change.name)), encode(change))]
+        case ExchangeDeleted():
+            writes: Writes = [(b"3" + _pack((change.virtual_host, change.name)), None)]
+            exchange = catalog.virtual_hosts[change.virtual_host].exchanges[change.name]
+            bindings = [(change.name, binding) for binding in exchange.bindings]
+            bindings += catalog.bindings_of(change.virtual_host, "exchange", change.name)
+            return writes + _unbindings(change.virtual_host, bindings)
+        case QueueDeclared():
+            return [(_numbered(b"4", change.queue), encode(change))]
+        case QueueDeleted():
+            gone: Writes = [(_numbered(b"4", change.queue), None)]
+            gone.append((_numbered(b"5", change.queue), None))
+            bindings = catalog.bindings_of(change.virtual_host, "queue", change.name)
+            return gone + _unbindings(change.virtual_host, bindings)
+        case QueuePlaced():
+            return [(_numbered(b"5", change.queue), encode(change))]
+        case Bound():
+            return [(_binding_key(change), encode(change))]
+        case Unbound():
+            return [(_binding_key(change), None)]
+
+
+def write_counters(revision: int, next_queue: int) -> tuple[bytes, bytes]:
+    """Return the write that keeps the coordinator's counters."""
+    return _COUNTERS, _pack((revision, next_queue))
+
+
+def load(catalog: Catalog, stored: list[tuple[bytes, bytes]]) -> tuple[int, int]:
+    """Make the catalog from what the store kept; return revision and next queue's number."""
+    revision, next_queue = 0, 1
+    for key, value in stored:
+        if key == _COUNTERS:
+            revision, next_queue = msgspec.msgpack.decode(value, type=tuple[int, int])
+        else:
+            catalog.apply(decode_change(value))
+    return revision, next_queue
+
+
+def _numbered(prefix: bytes, number: int) -> bytes:
+    return prefix + number.to_bytes(8, "big")
+
+
+def _binding_key(change: Bound | Unbound) -> bytes:
+    return b"6" + _pack(
+        (
+            change.virtual_host,
+            change.source,
+            change.destination_kind,
+            change.destination,
+            change.routing_key,
+            change.arguments,
+        )
+    )
+
+
+def _unbindings(virtual_host: str, bindings: list[tuple[str, Binding]]) -> Writes:
+    return [
+        (
+            _binding_key(
+                Unbound(
+                    virtual_host,
+                    source,
+                    binding.destination.kind,
+                    binding.destination.name,
+                    binding.routing_key,
+                    binding.arguments,
+                )
+            ),
+            None,
+        )
+        for source, binding in bindings
+        if source
+    ]

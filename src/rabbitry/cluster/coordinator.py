@@ -1,0 +1,458 @@
+"""The coordinator: one arbiter of who is alive, who leads what, and what is declared.
+
+It keeps a single linear history: every change of the catalog has a revision, is committed to the store
+before anybody hears of it, and goes to all nodes in order. A request is judged against the catalog
+with everything before it, and answered when every node that is in the cluster has followed to its
+revision: what is declared through one node is there on all.
+
+Told race by race, each with its test of the same name in tests/cluster/test_coordinator.py:
+
+lease. A node that has not been heard of for `lease_us` has left, as has one whose link broke: its queues
+get new leaders at once, from their in-sync sets. It may be alive for all that; it is fenced, for its
+mirrors follow the new epoch (see `cluster.leader`). When it is heard again it joins anew, and mirrors.
+
+dead or hung. Only when a node's process is known to be dead (it said so itself by joining with another
+incarnation, or its supervisor says so) are its exclusive queues deleted, and queues that nobody else
+can lead without loss given to somebody else.
+
+late admission. A leader asks to admit a mirror that has left and joined again since: the request
+carries the revision that the leader knew, and is void if the mirror's joining is younger.
+
+asker gone. The answer to a request waits for nodes, not for the asker: one that has gone does not hear it,
+and asks again when it is back; all requests may be carried out twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rabbitry.cluster.catalog import Catalog
+from rabbitry.cluster.catalog_store import Writes, load, write_counters, writes_of
+from rabbitry.cluster.declarations import delete_owned, judge
+from rabbitry.cluster.links import ClusterLink
+from rabbitry.cluster.placement import place_with, place_without
+from rabbitry.cluster.records import (
+    AdmitMirror,
+    Answered,
+    AnyRecord,
+    Change,
+    Changed,
+    Followed,
+    Join,
+    NodeJoined,
+    NodeLeft,
+    Refused,
+    Requested,
+    StatisticsAsked,
+    StatisticsTold,
+    Welcomed,
+)
+from rabbitry.machine import (
+    Answer,
+    Asked,
+    BytesReceived,
+    CloseLink,
+    Commit,
+    Committed,
+    Effect,
+    Entropy,
+    Event,
+    LinkClosed,
+    LinkFinished,
+    LinkOpened,
+    Report,
+    SendBytes,
+    SetTimer,
+    Started,
+    TimerFired,
+)
+from rabbitry.wire.errors import NOT_ALLOWED
+
+STATISTICS_TIMEOUT_US: Final = 1_000_000
+LOGIN_TIMEOUT_US: Final = 5_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinatorSettings:
+    """`node_names`: who may join (empty: anybody who knows the secret). `lease_us`: see "lease"."""
+
+    secret: bytes
+    node_names: tuple[str, ...] = ()
+    lease_us: int = 2_000_000
+
+
+class _Member:
+    """A node that has joined at some time."""
+
+    __slots__ = ("followed", "heard_at", "incarnation", "joined_at", "link", "state", "welcomed")
+
+    def __init__(self, incarnation: str) -> None:
+        self.incarnation = incarnation
+        self.state = "down"  # running, hung (may be alive), down
+        self.link: int | None = None
+        self.heard_at = 0
+        self.joined_at = 0  # the revision of its joining
+        self.followed = 0
+        self.welcomed = False  # it gets changes as they come
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What happens when a commit is durable."""
+
+    commit: int
+    revision: int
+    changes: list[Change]
+
+
+@dataclass(slots=True)
+class _Status:
+    """A question of the operator that waits for the nodes' figures."""
+
+    number: int
+    awaited: dict[str, None]
+    queues: dict[int, tuple[int, int]]
+    until: int
+
+
+class Coordinator:
+    """See the module. Listens on "cluster"."""
+
+    def __init__(self, settings: CoordinatorSettings, entropy: Entropy) -> None:
+        self._settings = settings
+        self._entropy = entropy
+        self._effects: list[Effect] = []
+        self._now = 0
+        self.catalog = Catalog()
+        self._revision = 0
+        self._next_queue = 1
+        self._next_commit = 1
+        self._batches: list[_Batch] = []
+        # Who waits for the catalog; it is sent when nothing waits for the store, and requests that
+        # come meanwhile wait with it, or there might always be something.
+        self._welcomes: dict[str, None] = {}
+        self._deferred: list[tuple[str, str, Requested]] = []
+        self._members: dict[str, _Member] = {name: _Member("") for name in settings.node_names}
+        self._links: dict[int, ClusterLink] = {}
+        self._logins: dict[int, int] = {}  # links that have not logged in: until when they may
+        self._member_of: dict[int, str] = {}
+        self._answers: list[tuple[int, str, str, int, Refused | None]] = []
+        self._statuses: dict[int, _Status] = {}
+
+    def step(self, event: Event, now: int) -> list[Effect]:
+        """Take one event; see `rabbitry.machine`."""
+        self._now = now
+        match event:
+            case BytesReceived():
+                self._receive(event.link, event.data)
+            case TimerFired():
+                self._tick()
+            case Committed():
+                self._committed(event.commit)
+            case LinkOpened():
+                link = ClusterLink(False, self._settings.secret, "", "", self._entropy)
+                self._links[event.link] = link
+                self._logins[event.link] = now + LOGIN_TIMEOUT_US
+            case LinkFinished():
+                self._effects.append(CloseLink(event.link))
+            case LinkClosed():
+                self._link_closed(event.link)
+            case Started():
+                self._start(event)
+            case Asked():
+                self._asked(event)
+        for number, link in self._links.items():
+            data = link.take_bytes()
+            if data:
+                self._effects.append(SendBytes(number, data))
+        effects, self._effects = self._effects, []
+        return effects
+
+    # --- life -------------------------------------------------------------------------------------------
+
+    def _start(self, event: Started) -> None:
+        self._revision, self._next_queue = load(self.catalog, event.stored)
+        for name, node in self.catalog.nodes.items():
+            # They may all be alive: it is we who were away. Each has a lease's time to come back.
+            member = self._members[name] = _Member(node.incarnation)
+            member.state, member.heard_at = "running", self._now
+        self._set_tick()
+
+    def _set_tick(self) -> None:
+        self._effects.append(SetTimer("tick", self._now + self._settings.lease_us // 8))
+
+    def _tick(self) -> None:
+        for name, member in self._members.items():
+            if member.state == "running" and self._now - member.heard_at > self._settings.lease_us:
+                self._report("warning", "node does not answer", node=name)
+                self._leave(name, dead=False)
+        for link, until in list(self._logins.items()):
+            if self._now >= until:
+                self._effects.append(CloseLink(link, abort=True))
+        for status in list(self._statuses.values()):
+            if self._now >= status.until:
+                self._answer_status(status)
+        self._set_tick()
+
+    def _report(self, level: str, what: str, **details: Any) -> None:
+        self._effects.append(Report(level, what, details))
+
+    # --- links ------------------------------------------------------------------------------------------
+
+    def _receive(self, number: int, data: bytes) -> None:
+        link = self._links.get(number)
+        if link is None:
+            return
+        for record in link.receive(data):
+            self._take(number, link, record)
+        if link.ready:
+            self._logins.pop(number, None)
+        if link.failure:
+            self._report("warning", "link refused", reason=link.failure)
+            self._effects.append(CloseLink(number, abort=True))
+            self._link_closed(number)
+
+    def _link_closed(self, number: int) -> None:
+        self._links.pop(number, None)
+        self._logins.pop(number, None)
+        name = self._member_of.pop(number, None)
+        if name is not None and self._members[name].link == number:
+            self._report("warning", "link to node lost", node=name)
+            self._leave(name, dead=False)
+
+    def _take(self, number: int, link: ClusterLink, record: AnyRecord) -> None:
+        if isinstance(record, Join):
+            self._join(number, link, record)
+            return
+        name = self._member_of.get(number)
+        if name is None:
+            return
+        member = self._members[name]
+        member.heard_at = self._now
+        if isinstance(record, Followed):
+            self._followed(name, member, record.revision)
+        elif isinstance(record, Requested):
+            if self._welcomes:
+                self._deferred.append((name, member.incarnation, record))
+            else:
+                self._requested(name, member, record)
+        elif isinstance(record, StatisticsTold):
+            self._statistics(name, record)
+
+    # --- who is there -------------------------------------------------------------------------------------
+
+    def _join(self, number: int, link: ClusterLink, record: Join) -> None:
+        name = record.name
+        if name != link.peer_name or (
+            self._settings.node_names and name not in self._settings.node_names
+        ):
+            self._report("warning", "node is not of this cluster", node=name)
+            self._effects.append(CloseLink(number, abort=True))
+            return
+        member = self._members.setdefault(name, _Member(record.incarnation))
+        if member.link is not None and member.link != number:
+            self._member_of.pop(member.link, None)
+            self._links.pop(member.link, None)
+            self._effects.append(CloseLink(member.link, abort=True))
+        if member.incarnation and member.incarnation != record.incarnation:
+            self._leave(name, dead=True)
+        changes: list[Change] = []
+        joined = NodeJoined(name, record.incarnation, record.host, record.port)
+        if self.catalog.nodes.get(name) != joined:
+            changes.append(joined)
+            for entry in self.catalog.queues.values():
+                placed = place_with(entry, name)
+                if placed is not None:
+                    changes.append(placed)
+        member.incarnation = record.incarnation
+        member.state, member.link, member.heard_at = "running", number, self._now
+        member.welcomed, member.followed = False, -1
+        self._member_of[number] = name
+        self._change(changes)
+        if changes:
+            member.joined_at = self._revision
+        self._welcomes[name] = None
+        if not self._batches:
+            self._welcome()
+
+    def _leave(self, name: str, dead: bool) -> None:
+        """Take a node out of the cluster, and its queues from it."""
+        member = self._members[name]
+        if member.link is not None:
+            self._effects.append(CloseLink(member.link, abort=True))
+            self._member_of.pop(member.link, None)
+            self._links.pop(member.link, None)
+        member.link, member.welcomed = None, False
+        member.state = "down" if dead else "hung"
+        changes: list[Change] = []
+        if name in self.catalog.nodes or dead:
+            changes.append(NodeLeft(name, member.incarnation, dead))
+        if dead:
+            changes += delete_owned(self.catalog, f"{name}#{member.incarnation}/")
+            member.incarnation = ""
+        self._change(changes)
+        placements: list[Change] = []
+        for entry in self.catalog.queues.values():
+            placement = place_without(self.catalog, entry, name, dead)
+            if placement is not None:
+                placed, forsaken = placement
+                placements.append(placed)
+                if forsaken:
+                    self._report(
+                        "error",
+                        "queue has lost all replicas that held everything",
+                        queue=entry.declared.name,
+                        virtual_host=entry.declared.virtual_host,
+                    )
+        # Placed one by one into the catalog, so that new leaders spread by what each leads by then.
+        self._change(placements)
+        self._report("warning", "node left", node=name, dead=dead)
+        self._send_answers()
+        for status in list(self._statuses.values()):
+            self._no_longer_awaited(status, name)
+
+    # --- changes -------------------------------------------------------------------------------------------
+
+    def _change(self, changes: list[Change]) -> None:
+        """Apply changes, and let everybody hear when they are durable."""
+        if not changes:
+            return
+        writes: Writes = []
+        for change in changes:
+            writes += writes_of(self.catalog, change)
+            self.catalog.apply(change)
+        self._revision += 1
+        writes.append(write_counters(self._revision, self._next_queue))
+        batch = _Batch(self._next_commit, self._revision, changes)
+        self._next_commit += 1
+        self._batches.append(batch)
+        self._effects.append(Commit(batch.commit, writes))
+
+    def _committed(self, commit: int) -> None:
+        while self._batches and self._batches[0].commit <= commit:
+            batch = self._batches.pop(0)
+            changed = Changed(batch.revision, batch.changes)
+            for member in self._members.values():
+                if member.link is not None and member.welcomed:
+                    self._links[member.link].send(changed)
+        if not self._batches:
+            self._welcome()
+
+    def _welcome(self) -> None:
+        """Send the catalog, of which everything is durable now, to those who have joined."""
+        welcomes, self._welcomes = self._welcomes, {}
+        for name in welcomes:
+            member = self._members[name]
+            if member.link is not None:
+                member.welcomed = True
+                welcomed = Welcomed(self._revision, self.catalog.as_changes())
+                self._links[member.link].send(welcomed)
+        deferred, self._deferred = self._deferred, []
+        for name, incarnation, record in deferred:
+            member = self._members[name]
+            if member.incarnation == incarnation:
+                self._requested(name, member, record)
+
+    def _followed(self, name: str, member: _Member, revision: int) -> None:
+        first = member.followed < 0 <= revision
+        if revision > member.followed:
+            member.followed = revision
+            self._send_answers()
+        if first:
+            self._report("info", "node joined", node=name)
+
+    # --- requests --------------------------------------------------------------------------------------------
+
+    def _requested(self, name: str, member: _Member, record: Requested) -> None:
+        request = record.request
+        refusal: Refused | None = None
+        judgement = judge(self.catalog, request, name, self._next_queue)
+        if isinstance(request, AdmitMirror):
+            mirror = self._members.get(request.node)
+            if mirror is None or mirror.joined_at > request.revision:
+                judgement = Refused(NOT_ALLOWED, "the mirror has joined again since")
+        if isinstance(judgement, Refused):
+            refusal = judgement
+        else:
+            self._next_queue += 1
+            self._change(judgement)
+        self._answers.append(
+            (self._revision, name, member.incarnation, record.number, refusal)
+        )
+        self._send_answers()
+
+    def _send_answers(self) -> None:
+        """Answer the requests whose changes all nodes of the cluster have followed."""
+        if not self._answers:
+            return
+        least = min(
+            (member.followed for member in self._members.values() if member.link is not None),
+            default=self._revision,
+        )
+        kept = []
+        for answer in self._answers:
+            revision, name, incarnation, number, refusal = answer
+            if revision > least:
+                kept.append(answer)
+                continue
+            member = self._members[name]
+            if member.link is not None and member.incarnation == incarnation:
+                self._links[member.link].send(Answered(number, refusal))
+        self._answers = kept
+
+    # --- the operator ------------------------------------------------------------------------------------------
+
+    def _asked(self, event: Asked) -> None:
+        """Answer "status"; take ("node died", name) from the supervisor."""
+        question = event.question
+        if question == "status":
+            awaited = {
+                name: None for name, member in self._members.items() if member.link is not None
+            }
+            status = _Status(event.number, awaited, {}, self._now + STATISTICS_TIMEOUT_US)
+            self._statuses[event.number] = status
+            for name in awaited:
+                link = self._members[name].link
+                if link is not None:
+                    self._links[link].send(StatisticsAsked(event.number))
+            if not awaited:
+                self._answer_status(status)
+            return
+        if isinstance(question, tuple) and len(question) == 2 and question[0] == "node died":
+            member = self._members.get(question[1])
+            if member is not None and member.incarnation:
+                self._leave(question[1], dead=True)
+        self._effects.append(Answer(event.number, None))
+
+    def _statistics(self, name: str, record: StatisticsTold) -> None:
+        status = self._statuses.get(record.number)
+        if status is not None:
+            for queue, messages, consumers in record.queues:
+                status.queues[queue] = (messages, consumers)
+            self._no_longer_awaited(status, name)
+
+    def _no_longer_awaited(self, status: _Status, name: str) -> None:
+        status.awaited.pop(name, None)
+        if not status.awaited and status.number in self._statuses:
+            self._answer_status(status)
+
+    def _answer_status(self, status: _Status) -> None:
+        del self._statuses[status.number]
+        nodes = [{"name": name, "state": one.state} for name, one in self._members.items()]
+        queues: list[dict[str, Any]] = []
+        for entry in self.catalog.queues.values():
+            declared, placed = entry.declared, entry.placed
+            messages, consumers = status.queues.get(declared.queue, (None, None))
+            queues.append(
+                {
+                    "vhost": declared.virtual_host,
+                    "name": declared.name,
+                    "leader": placed.leader,
+                    "mirrors": placed.mirrors,
+                    "in_sync": placed.in_sync,
+                    "messages": messages,
+                    "consumers": consumers,
+                }
+            )
+        self._effects.append(Answer(status.number, {"nodes": nodes, "queues": queues}))

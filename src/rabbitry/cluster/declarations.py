@@ -1,0 +1,314 @@
+"""Judging requests: from the catalog and a wish to the changes that fulfil it, or a refusal.
+
+Only the coordinator calls this, so each request is judged against the one true catalog and two nodes
+cannot both succeed with contradictory declarations. What needs the connection but not the catalog
+(reserved names, the default exchange, exchange types) was judged by the channel already.
+
+Texts and codes are RabbitMQ's: rabbit_amqqueue.erl assert_equivalence/5, rabbit_exchange.erl
+assert_equivalence/6, rabbit_binding.erl, rabbit_misc.erl equivalence_fail/4.
+"""
+
+from __future__ import annotations
+
+from rabbitry.broker.exchanges import Binding
+from rabbitry.cluster.catalog import Catalog, QueueEntry, binding_of
+from rabbitry.cluster.placement import place_new
+from rabbitry.cluster.records import (
+    AdmitMirror,
+    Bind,
+    Bound,
+    Change,
+    DeclareExchange,
+    DeclareQueue,
+    DeleteExchange,
+    DeleteOwned,
+    DeleteQueue,
+    DropMirror,
+    ExchangeDeclared,
+    ExchangeDeleted,
+    QueueDeclared,
+    QueueDeleted,
+    QueuePlaced,
+    Refused,
+    Request,
+    Unbind,
+    Unbound,
+)
+from rabbitry.wire.errors import NOT_FOUND, PRECONDITION_FAILED, RESOURCE_LOCKED
+from rabbitry.wire.values import FieldValue, decode_table
+
+Judgement = list[Change] | Refused
+
+
+def judge(catalog: Catalog, request: Request, node: str, next_queue: int) -> Judgement:
+    """Return the changes that `request` of `node` makes, in order; empty where all is so already.
+
+    `next_queue` is the number that a new queue gets.
+    """
+    match request:
+        case DeclareExchange():
+            return _declare_exchange(catalog, request)
+        case DeleteExchange():
+            return _delete_exchange(catalog, request)
+        case DeclareQueue():
+            return _declare_queue(catalog, request, node, next_queue)
+        case DeleteQueue():
+            entry = catalog.queues.get(request.queue)
+            return _delete_queue(catalog, entry) if entry is not None else []
+        case DeleteOwned():
+            return delete_owned(catalog, request.owner)
+        case Bind():
+            return _bind(catalog, request)
+        case Unbind():
+            return _unbind(catalog, request)
+        case AdmitMirror() | DropMirror():
+            return _change_in_sync(catalog, request)
+
+
+def delete_owned(catalog: Catalog, owner_prefix: str) -> list[Change]:
+    """Return the changes that delete the exclusive queues of a connection, or of all of a node."""
+    changes: list[Change] = []
+    for entry in list(catalog.queues.values()):
+        if entry.declared.owner and entry.declared.owner.startswith(owner_prefix):
+            changes += _delete_queue(catalog, entry)
+    return changes
+
+
+def check_owner(entry: QueueEntry, owner: str, strict: bool = False) -> Refused | None:
+    """Return 405 where an exclusive queue belongs to another connection.
+
+    `strict`, for declarations: a queue that is not exclusive must not be declared exclusive either.
+    """
+    declared = entry.declared
+    if declared.owner == owner or (not declared.owner and not strict):
+        return None
+    name = f"queue '{declared.name}' in vhost '{declared.virtual_host}'"
+    return Refused(
+        RESOURCE_LOCKED,
+        f"cannot obtain exclusive access to locked {name}. It could be originally declared on "
+        "another connection or the exclusive property value does not match that of the original "
+        "declaration.",
+    )
+
+
+def check_queue(entry: QueueEntry, request: DeclareQueue) -> Refused | None:
+    """Return why this queue cannot be declared again in this way, if it cannot."""
+    declared = entry.declared
+    subject = f"queue '{declared.name}' in vhost '{declared.virtual_host}'"
+    return (
+        check_owner(entry, request.owner, strict=True)
+        or _differ("durable", subject, request.durable, declared.durable)
+        or _differ("auto_delete", subject, request.auto_delete, declared.auto_delete)
+        or _arguments_differ(subject, request.arguments, declared.arguments)
+    )
+
+
+def _declare_exchange(catalog: Catalog, request: DeclareExchange) -> Judgement:
+    exchange = catalog.find_exchange(request.virtual_host, request.name)
+    if exchange is None:
+        return [
+            ExchangeDeclared(
+                request.virtual_host,
+                request.name,
+                request.kind,
+                request.durable,
+                request.auto_delete,
+                request.internal,
+                request.arguments,
+            )
+        ]
+    subject = f"exchange '{request.name}' in vhost '{request.virtual_host}'"
+    refusal = (
+        _differ("type", subject, request.kind, exchange.kind)
+        or _differ("durable", subject, request.durable, exchange.durable)
+        or _differ("auto_delete", subject, request.auto_delete, exchange.auto_delete)
+        or _differ("internal", subject, request.internal, exchange.internal)
+        or _arguments_differ(subject, request.arguments, exchange.arguments)
+    )
+    return refusal or []
+
+
+def _differ(name: str, subject: str, received: object, current: object) -> Refused | None:
+    if received == current:
+        return None
+    return Refused(
+        PRECONDITION_FAILED,
+        f"inequivalent arg '{name}' for {subject}: "
+        f"received {_shown(received)} but current is {_shown(current)}",
+    )
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return f"'{str(value).lower()}'"
+    if value is None:
+        return "none"
+    return f"'{value}'"
+
+
+def _arguments_differ(subject: str, received: bytes, current: bytes) -> Refused | None:
+    if received == current:
+        return None
+    new, old = _decoded(received), _decoded(current)
+    for name in [*new, *(name for name in old if name not in new)]:
+        if not name.startswith("x-") and name != "alternate-exchange":
+            continue
+        if new.get(name) != old.get(name) or (name in new) != (name in old):
+            got = _shown_argument(new.get(name))
+            return Refused(
+                PRECONDITION_FAILED,
+                f"inequivalent arg '{name}' for {subject}: "
+                f"received {got} but current is {_shown_argument(old.get(name))}",
+            )
+    return None
+
+
+def _shown_argument(value: FieldValue) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "backslashreplace")
+    return f"the value '{value}' of type '{_TYPE_NAMES.get(type(value).__name__, 'signedint')}'"
+
+
+_TYPE_NAMES = {"str": "longstr", "bool": "bool", "dict": "table", "list": "array", "float": "double"}
+
+
+def _decoded(arguments: bytes) -> dict[str, FieldValue]:
+    return decode_table(arguments, 0)[0] if arguments else {}
+
+
+def _delete_exchange(catalog: Catalog, request: DeleteExchange) -> Judgement:
+    exchange = catalog.find_exchange(request.virtual_host, request.name)
+    if exchange is None:
+        return []
+    if request.if_unused and exchange.bindings:
+        name = f"exchange '{request.name}' in vhost '{request.virtual_host}'"
+        return Refused(PRECONDITION_FAILED, f"{name} in use")
+    changes: list[Change] = [ExchangeDeleted(request.virtual_host, request.name)]
+    leading = catalog.bindings_of(request.virtual_host, "exchange", request.name)
+    return changes + _wither(catalog, request.virtual_host, leading, {request.name: None})
+
+
+def _declare_queue(
+    catalog: Catalog, request: DeclareQueue, node: str, next_queue: int
+) -> Judgement:
+    entry = catalog.find_queue(request.virtual_host, request.name)
+    if entry is not None:
+        return check_queue(entry, request) or []
+    declared = QueueDeclared(
+        request.virtual_host,
+        request.name,
+        next_queue,
+        request.durable,
+        request.auto_delete,
+        request.owner,
+        request.arguments,
+    )
+    return [declared, place_new(catalog, next_queue, bool(request.owner), node)]
+
+
+def _delete_queue(catalog: Catalog, entry: QueueEntry) -> list[Change]:
+    declared = entry.declared
+    changes: list[Change] = [QueueDeleted(declared.virtual_host, declared.name, declared.queue)]
+    return changes + _wither(catalog, declared.virtual_host, list(entry.bound_from), {})
+
+
+def _wither(
+    catalog: Catalog,
+    virtual_host: str,
+    gone: list[tuple[str, Binding]],
+    deleted: dict[str, None],
+) -> list[Change]:
+    """Return the deletions of auto-delete exchanges whose last bindings are these that go.
+
+    Deleting one takes away the bindings that lead to it, so the next may wither in turn.
+    """
+    changes: list[Change] = []
+    leaving: dict[str, int] = {}
+    work = list(gone)
+    while work:
+        source, _ = work.pop(0)
+        leaving[source] = leaving.get(source, 0) + 1
+        exchange = catalog.find_exchange(virtual_host, source)
+        if exchange is None or not exchange.auto_delete or source in deleted:
+            continue
+        if len(exchange.bindings) == leaving[source]:
+            deleted[source] = None
+            changes.append(ExchangeDeleted(virtual_host, source))
+            work += catalog.bindings_of(virtual_host, "exchange", source)
+    return changes
+
+
+def _bind(catalog: Catalog, request: Bind) -> Judgement:
+    refusal = _check_ends(catalog, request)
+    if refusal is not None:
+        return refusal
+    exchange = catalog.find_exchange(request.virtual_host, request.source)
+    bound = Bound(
+        request.virtual_host,
+        request.source,
+        request.destination_kind,
+        request.destination,
+        request.routing_key,
+        request.arguments,
+    )
+    if exchange is not None and binding_of(bound) in exchange.bindings:
+        return []
+    return [bound]
+
+
+def _unbind(catalog: Catalog, request: Unbind) -> Judgement:
+    refusal = _check_ends(catalog, request)
+    exchange = catalog.find_exchange(request.virtual_host, request.source)
+    unbound = Unbound(
+        request.virtual_host,
+        request.source,
+        request.destination_kind,
+        request.destination,
+        request.routing_key,
+        request.arguments,
+    )
+    if refusal is not None and refusal.reply_code == NOT_FOUND:
+        # RabbitMQ 3.10: unbinding what is not there succeeds, missing ends included.
+        return []
+    if refusal is not None:
+        return refusal
+    binding = binding_of(unbound)
+    if exchange is None or binding not in exchange.bindings:
+        return []
+    changes: list[Change] = [unbound]
+    return changes + _wither(catalog, request.virtual_host, [(request.source, binding)], {})
+
+
+def _check_ends(catalog: Catalog, request: Bind | Unbind) -> Refused | None:
+    """Return why the ends of a binding cannot be joined: one is missing, or another's own."""
+    host = request.virtual_host
+    if catalog.find_exchange(host, request.source) is None:
+        return Refused(NOT_FOUND, f"no exchange '{request.source}' in vhost '{host}'")
+    if request.destination_kind == "exchange":
+        if catalog.find_exchange(host, request.destination) is None:
+            return Refused(NOT_FOUND, f"no exchange '{request.destination}' in vhost '{host}'")
+        return None
+    entry = catalog.find_queue(host, request.destination)
+    if entry is None:
+        return Refused(NOT_FOUND, f"no queue '{request.destination}' in vhost '{host}'")
+    return check_owner(entry, request.owner)
+
+
+def _change_in_sync(catalog: Catalog, request: AdmitMirror | DropMirror) -> list[Change]:
+    entry = catalog.queues.get(request.queue)
+    if entry is None or entry.placed.epoch != request.epoch:
+        return []  # the word of a leader that is none any more
+    placed = entry.placed
+    if isinstance(request, AdmitMirror):
+        # Only a node that is in the cluster now: one that left has lost its place (and, restarted,
+        # its contents), whatever its leader has seen of it before.
+        if request.node in placed.in_sync or request.node not in placed.mirrors:
+            return []
+        in_sync = [*placed.in_sync, request.node]
+    else:
+        if request.node not in placed.in_sync or request.node == placed.leader:
+            return []
+        in_sync = [name for name in placed.in_sync if name != request.node]
+    return [QueuePlaced(placed.queue, placed.epoch, placed.leader, placed.mirrors, in_sync)]

@@ -1,0 +1,453 @@
+"""The queues of one node: which it leads, which it mirrors, which its channels use.
+
+For each queue there is at most one leader or one mirror here, and a proxy if channels use the queue.
+The catalog says which; this module follows it (`place`), and carries records between the parts and
+the other nodes. A record that is ahead of the catalog here (its epoch, or its queue, is not known yet)
+waits until the catalog has caught up; one that is behind is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Final, Protocol, cast
+
+from rabbitry.broker.message import Message, Routes, messages_of
+from rabbitry.broker.queue import Consumer
+from rabbitry.cluster.catalog import Catalog, QueueEntry
+from rabbitry.cluster.leader import QueueLeader
+from rabbitry.cluster.mirror import QueueMirror
+from rabbitry.cluster.peers import Peers
+from rabbitry.cluster.proxy import QueueProxy, consumer_of
+from rabbitry.cluster.records import (
+    Accepted,
+    AdmitMirror,
+    AnyRecord,
+    Applied,
+    Delivered,
+    DeleteQueue,
+    DropMirror,
+    Get,
+    Inquire,
+    Lacked,
+    PauseConsumer,
+    Publish,
+    Record,
+    Refused,
+    Release,
+    Request,
+    Requeue,
+    Settle,
+    Subscribe,
+    ToLeader,
+    ToMirror,
+    ToUser,
+    Unsubscribe,
+)
+
+# How long confirms wait for a mirror whose link is down before it is taken out of the in-sync set.
+MIRROR_PATIENCE_US: Final = 1_000_000
+
+_TO_LEADER: Final = (
+    Publish,
+    Subscribe,
+    Unsubscribe,
+    Settle,
+    Requeue,
+    Release,
+    Get,
+    Inquire,
+    PauseConsumer,
+    Lacked,
+    Applied,
+)
+_TO_USER: Final = ToUser.__args__
+_route_of = itemgetter(0)
+
+
+class HostingPort(Protocol):
+    """What the queues need of their node."""
+
+    def request(self, request: Request, on_answer: Callable[[Refused | None], None]) -> None:
+        """Ask the coordinator."""
+        ...
+
+    def catalog_revision(self) -> int:
+        """Return the revision of the catalog that this node has applied."""
+        ...
+
+    def backlog_grew(self, messages: int) -> None:
+        """Count messages that wait to be accepted (negative: that do no longer)."""
+        ...
+
+
+class _Site:
+    """One queue on this node."""
+
+    __slots__ = ("entry", "leader", "mirror", "proxy")
+
+    def __init__(self, entry: QueueEntry) -> None:
+        self.entry = entry
+        self.leader: QueueLeader | None = None
+        self.mirror: QueueMirror | None = None
+        self.proxy: QueueProxy | None = None
+
+    @property
+    def epoch(self) -> int:
+        return self.entry.placed.epoch
+
+
+class Hosting:
+    """See the module. `origin` names this process in the whole cluster: node and incarnation."""
+
+    def __init__(self, port: HostingPort, name: str, origin: str, peers: Peers) -> None:
+        self.origin = origin
+        self.routes = Routes()
+        self._port = port
+        self._name = name
+        self._peers = peers
+        self._catalog = Catalog()
+        self._sites: dict[int, _Site] = {}
+        self._newest_queue = 0
+        self._early: dict[int, list[tuple[str, str, AnyRecord]]] = {}
+        self._to_pump: dict[QueueLeader, None] = {}
+        self._to_answer: dict[QueueMirror, None] = {}
+        self._accepted: dict[tuple[int, str], int] = {}  # to tell at the end of the step
+        self._lost_since: dict[str, int] = {}  # peers that are not up: since when we know
+
+    # --- following the catalog ----------------------------------------------------------------------------
+
+    def set_catalog(self, catalog: Catalog) -> None:
+        """Follow a catalog that was told anew: what it does not list is gone."""
+        self._catalog = catalog
+        for number in [number for number in self._sites if number not in catalog.queues]:
+            self.delete(number)
+        for entry in catalog.queues.values():
+            site = self._sites.get(entry.number)
+            if site is not None:
+                site.entry = entry
+                if site.proxy is not None:
+                    site.proxy.entry = entry
+                if site.leader is not None:
+                    site.leader.entry = entry
+            self.place(entry)
+
+    def place(self, entry: QueueEntry) -> None:
+        """Follow where the catalog places a queue now."""
+        self._newest_queue = max(self._newest_queue, entry.number)
+        site = self._sites.get(entry.number)
+        if site is None:
+            site = self._sites[entry.number] = _Site(entry)
+        placed = entry.placed
+        if placed.leader == self._name:
+            self._lead(site)
+        else:
+            if site.leader is not None:
+                self._to_pump.pop(site.leader, None)
+                site.leader = None
+            if self._name not in placed.mirrors:
+                site.mirror = None
+            elif site.mirror is None:
+                site.mirror = QueueMirror(
+                    entry.number, placed.epoch, self.routes, self._tell_leader
+                )
+            else:
+                site.mirror.follow(placed.epoch)
+        self._connect_proxy(site)
+        for name, origin, record in self._early.pop(entry.number, []):
+            self.take_record(name, origin, record)
+
+    def _lead(self, site: _Site) -> None:
+        """This node leads the queue: begin, in a new epoch with what it held in the old one."""
+        placed = site.entry.placed
+        leader = site.leader
+        if leader is None or leader.epoch != placed.epoch:
+            before, mirror = leader, site.mirror
+            leader = site.leader = QueueLeader(self, site.entry)
+            if before is not None:
+                queue = before.queue
+                leader.restore(
+                    queue.entries(), queue.next_position - 1, queue.next_position, before.origins
+                )
+            elif mirror is not None:
+                leader.restore(
+                    mirror.entries(), mirror.seen_through, mirror.next_position, mirror.origins
+                )
+            site.mirror = None
+        leader.place(placed)
+        for name in leader.not_begun():
+            if self._peers.is_up(name):
+                leader.begin_mirror(name)
+
+    def _connect_proxy(self, site: _Site) -> None:
+        proxy, placed = site.proxy, site.entry.placed
+        if proxy is None:
+            return
+        if proxy.connected_to == (placed.leader, placed.epoch):
+            return
+        if proxy.connected_to[0]:
+            proxy.disconnect()
+        if placed.leader == self._name:
+            proxy.connect(self._name, placed.epoch, site.leader)
+        elif placed.leader and self._peers.is_up(placed.leader):
+            proxy.connect(placed.leader, placed.epoch, None)
+
+    def delete(self, queue: int) -> None:
+        """A queue is no more."""
+        self._early.pop(queue, None)
+        site = self._sites.pop(queue, None)
+        if site is not None:
+            if site.leader is not None:
+                self._to_pump.pop(site.leader, None)
+            if site.mirror is not None:
+                self._to_answer.pop(site.mirror, None)
+            if site.proxy is not None:
+                site.proxy.deleted()
+
+    def forget_origin(self, origin: str) -> None:
+        """That process has ended for good."""
+        for site in self._sites.values():
+            if site.leader is not None:
+                site.leader.forget_origin(origin)
+            if site.mirror is not None:
+                site.mirror.forget_origin(origin)
+
+    def proxy(self, entry: QueueEntry) -> QueueProxy:
+        """Return the queue as channels of this node use it."""
+        site = self._sites[entry.number]
+        if site.proxy is None:
+            site.proxy = QueueProxy(self, entry)
+            self._connect_proxy(site)
+        return site.proxy
+
+    def statistics(self) -> list[tuple[int, int, int]]:
+        """Return (queue, messages, consumers) of each queue led here."""
+        return [
+            (number, site.leader.queue.ready_count + site.leader.queue.held_count,
+             len(site.leader.queue.consumers))
+            for number, site in self._sites.items()
+            if site.leader is not None
+        ]
+
+    def inspect(self) -> dict[int, dict[str, Any]]:
+        """Return what this node holds, for the simulation's checkers."""
+        found: dict[int, dict[str, Any]] = {}
+        for number, site in self._sites.items():
+            if site.leader is not None:
+                entries = site.leader.queue.entries()
+            elif site.mirror is not None:
+                entries = site.mirror.entries()
+            else:
+                continue
+            found[number] = {
+                "role": "leader" if site.leader is not None else "mirror",
+                "epoch": site.epoch,
+                "entries": [(position, frames) for position, (_, frames) in entries],
+            }
+        return found
+
+    # --- peers ---------------------------------------------------------------------------------------------
+
+    def peer_up(self, name: str, _origin: str) -> None:
+        """Records can be sent to the node."""
+        self._lost_since.pop(name, None)
+        for site in list(self._sites.values()):
+            if site.leader is not None:
+                site.leader.begin_mirror(name)
+            self._connect_proxy(site)
+
+    def peer_down(self, name: str, origin: str) -> None:
+        """What was on the way to or from the node is lost."""
+        for queue, early in list(self._early.items()):
+            self._early[queue] = [one for one in early if one[0] != name]
+        for site in list(self._sites.values()):
+            if site.leader is not None:
+                site.leader.lose_mirror(name)
+                site.leader.release_user(origin)
+            if site.proxy is not None and site.proxy.connected_to[0] == name:
+                site.proxy.disconnect()
+
+    def tick(self, now: int) -> None:
+        """Give up mirrors that cannot be reached, so that confirms go on."""
+        for name in self._catalog.nodes:
+            if name == self._name or self._peers.is_up(name):
+                self._lost_since.pop(name, None)
+                continue
+            since = self._lost_since.setdefault(name, now)
+            if now - since < MIRROR_PATIENCE_US:
+                continue
+            self._lost_since[name] = now
+            for number, site in self._sites.items():
+                if site.leader is not None and site.leader.required_but_lost(name):
+                    self._drop_mirror(number, site.epoch, name)
+
+    def _drop_mirror(self, queue: int, epoch: int, name: str) -> None:
+        self._port.request(
+            DropMirror(queue, epoch, name),
+            lambda _refused: self._admission_answered(queue, epoch, name),
+        )
+
+    def _admission_answered(self, queue: int, epoch: int, name: str) -> None:
+        site = self._sites.get(queue)
+        if site is not None and site.leader is not None and site.leader.epoch == epoch:
+            site.leader.admission_answered(name)
+
+    def take_record(self, name: str, origin: str, record: AnyRecord) -> None:
+        """Take a record of another node."""
+        queue: int = getattr(record, "queue", 0)
+        site = self._sites.get(queue)
+        epoch: int = getattr(record, "epoch", 0)
+        if site is None:
+            if queue > self._newest_queue:
+                self._early.setdefault(queue, []).append((name, origin, record))
+        elif epoch > site.epoch:
+            self._early.setdefault(queue, []).append((name, origin, record))
+        elif epoch == site.epoch:
+            if isinstance(record, _TO_LEADER):
+                if site.leader is not None:
+                    self._lead_record(site.leader, name, origin, record)
+            elif isinstance(record, _TO_USER):
+                if site.proxy is not None and site.proxy.connected_to == (name, epoch):
+                    site.proxy.receive(cast("ToUser", record))
+            elif site.mirror is not None and name == site.entry.placed.leader:
+                self._to_answer[site.mirror] = None
+                site.mirror.receive(cast("ToMirror", record))
+
+    def _lead_record(
+        self, leader: QueueLeader, name: str, origin: str, record: ToLeader
+    ) -> None:
+        match record:
+            case Publish():
+                exchange, routing_key, contents = record.run
+                messages = messages_of(self.routes.get(exchange, routing_key), contents)
+                leader.publish(origin, record.last, messages)
+            case Applied():
+                leader.applied(name, record)
+            case Settle():
+                leader.settle(record.holder, record.positions)
+            case Requeue():
+                leader.requeue(record.holder, record.positions)
+            case Subscribe():
+                leader.subscribe(origin, record.request, consumer_of(record))
+            case Unsubscribe():
+                leader.unsubscribe(origin, record.request, record.holder, record.number)
+            case Release():
+                leader.release(record.holder)
+            case Get():
+                leader.get(origin, record.request, record.holder, record.no_ack)
+            case Inquire():
+                leader.inquire(
+                    origin, record.request, record.what, record.if_unused, record.if_empty
+                )
+            case PauseConsumer():
+                leader.pause_consumer(record.holder, record.number, record.paused)
+            case Lacked():
+                leader.lacked(name, record)
+
+    # --- the end of a step ----------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Do what is done once for each step: deal, answer leaders, tell publishers."""
+        while self._to_pump:
+            to_pump, self._to_pump = self._to_pump, {}
+            for leader in to_pump:
+                leader.pump()
+        to_answer, self._to_answer = self._to_answer, {}
+        for mirror in to_answer:
+            mirror.answer()
+        accepted, self._accepted = self._accepted, {}
+        for (queue, user), last in accepted.items():
+            site = self._sites.get(queue)
+            if site is not None:
+                self.tell_user(user, Accepted(queue, site.epoch, last))
+
+    # --- what leaders need ------------------------------------------------------------------------------------
+
+    def tell_user(self, user: str, record: Record) -> None:
+        """Send a record to the node that uses the queue, or hand it over where that is this one."""
+        if user == self.origin:
+            site = self._sites.get(getattr(record, "queue", 0))
+            if site is not None and site.proxy is not None:
+                site.proxy.receive(cast("ToUser", record))
+            return
+        name = user.partition("#")[0]
+        if self._peers.is_up(name) and self._peers.origin_of(name) == user:
+            self._peers.send(name, record)
+
+    def tell_mirrors(self, nodes: list[str], encoded: bytes) -> None:
+        """Send an encoded record of the stream to these nodes."""
+        for name in nodes:
+            self._peers.send_encoded(name, encoded)
+
+    def accepted(self, queue: int, user: str, last: int) -> None:
+        """Tell a publishing node that all through its number `last` is safe."""
+        if user == self.origin:
+            site = self._sites.get(queue)
+            if site is not None and site.proxy is not None:
+                site.proxy.accepted(last)
+        else:
+            self._accepted[queue, user] = last
+
+    def deliver(
+        self,
+        queue: int,
+        consumer: Consumer,
+        positions: Sequence[int],
+        messages: list[Message],
+        redelivered: bool,
+    ) -> None:
+        """Bring messages to a consumer, here or on another node."""
+        site = self._sites.get(queue)
+        if site is None:
+            return
+        holder, number = consumer.holder, consumer.number
+        if holder[0] == self.origin:
+            if site.proxy is not None:
+                site.proxy.delivered(holder, number, positions, messages, redelivered)
+            return
+        at = 0
+        for route, group in groupby(messages, _route_of):
+            contents = [frames for _, frames in group]
+            run = (route.exchange, route.routing_key, contents)
+            part = list(positions[at : at + len(contents)])
+            at += len(contents)
+            self.tell_user(
+                holder[0], Delivered(queue, site.epoch, holder, number, part, redelivered, run)
+            )
+
+    def ask_about_mirror(self, request: AdmitMirror) -> None:
+        """Ask the coordinator to admit a mirror."""
+        self._port.request(
+            request,
+            lambda _refused: self._admission_answered(request.queue, request.epoch, request.node),
+        )
+
+    def delete_queue(self, queue: int, on_answer: Callable[[], None] | None = None) -> None:
+        """Have the coordinator delete the queue; `on_answer` follows when it is gone everywhere."""
+        self._port.request(
+            DeleteQueue(queue), lambda _refused: on_answer() if on_answer is not None else None
+        )
+
+    def wants_pump(self, leader: QueueLeader) -> None:
+        """Have `pump` called at the end of this step."""
+        self._to_pump[leader] = None
+
+    def catalog_revision(self) -> int:
+        """Return the revision of the catalog that this node has applied."""
+        return self._port.catalog_revision()
+
+    # --- what proxies and mirrors need --------------------------------------------------------------------------
+
+    def send_to_node(self, node: str, record: Record) -> None:
+        """Send a record over the link to a node."""
+        self._peers.send(node, record)
+
+    def backlog_grew(self, messages: int) -> None:
+        """Count messages that wait to be accepted (negative: that do no longer)."""
+        self._port.backlog_grew(messages)
+
+    def _tell_leader(self, queue: int, record: Record) -> None:
+        site = self._sites.get(queue)
+        if site is not None:
+            self._peers.send(site.entry.placed.leader, record)

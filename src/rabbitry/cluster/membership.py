@@ -1,0 +1,171 @@
+"""A node's standing with the coordinator: joining, following the catalog, asking for changes.
+
+The node opens one link to the coordinator and keeps it open, trying again for ever. While it is down
+nothing can be declared and nothing fails over, but what is known stays known: queues serve, messages
+flow. Requests that were not answered are asked again after the next welcome; all of them may be carried
+out twice. Every `HEARTBEAT_US` the node says that it lives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from rabbitry.cluster.links import ClusterLink
+from rabbitry.cluster.records import (
+    Answered,
+    AnyRecord,
+    Change,
+    Changed,
+    Followed,
+    Join,
+    Refused,
+    Request,
+    Requested,
+    StatisticsAsked,
+    StatisticsTold,
+    Welcomed,
+)
+from rabbitry.machine import Address, Entropy
+
+HEARTBEAT_US: Final = 250_000
+RETRY_US: Final = 100_000
+
+
+class MembershipPort(Protocol):
+    """What membership needs of its node."""
+
+    def open_link(self, address: Address) -> int:
+        """Open a link and return its number."""
+        ...
+
+    def close_link(self, link: int) -> None:
+        """Close a link at once."""
+        ...
+
+    def report(self, level: str, what: str, **details: object) -> None:
+        """Tell people."""
+        ...
+
+    def welcomed(self, changes: list[Change]) -> None:
+        """Take the whole catalog anew."""
+        ...
+
+    def changed(self, changes: list[Change]) -> None:
+        """Take changes of the catalog."""
+        ...
+
+    def statistics(self) -> list[tuple[int, int, int]]:
+        """Return (queue, messages, consumers) of each queue led here."""
+        ...
+
+
+OnAnswer = Callable[[Refused | None], None]
+
+
+class Membership:
+    """See the module."""
+
+    def __init__(
+        self,
+        port: MembershipPort,
+        name: str,
+        incarnation: str,
+        secret: bytes,
+        coordinator: Address,
+        entropy: Entropy,
+    ) -> None:
+        self.link: int | None = None
+        self.revision = 0
+        self.joined = False  # the catalog is known; it stays known when the link breaks
+        self._port = port
+        self._name = name
+        self._incarnation = incarnation
+        self._secret = secret
+        self._coordinator = coordinator
+        self._entropy = entropy
+        self._address: Address | None = None
+        self._session: ClusterLink | None = None
+        self._welcome = False  # on this link
+        self._next_request = 1
+        self._requests: dict[int, tuple[Request, OnAnswer]] = {}
+        self._try_at = 0
+        self._beat_at = 0
+
+    def begin(self, address: Address, now: int) -> None:
+        """Other nodes reach this one at `address`: join."""
+        self._address = address
+        self._try_at = now
+        self.tick(now)
+
+    def tick(self, now: int) -> None:
+        """Open the link where there is none, and say that we live. Call it every tenth of a second."""
+        if self._address is not None and self.link is None and now >= self._try_at:
+            self.link = self._port.open_link(self._coordinator)
+            self._try_at = now + RETRY_US
+        if self._welcome and self._session is not None and now >= self._beat_at:
+            self._beat_at = now + HEARTBEAT_US
+            self._session.send(Followed(self.revision))
+
+    def request(self, request: Request, on_answer: OnAnswer) -> None:
+        """Ask for a change; the answer comes when all nodes have it. It may take for ever."""
+        number = self._next_request
+        self._next_request += 1
+        self._requests[number] = (request, on_answer)
+        if self._welcome and self._session is not None:
+            self._session.send(Requested(number, request))
+
+    # --- the link -------------------------------------------------------------------------------------
+
+    def link_opened(self) -> None:
+        """The link that was asked for is open."""
+        self._session = ClusterLink(
+            True, self._secret, self._name, self._incarnation, self._entropy
+        )
+
+    def link_closed(self) -> None:
+        """The link is gone, or could not be opened."""
+        if self._welcome:
+            self._port.report("warning", "coordinator lost")
+        self.link, self._session, self._welcome = None, None, False
+
+    def take_bytes(self) -> bytes:
+        """Return what shall be sent."""
+        return self._session.take_bytes() if self._session is not None else b""
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes of the coordinator."""
+        session = self._session
+        if session is None:
+            return
+        was_ready = session.ready
+        records = session.receive(data)
+        if session.ready and not was_ready and self._address is not None:
+            host, port = self._address.host, self._address.port
+            session.send(Join(self._name, self._incarnation, host, port))
+        for record in records:
+            self._take(session, record)
+        if session.failure:
+            self._port.report("error", "coordinator refused", reason=session.failure)
+            if self.link is not None:
+                self._port.close_link(self.link)
+            self.link_closed()
+
+    def _take(self, session: ClusterLink, record: AnyRecord) -> None:
+        if isinstance(record, Welcomed):
+            self._welcome = self.joined = True
+            self.revision = record.revision
+            self._port.welcomed(record.changes)
+            session.send(Followed(self.revision))
+            for number, (request, _) in list(self._requests.items()):
+                session.send(Requested(number, request))
+        elif isinstance(record, Changed) and self._welcome:
+            self.revision = record.revision
+            self._port.changed(record.changes)
+            session.send(Followed(self.revision))
+        elif isinstance(record, Answered):
+            asked = self._requests.pop(record.number, None)
+            if asked is not None:
+                asked[1](record.refusal)
+        elif isinstance(record, StatisticsAsked):
+            session.send(StatisticsTold(record.number, self._port.statistics()))

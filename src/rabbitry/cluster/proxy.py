@@ -1,0 +1,426 @@
+"""A queue as the channels of one node see it, wherever its leader is.
+
+Channels speak to the proxy; the proxy speaks to the leader, by call where the leader is on this node and
+by records where it is not. It keeps what must outlive a leader: publishes that were not accepted yet
+(sent again, in order, and recognised by their numbers), subscriptions (made again) and questions that
+nobody answered (asked again). A connection to one leader in one epoch over one unbroken link is a
+*session*; deliveries are leased for a session, and what channels do to deliveries of an earlier one
+is dropped here, for these messages have gone back to their places and may be with others by now.
+So an old acknowledgement neither fails nor settles another message.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from rabbitry.broker.message import Message, Routes, messages_of
+from rabbitry.broker.ports import (
+    GetReply,
+    Lease,
+    QueueReply,
+    Receipt,
+    Refusal,
+    Subscriber,
+)
+from rabbitry.broker.queue import Consumer, Holder
+from rabbitry.cluster.catalog import QueueEntry
+from rabbitry.cluster.declarations import check_owner
+from rabbitry.cluster.leader import QueueLeader
+from rabbitry.cluster.records import (
+    Accepted,
+    Delivered,
+    Get,
+    Got,
+    Inquire,
+    PauseConsumer,
+    Publish,
+    Record,
+    Refused,
+    Release,
+    Replied,
+    Requeue,
+    Settle,
+    Subscribe,
+    ToUser,
+    Unsubscribe,
+)
+from rabbitry.wire.errors import NOT_FOUND
+
+
+class ProxyPort(Protocol):
+    """What a proxy needs of its node."""
+
+    origin: str
+    routes: Routes
+
+    def send_to_node(self, node: str, record: Record) -> None:
+        """Send a record over the link to a node."""
+
+    def delete_queue(self, queue: int, on_answer: Callable[[], None] | None = None) -> None:
+        """Have the coordinator delete the queue; `on_answer` follows when it is gone everywhere."""
+
+    def backlog_grew(self, messages: int) -> None:
+        """Count messages that wait to be accepted (negative: that do no longer)."""
+
+
+OnReply = Callable[[Replied | Got], None]
+_Question = Subscribe | Unsubscribe | Get | Inquire
+
+
+class _Subscription:
+    __slots__ = ("consumer", "paused", "subscriber")
+
+    def __init__(self, consumer: Consumer, subscriber: Subscriber) -> None:
+        self.consumer = consumer
+        self.subscriber = subscriber
+        self.paused = False
+
+
+class QueueProxy:
+    """See the module."""
+
+    def __init__(self, port: ProxyPort, entry: QueueEntry) -> None:
+        self._port = port
+        self.entry = entry
+        self.number = entry.number
+        self.name = entry.declared.name
+        self.lease = Lease(self)
+        self._leader: QueueLeader | None = None
+        self._leader_node = ""  # empty: there is no leader that we can reach
+        self._epoch = 0
+        self._published = 0
+        self._outbox: deque[tuple[int, list[Message], Receipt | None]] = deque()
+        self._subscriptions: dict[tuple[Holder, int], _Subscription] = {}
+        self._next_request = 1
+        self._questions: dict[int, tuple[_Question, OnReply]] = {}
+
+    # --- sessions ----------------------------------------------------------------------------------
+
+    def connect(self, node: str, epoch: int, leader: QueueLeader | None) -> None:
+        """Begin a session with the leader: `leader` where it is on this node, else over the link."""
+        failed_over = self._epoch not in (0, epoch)
+        self._leader, self._leader_node, self._epoch = leader, node, epoch
+        self.lease = Lease(self)
+        for last, messages, _ in list(self._outbox):
+            self._send_publish(last, messages)
+        for key, subscription in list(self._subscriptions.items()):
+            if failed_over and subscription.subscriber.failed_over():
+                del self._subscriptions[key]
+                continue
+            # One whose beginning or end is awaited is among the questions already.
+            if not self._is_asked(key):
+                self._subscribe_again(key, subscription)
+        for request, (question, on_reply) in list(self._questions.items()):
+            if isinstance(question, Unsubscribe):
+                # The new leader never heard of the subscription.
+                del self._questions[request]
+                on_reply(Replied(self.number, epoch, request, None))
+            else:
+                self._ask(request, question)
+        for (holder, number), subscription in list(self._subscriptions.items()):
+            if subscription.paused:
+                self.pause_consumer(holder, number, True)
+
+    def disconnect(self) -> None:
+        """The session is over; what it leased is void. Another will follow, or `deleted`."""
+        self._leader, self._leader_node = None, ""
+        self.lease = Lease(self)
+
+    @property
+    def connected_to(self) -> tuple[str, int]:
+        """Return the node and the epoch of the session; an empty name where there is none."""
+        return self._leader_node, self._epoch
+
+    def deleted(self) -> None:
+        """The queue is no more: settle all that waits."""
+        self.disconnect()
+        outbox, self._outbox = self._outbox, deque()
+        for _, messages, receipt in outbox:
+            self._port.backlog_grew(-len(messages))
+            if receipt is not None:
+                receipt.settled()
+        subscriptions, self._subscriptions = self._subscriptions, {}
+        questions, self._questions = self._questions, {}
+        declared = self.entry.declared
+        text = f"no queue '{declared.name}' in vhost '{declared.virtual_host}'"
+        for request, (question, on_reply) in questions.items():
+            gone_as_asked = isinstance(question, Unsubscribe) or (
+                isinstance(question, Inquire) and question.what == "delete"
+            )
+            refusal = None if gone_as_asked else Refused(NOT_FOUND, text)
+            if isinstance(question, Subscribe | Unsubscribe):
+                subscriptions.pop((question.holder, question.number), None)
+            on_reply(Replied(self.number, self._epoch, request, refusal))
+        for subscription in subscriptions.values():
+            subscription.subscriber.cancelled()
+
+    # --- what channels do ----------------------------------------------------------------------------
+
+    def publish(self, messages: list[Message], receipt: Receipt | None) -> None:
+        """Send messages of one route; `receipt` is told when they are safe."""
+        self._published += len(messages)
+        self._outbox.append((self._published, messages, receipt))
+        self._port.backlog_grew(len(messages))
+        self._send_publish(self._published, messages)
+
+    def subscribe(
+        self, consumer: Consumer, subscriber: Subscriber, on_reply: Callable[[QueueReply], None]
+    ) -> None:
+        """Consume; the reply says whether the queue agrees, and precedes the first delivery."""
+        key = (consumer.holder, consumer.number)
+        self._subscriptions[key] = _Subscription(consumer, subscriber)
+
+        def answered(reply: Replied | Got) -> None:
+            if isinstance(reply, Replied) and reply.refusal is not None:
+                self._subscriptions.pop(key, None)
+            on_reply(_queue_reply(reply))
+
+        self._question(self._subscribe_record(consumer), answered)
+
+    def unsubscribe(
+        self, holder: Holder, number: int, on_reply: Callable[[QueueReply], None]
+    ) -> None:
+        """End a subscription; deliveries that are on the way come before the reply."""
+
+        def ended(_reply: Replied | Got) -> None:
+            self._subscriptions.pop((holder, number), None)
+            on_reply(QueueReply())
+
+        self._question(Unsubscribe(self.number, 0, 0, holder, number), ended)
+
+    def settle(self, lease: Lease, holder: Holder, positions: list[int]) -> None:
+        """Messages delivered under `lease` are done with."""
+        if lease is not self.lease:
+            return
+        if self._leader is not None:
+            self._leader.settle(holder, positions)
+        else:
+            self._send(Settle(self.number, self._epoch, holder, positions))
+
+    def requeue(self, lease: Lease, holder: Holder, positions: list[int]) -> None:
+        """Messages delivered under `lease` go back to their places."""
+        if lease is not self.lease:
+            return
+        if self._leader is not None:
+            self._leader.requeue(holder, positions)
+        else:
+            self._send(Requeue(self.number, self._epoch, holder, positions))
+
+    def release(self, holder: Holder) -> None:
+        """A channel has ended: its subscriptions and questions too, and all that it holds."""
+        for key in [key for key in self._subscriptions if key[0] == holder]:
+            del self._subscriptions[key]
+        for request, (question, _) in list(self._questions.items()):
+            if not isinstance(question, Inquire) and question.holder == holder:
+                del self._questions[request]
+        if self._leader is not None:
+            self._leader.release(holder)
+        else:
+            self._send(Release(self.number, self._epoch, holder))
+
+    def get(
+        self, holder: Holder, no_ack: bool, on_reply: Callable[[GetReply, Lease], None]
+    ) -> None:
+        """Ask for one message."""
+
+        def answered(reply: Replied | Got) -> None:
+            on_reply(self._get_reply(reply), self.lease)
+
+        self._question(Get(self.number, 0, 0, holder, no_ack), answered)
+
+    def inquire(
+        self,
+        what: str,
+        on_reply: Callable[[QueueReply], None],
+        *,
+        if_unused: bool = False,
+        if_empty: bool = False,
+    ) -> None:
+        """Ask to "count", to "purge" or to "delete"."""
+        question = Inquire(self.number, 0, 0, what, if_unused, if_empty)
+
+        def answered(reply: Replied | Got) -> None:
+            result = _queue_reply(reply)
+            if what == "delete" and result.refusal is None:
+                # The leader has sealed the queue; it is gone when the coordinator says so.
+                self._port.delete_queue(self.number, lambda: on_reply(result))
+            else:
+                on_reply(result)
+
+        self._question(question, answered)
+
+    def refuse(self, owner: str) -> Refusal | None:
+        """Return 405 where the queue is exclusive to another connection than `owner`."""
+        refused = check_owner(self.entry, owner)
+        return _refusal(refused)
+
+    def _get_reply(self, reply: Replied | Got) -> GetReply:
+        if isinstance(reply, Replied):
+            return GetReply(_refusal(reply.refusal))
+        if reply.run is None:
+            return GetReply()
+        exchange, routing_key, (frames,) = reply.run
+        message = (self._port.routes.get(exchange, routing_key), frames)
+        return GetReply(None, reply.position, reply.redelivered, message, reply.remaining)
+
+    def pause_consumer(self, holder: Holder, number: int, paused: bool) -> None:
+        """Stop deliveries to a client that does not read, or go on."""
+        subscription = self._subscriptions.get((holder, number))
+        if subscription is None:
+            return
+        subscription.paused = paused
+        if self._leader is not None:
+            self._leader.pause_consumer(holder, number, paused)
+        else:
+            self._send(PauseConsumer(self.number, self._epoch, holder, number, paused))
+
+    # --- what the leader says ---------------------------------------------------------------------------
+
+    def receive(self, record: ToUser) -> None:
+        """Take a record of the leader, of this session's epoch."""
+        if isinstance(record, Accepted):
+            self.accepted(record.last)
+        elif isinstance(record, Delivered):
+            exchange, routing_key, contents = record.run
+            messages = messages_of(self._port.routes.get(exchange, routing_key), contents)
+            self.delivered(
+                record.holder, record.number, record.positions, messages, record.redelivered
+            )
+        else:
+            question = self._questions.pop(record.request, None)
+            if question is not None:
+                question[1](record)
+
+    def accepted(self, last: int) -> None:
+        """All through our number `last` is safe."""
+        outbox = self._outbox
+        while outbox and outbox[0][0] <= last:
+            _, messages, receipt = outbox.popleft()
+            self._port.backlog_grew(-len(messages))
+            if receipt is not None:
+                receipt.settled()
+
+    def delivered(
+        self,
+        holder: Holder,
+        number: int,
+        positions: Sequence[int],
+        messages: list[Message],
+        redelivered: bool,
+    ) -> None:
+        """Messages have come for a subscription; one that has ended meanwhile gives them back."""
+        subscription = self._subscriptions.get((holder, number))
+        if subscription is not None:
+            subscription.subscriber.deliver(self.lease, positions, messages, redelivered)
+        else:
+            self.requeue(self.lease, holder, list(positions))
+
+    # --- inside -------------------------------------------------------------------------------------------
+
+    def _send(self, record: Record) -> None:
+        if self._leader_node:
+            self._port.send_to_node(self._leader_node, record)
+
+    def _send_publish(self, last: int, messages: list[Message]) -> None:
+        if self._leader is not None:
+            self._leader.publish(self._port.origin, last, messages)
+        elif self._leader_node:
+            route = messages[0][0]
+            run = (route.exchange, route.routing_key, [frames for _, frames in messages])
+            self._send(Publish(self.number, self._epoch, last, run))
+
+    def _subscribe_record(self, consumer: Consumer) -> Subscribe:
+        return Subscribe(
+            self.number,
+            0,
+            0,
+            consumer.holder,
+            consumer.number,
+            consumer.no_ack,
+            consumer.exclusive,
+            consumer.prefetch_count,
+        )
+
+    def _is_asked(self, key: tuple[Holder, int]) -> bool:
+        return any(
+            isinstance(question, Subscribe | Unsubscribe)
+            and (question.holder, question.number) == key
+            for question, _ in self._questions.values()
+        )
+
+    def _subscribe_again(self, key: tuple[Holder, int], subscription: _Subscription) -> None:
+        def settle(reply: Replied | Got) -> None:
+            if isinstance(reply, Replied) and reply.refusal is not None:
+                ended = self._subscriptions.pop(key, None)
+                if ended is not None:
+                    ended.subscriber.cancelled()
+
+        self._remember(self._subscribe_record(subscription.consumer), settle)
+
+    def _remember(self, question: _Question, on_reply: OnReply) -> int:
+        request = self._next_request
+        self._next_request += 1
+        self._questions[request] = (question, on_reply)
+        return request
+
+    def _question(self, question: _Question, on_reply: OnReply) -> None:
+        self._ask(self._remember(question, on_reply), question)
+
+    def _ask(self, request: int, question: _Question) -> None:
+        number, epoch, leader = self.number, self._epoch, self._leader
+        user = self._port.origin
+        if isinstance(question, Get):
+            if leader is not None:
+                leader.get(user, request, question.holder, question.no_ack)
+            else:
+                self._send(Get(number, epoch, request, question.holder, question.no_ack))
+        elif isinstance(question, Inquire):
+            what, if_unused, if_empty = question.what, question.if_unused, question.if_empty
+            if leader is not None:
+                leader.inquire(user, request, what, if_unused, if_empty)
+            else:
+                self._send(Inquire(number, epoch, request, what, if_unused, if_empty))
+        elif isinstance(question, Unsubscribe):
+            if leader is not None:
+                leader.unsubscribe(user, request, question.holder, question.number)
+            else:
+                self._send(Unsubscribe(number, epoch, request, question.holder, question.number))
+        elif leader is not None:
+            leader.subscribe(user, request, consumer_of(question))
+        else:
+            self._send(
+                Subscribe(
+                    number,
+                    epoch,
+                    request,
+                    question.holder,
+                    question.number,
+                    question.no_ack,
+                    question.exclusive,
+                    question.prefetch_count,
+                )
+            )
+
+
+def _refusal(refused: Refused | None) -> Refusal | None:
+    if refused is None:
+        return None
+    return Refusal(refused.reply_code, refused.text, refused.hard)
+
+
+def _queue_reply(reply: Replied | Got) -> QueueReply:
+    assert isinstance(reply, Replied)
+    return QueueReply(_refusal(reply.refusal), reply.messages, reply.consumers)
+
+
+def consumer_of(record: Subscribe) -> Consumer:
+    """Return the consumer that a record asks for."""
+    return Consumer(
+        record.holder,
+        record.number,
+        no_ack=record.no_ack,
+        exclusive=record.exclusive,
+        prefetch_count=record.prefetch_count,
+    )

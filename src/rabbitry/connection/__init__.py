@@ -1,0 +1,1 @@
+"""One AMQP connection, either role, without sockets."""

@@ -1,0 +1,1 @@
+"""What a browser or a tool sees over HTTP: the balancer's statistics."""

@@ -1,0 +1,85 @@
+"""The balancer as a process: `python -m rabbitry.console.balancer_process --config FILE`.
+
+Owns the command line of that process and the joining of the balancer (`runtime.balancer_process`)
+with its pages (`statistics_page`). `rabbitry balance` calls `balance`; the supervisor starts the
+module.
+
+Options: `--config FILE`; `--ready-fd N`, where it says that it serves, as `runtime.supervised`
+describes; `--supervised`, it ends when its standard input does. Exit codes: 0 told to stop; 2 wrong
+configuration or port in use, each mistake a line on standard error; 70 a bug of ours.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from rabbitry.balancer.configuration import parse
+from rabbitry.balancer.configuration_model import Configuration, ConfigurationError, Listen
+from rabbitry.machine import Address
+from rabbitry.runtime.balancer_process import Page, ReadRows, log_to_standard_error, run_balancer
+from rabbitry.runtime.errors import EXIT_USAGE
+from rabbitry.runtime.listeners import ListenFailed
+from rabbitry.runtime.loop import run
+from rabbitry.runtime.processes import raise_open_files_limit
+from rabbitry.runtime.supervised import ready_file, tell_failed, tell_ready
+
+
+async def serve_page(listen: Listen, address: Address, read_rows: ReadRows) -> Page:
+    """Serve the statistics of a section at `address`. Raises `ListenFailed`."""
+    # Importing these takes longer than all the rest; a balancer without a page goes without.
+    from rabbitry.console.http_server import serve
+    from rabbitry.console.statistics_page import statistics_app
+
+    assert listen.statistics is not None
+    return await serve(statistics_app(listen.statistics, read_rows), listen.name, address)
+
+
+def read_configuration(path: Path) -> Configuration:
+    """Read a file. Raises `ConfigurationError`, also where it cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise ConfigurationError((f"{path}: cannot be read: {why}",)) from None
+    except UnicodeDecodeError:
+        raise ConfigurationError((f"{path}: is not a text in UTF-8: save it as one",)) from None
+    return parse(text, str(path))
+
+
+def balance(path: Path, *, ready: int | None = None, supervised: bool = False) -> int:
+    """Run the balancer that the file describes until it is told to stop; return the exit code."""
+    try:
+        configuration = read_configuration(path)
+    except ConfigurationError as error:
+        if ready is None:
+            print(error, file=sys.stderr)
+        else:
+            tell_failed(ready, "; ".join(error.mistakes))
+        return EXIT_USAGE
+    log_to_standard_error()
+    raise_open_files_limit()
+
+    def serving(addresses: dict[str, Address]) -> None:
+        tell_ready(ready, listeners={name: str(where) for name, where in addresses.items()})
+
+    try:
+        return run(run_balancer(configuration, serve_page, serving=serving, supervised=supervised))
+    except ListenFailed as error:
+        tell_failed(ready, str(error))
+        return EXIT_USAGE
+
+
+def main(arguments: list[str]) -> int:
+    """Run the process of these arguments; return its exit code."""
+    if "--config" not in arguments[:-1]:
+        tell_failed(None, "the balancer needs its configuration: add --config FILE")
+        return EXIT_USAGE
+    path = Path(arguments[arguments.index("--config") + 1])
+    ready = ready_file(arguments)
+    return balance(path, ready=ready, supervised="--supervised" in arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,283 @@
+"""The contract between decisions and the world.
+
+Everything in Rabbitry that decides is a *machine*: an object with one method,
+
+    step(event, now) -> [effect, ...]
+
+that touches no socket, clock, random source, thread or file. Events tell what has happened and are
+named in the past tense; effects tell what shall happen and are named in the imperative. `now` is an
+integer count of microseconds of a clock that never goes back; a machine compares it only with
+other values of `now`.
+
+Two drivers run the same machines: `rabbitry.runtime` on asyncio and real sockets, and
+`rabbitry.simulation` in virtual time with a seed. What a driver owes a machine:
+
+- `Started` is the first event, and comes once. `ListenerOpened` follows for each listener.
+- A *link* is an ordered byte stream, named by an integer. The driver names the links that peers
+  open (positive numbers, told by `LinkOpened` with the listener's name); the machine names the links
+  that it opens itself with `OpenLink` (negative numbers, never used twice), and hears `LinkOpened`
+  with an empty listener name, or `LinkClosed` when that failed.
+- Bytes arrive as they come, cut anywhere. `LinkFinished` says the peer will send no more (a TCP
+  half-close); the other direction is open still. `LinkClosed` is the last event of a link and comes
+  exactly once for each link, however it ended, also in answer to `CloseLink`.
+- Effects are carried out in the order listed. `SendBytes` to a link that is gone is dropped in silence.
+  At most one `SendBytes` per link comes out of one step: batching is where the speed comes from.
+- `WritingPaused` says that the bytes waiting for a link exceed the driver's high-water mark;
+  `WritingResumed` that they have drained. A machine that goes on sending makes the process grow.
+- A timer is known by its name; `SetTimer` replaces an earlier one of that name. `TimerFired` comes
+  once, not before its time.
+- `Commit` hands over an atomic batch of writes; `Committed` answers when it is durable. Commits are
+  answered in order. What must follow durability is emitted in answer to `Committed`, never merely
+  listed behind the `Commit`.
+
+Imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+MICROSECONDS_PER_SECOND = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Address:
+    """Where a link leads: host and port of a TCP endpoint."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+# --- events: what has happened -------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Started:
+    """The machine runs. `stored` holds what the store kept, as (key, value) in key order."""
+
+    stored: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class ListenerOpened:
+    """The listener of this name accepts links at `address` (the port that was bound)."""
+
+    listener: str
+    address: Address
+
+
+@dataclass(slots=True)
+class LinkOpened:
+    """A link is usable. `listener` is empty for a link that this machine opened itself."""
+
+    link: int
+    listener: str
+    peer: Address
+
+
+@dataclass(slots=True)
+class BytesReceived:
+    """Bytes came over a link, cut anywhere."""
+
+    link: int
+    data: bytes
+
+
+@dataclass(slots=True)
+class LinkFinished:
+    """The peer has finished sending; what we send still reaches it."""
+
+    link: int
+
+
+@dataclass(slots=True)
+class LinkClosed:
+    """The link is gone in both directions. `reason` is for people, empty for an orderly end."""
+
+    link: int
+    reason: str
+
+
+@dataclass(slots=True)
+class WritingPaused:
+    """More bytes wait for this link than the driver's high-water mark."""
+
+    link: int
+
+
+@dataclass(slots=True)
+class WritingResumed:
+    """The bytes that waited for this link have drained below the low-water mark."""
+
+    link: int
+
+
+@dataclass(slots=True)
+class TimerFired:
+    """The time of the timer of this name has come."""
+
+    timer: str
+
+
+@dataclass(slots=True)
+class Committed:
+    """The commit of this number, and all before it, are durable."""
+
+    commit: int
+
+
+@dataclass(slots=True)
+class Asked:
+    """The operator of this process (a command, a page) asks; `Answer` with this number replies."""
+
+    number: int
+    question: Any
+
+
+Event = (
+    Started
+    | ListenerOpened
+    | LinkOpened
+    | BytesReceived
+    | LinkFinished
+    | LinkClosed
+    | WritingPaused
+    | WritingResumed
+    | TimerFired
+    | Committed
+    | Asked
+)
+
+# --- effects: what shall happen ------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class OpenLink:
+    """Open a link to `address`, known by the negative number `link` from now on."""
+
+    link: int
+    address: Address
+
+
+@dataclass(slots=True)
+class SendBytes:
+    """Send these bytes, in order, after all sent before."""
+
+    link: int
+    data: bytes
+
+
+@dataclass(slots=True)
+class FinishLink:
+    """Tell the peer that nothing more will be sent (TCP half-close), once all is sent."""
+
+    link: int
+
+
+@dataclass(slots=True)
+class CloseLink:
+    """Close the link: after sending what waits, or at once and without sending if `abort`."""
+
+    link: int
+    abort: bool = False
+
+
+@dataclass(slots=True)
+class PauseReading:
+    """Take no more bytes from this link until `ResumeReading`: back-pressure on the peer."""
+
+    link: int
+
+
+@dataclass(slots=True)
+class ResumeReading:
+    """Undo `PauseReading`."""
+
+    link: int
+
+
+@dataclass(slots=True)
+class SetTimer:
+    """Fire the timer of this name at `at` (microseconds), in place of any earlier of that name."""
+
+    timer: str
+    at: int
+
+
+@dataclass(slots=True)
+class CancelTimer:
+    """Forget the timer of this name."""
+
+    timer: str
+
+
+@dataclass(slots=True)
+class Commit:
+    """Write these keys atomically (`None` deletes); `Committed` with this number answers."""
+
+    commit: int
+    writes: list[tuple[bytes, bytes | None]]
+
+
+@dataclass(slots=True)
+class Report:
+    """Tell people: a line of the log. `level` is debug, info, warning or error.
+
+    `what` is a stable sentence without values ("connection opened"), `details` has the values.
+    Never put a password or a message body here.
+    """
+
+    level: str
+    what: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Answer:
+    """Reply to the `Asked` of this number."""
+
+    number: int
+    answer: Any
+
+
+@dataclass(slots=True)
+class Stop:
+    """This machine has ended its work; the process may go. `reason` is for people."""
+
+    reason: str = ""
+
+
+Effect = (
+    OpenLink
+    | SendBytes
+    | FinishLink
+    | CloseLink
+    | PauseReading
+    | ResumeReading
+    | SetTimer
+    | CancelTimer
+    | Commit
+    | Report
+    | Answer
+    | Stop
+)
+
+
+class Entropy(Protocol):
+    """Where a machine gets unpredictable bytes: the system's in runtime, the seed's in simulation."""
+
+    def token_bytes(self, count: int) -> bytes:
+        """Return `count` bytes nobody can guess."""
+        ...
+
+
+class Machine(Protocol):
+    """Anything that a driver can run."""
+
+    def step(self, event: Event, now: int) -> list[Effect]:
+        """Take one event at `now` (microseconds) and return what shall happen, in order."""
+        ...

@@ -1,0 +1,387 @@
+"""One broker node: clients, queues, peers and the coordinator's word, composed into one machine.
+
+Listens on "amqp" for clients and on "cluster" for other nodes. Everything of one step is gathered and
+sent at its end: first what goes to other nodes, then what goes to clients, one `SendBytes` for each
+link. `Asked("shutdown")` closes the clients' connections and answers when they are gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, Final
+
+from rabbitry import __version__
+from rabbitry.broker.authentication import Authentication
+from rabbitry.broker.client_connection import ClientConnection
+from rabbitry.cluster.administration import Administration
+from rabbitry.cluster.catalog import Catalog
+from rabbitry.cluster.hosting import Hosting
+from rabbitry.cluster.membership import Membership
+from rabbitry.cluster.peers import Peers
+from rabbitry.cluster.records import (
+    AnyRecord,
+    Change,
+    NodeJoined,
+    NodeLeft,
+    QueueDeclared,
+    QueueDeleted,
+    QueuePlaced,
+    Refused,
+    Request,
+)
+from rabbitry.connection.endpoint import Endpoint
+from rabbitry.machine import (
+    MICROSECONDS_PER_SECOND,
+    Address,
+    Answer,
+    Asked,
+    BytesReceived,
+    CloseLink,
+    Effect,
+    Entropy,
+    Event,
+    LinkClosed,
+    LinkFinished,
+    LinkOpened,
+    ListenerOpened,
+    OpenLink,
+    PauseReading,
+    Report,
+    ResumeReading,
+    SendBytes,
+    SetTimer,
+    Started,
+    TimerFired,
+    WritingPaused,
+    WritingResumed,
+)
+from rabbitry.wire.errors import CONNECTION_FORCED
+from rabbitry.wire.values import FieldValue
+
+TICK_US: Final = 100_000
+SHUTDOWN_US: Final = MICROSECONDS_PER_SECOND
+# Messages of this node that wait to be accepted by leaders: above the first figure clients that
+# publish are not read, below the second they are again.
+BACKLOG_MESSAGES_HIGH: Final = 40_000
+BACKLOG_MESSAGES_LOW: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """`incarnation` names the process: no two runs of a node may have the same."""
+
+    name: str
+    incarnation: str
+    secret: bytes = field(repr=False)
+    coordinator: Address
+
+
+class Node:
+    """See the module."""
+
+    def __init__(self, settings: NodeSettings, entropy: Entropy) -> None:
+        self._settings = settings
+        self._entropy = entropy
+        self._now = 0
+        self._effects: list[Effect] = []
+        self._next_link = -1
+        self._next_channel = 0
+        self._clients: dict[int, ClientConnection] = {}
+        self._dirty: dict[ClientConnection, None] = {}
+        self._clients_tick_at = 0
+        self._backlog = 0
+        self._congested: dict[int, None] = {}  # peer links with too much waiting to be sent
+        self._reading_paused = False
+        self._shutdown: int | None = None
+        self._shutdown_until = 0
+        name, secret = settings.name, settings.secret
+        self._origin = f"{name}#{settings.incarnation}"
+        self._peers = Peers(self, name, settings.incarnation, secret, entropy)
+        self._membership = Membership(
+            self, name, settings.incarnation, secret, settings.coordinator, entropy
+        )
+        self._hosting = Hosting(self, name, self._origin, self._peers)
+        self._administration = Administration(self._origin, self._hosting, self.request)
+        self._authentication = Authentication(
+            lambda virtual_host: virtual_host in self._administration.catalog.virtual_hosts
+        )
+        self._properties: dict[str, FieldValue] = {
+            "product": "Rabbitry",
+            "version": __version__,
+            "platform": "Python",
+            "cluster_name": "rabbitry",
+            "information": "AMQP 0-9-1 messaging that stays up",
+        }
+
+    def step(self, event: Event, now: int) -> list[Effect]:
+        """Take one event; see `rabbitry.machine`."""
+        self._now = now
+        if type(event) is BytesReceived:
+            self._receive(event.link, event.data)
+        else:
+            self._take(event)
+        self._hosting.flush()
+        self._control_flow()
+        effects = self._effects
+        data = self._membership.take_bytes()
+        if data and self._membership.link is not None:
+            effects.append(SendBytes(self._membership.link, data))
+        for link, data in self._peers.take_bytes():
+            effects.append(SendBytes(link, data))
+        while self._dirty:
+            dirty, self._dirty = self._dirty, {}
+            for client in dirty:
+                self._flush_client(client)
+        self._effects = []
+        return effects
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case TimerFired():
+                self._tick()
+            case LinkOpened():
+                self._link_opened(event)
+            case LinkFinished():
+                self._effects.append(CloseLink(event.link))
+            case LinkClosed():
+                self._link_closed(event.link)
+            case WritingPaused() | WritingResumed():
+                self._writing_changed(event.link, isinstance(event, WritingPaused))
+            case ListenerOpened():
+                if event.listener == "cluster":
+                    self._membership.begin(event.address, self._now)
+            case Started():
+                self._effects.append(SetTimer("tick", self._now + TICK_US))
+            case Asked():
+                self._asked(event)
+
+    # --- links -----------------------------------------------------------------------------------------
+
+    def _receive(self, link: int, data: bytes) -> None:
+        client = self._clients.get(link)
+        if client is not None:
+            client.receive(data, self._now)
+        elif link == self._membership.link:
+            self._membership.receive(data)
+        else:
+            self._peers.receive(link, data)
+
+    def _link_opened(self, event: LinkOpened) -> None:
+        if event.listener == "amqp":
+            self._client_opened(event)
+        elif event.link == self._membership.link:
+            self._membership.link_opened()
+        else:
+            self._peers.link_opened(event.link, opener=not event.listener)
+
+    def _client_opened(self, event: LinkOpened) -> None:
+        endpoint = Endpoint(
+            "server",
+            self._now,
+            authenticator=self._authentication,
+            peer_host=event.peer.host,
+            properties=self._properties,
+        )
+        client = ClientConnection(
+            event.link,
+            endpoint,
+            self._administration,
+            self._entropy,
+            self._new_channel,
+            self._mark_dirty,
+        )
+        self._clients[event.link] = client
+        if not self._membership.joined:
+            # Nothing is known yet of virtual hosts and queues; the client waits for the greeting.
+            client.reading_paused = True
+            self._effects.append(PauseReading(event.link))
+        self.report("debug", "connection opened", link=event.link, peer=str(event.peer))
+
+    def _link_closed(self, link: int) -> None:
+        client = self._clients.pop(link, None)
+        if client is not None:
+            self._dirty.pop(client, None)
+            client.lost()
+            self._administration.delete_owned(client.owner)
+            reason = client.endpoint.end_reason or "client unexpectedly closed TCP connection"
+            self.report("debug", "connection closed", link=link, reason=reason)
+            self._end_shutdown()
+        elif link == self._membership.link:
+            self._membership.link_closed()
+        else:
+            self._congested.pop(link, None)
+            self._peers.link_closed(link)
+
+    def _writing_changed(self, link: int, paused: bool) -> None:
+        client = self._clients.get(link)
+        if client is not None:
+            client.pause_deliveries(paused)
+        elif paused:
+            self._congested[link] = None
+        else:
+            self._congested.pop(link, None)
+
+    def _flush_client(self, client: ClientConnection) -> None:
+        data = client.take_bytes(self._now)
+        if client.closed:
+            return
+        if data:
+            self._effects.append(SendBytes(client.link, data))
+        if client.endpoint.finished:
+            self._effects.append(CloseLink(client.link))
+
+    def _mark_dirty(self, client: ClientConnection) -> None:
+        self._dirty[client] = None
+
+    def _new_channel(self) -> int:
+        self._next_channel += 1
+        return self._next_channel
+
+    def _control_flow(self) -> None:
+        """Leave publishers' bytes unread while too much waits; let the others read on."""
+        if self._reading_paused:
+            paused = bool(self._congested) or self._backlog > BACKLOG_MESSAGES_LOW
+        else:
+            paused = bool(self._congested) or self._backlog > BACKLOG_MESSAGES_HIGH
+        if not paused and not self._reading_paused:
+            return
+        self._reading_paused = paused
+        for client in self._clients.values():
+            wanted = paused and client.publishes
+            if self._membership.joined and wanted != client.reading_paused:
+                client.reading_paused = wanted
+                link = client.link
+                self._effects.append(PauseReading(link) if wanted else ResumeReading(link))
+
+    # --- time and the operator -----------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        now = self._now
+        self._effects.append(SetTimer("tick", now + TICK_US))
+        self._membership.tick(now)
+        self._peers.tick()
+        self._hosting.tick(now)
+        if now >= self._clients_tick_at:
+            self._clients_tick_at = now + MICROSECONDS_PER_SECOND
+            for client in list(self._clients.values()):
+                client.tick(now)
+                self._mark_dirty(client)
+        if self._shutdown is not None and now >= self._shutdown_until:
+            for link in list(self._clients):
+                self._effects.append(CloseLink(link, abort=True))
+
+    def _asked(self, event: Asked) -> None:
+        if event.question == "shutdown":
+            self._shutdown, self._shutdown_until = event.number, self._now + SHUTDOWN_US
+            text = "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"
+            for client in self._clients.values():
+                client.close(CONNECTION_FORCED, text, self._now)
+            self._end_shutdown()
+        else:
+            self._effects.append(Answer(event.number, None))
+
+    def _end_shutdown(self) -> None:
+        if self._shutdown is not None and not self._clients:
+            self._effects.append(Answer(self._shutdown, None))
+            self._shutdown = None
+
+    def inspect(self) -> dict[str, dict[str, Any]]:
+        """Return what this node holds of each queue, for checkers: by name, plain data."""
+        found: dict[str, dict[str, Any]] = {}
+        for number, held in self._hosting.inspect().items():
+            entry = self._administration.catalog.queues.get(number)
+            if entry is not None:
+                messages = [
+                    (position, blake2b(frames, digest_size=8).hexdigest())
+                    for position, frames in held.pop("entries")
+                ]
+                in_sync = list(entry.placed.in_sync)
+                found[entry.declared.name] = {**held, "messages": messages, "in_sync": in_sync}
+        return found
+
+    # --- what the parts need --------------------------------------------------------------------------------
+
+    def open_link(self, address: Address) -> int:
+        """Open a link and return its number."""
+        link = self._next_link
+        self._next_link -= 1
+        self._effects.append(OpenLink(link, address))
+        return link
+
+    def close_link(self, link: int) -> None:
+        """Close a link at once."""
+        self._effects.append(CloseLink(link, abort=True))
+
+    def report(self, level: str, what: str, **details: object) -> None:
+        """Tell people."""
+        self._effects.append(Report(level, what, details))
+
+    def request(self, request: Request, on_answer: Callable[[Refused | None], None]) -> None:
+        """Ask the coordinator."""
+        self._membership.request(request, on_answer)
+
+    def catalog_revision(self) -> int:
+        """Return the revision of the catalog that this node has applied."""
+        return self._membership.revision
+
+    def backlog_grew(self, messages: int) -> None:
+        """Count messages that wait to be accepted (negative: that do no longer)."""
+        self._backlog += messages
+
+    def statistics(self) -> list[tuple[int, int, int]]:
+        """Return (queue, messages, consumers) of each queue led here."""
+        return self._hosting.statistics()
+
+    def peer_up(self, name: str, origin: str) -> None:
+        """Records can be sent to the node."""
+        self.report("debug", "node connected", node=name)
+        self._hosting.peer_up(name, origin)
+
+    def peer_down(self, name: str, origin: str) -> None:
+        """What was on the way to or from the node is lost."""
+        self.report("debug", "node disconnected", node=name)
+        self._hosting.peer_down(name, origin)
+
+    def take_record(self, name: str, origin: str, record: AnyRecord) -> None:
+        """Take a record of another node."""
+        self._hosting.take_record(name, origin, record)
+
+    # --- the catalog ----------------------------------------------------------------------------------------
+
+    def welcomed(self, changes: list[Change]) -> None:
+        """Take the whole catalog anew."""
+        catalog = Catalog()
+        for change in changes:
+            catalog.apply(change)
+        self._administration.set_catalog(catalog)
+        self._hosting.set_catalog(catalog)
+        self._peers.set_nodes(catalog.nodes)
+        for client in self._clients.values():
+            if client.reading_paused and not self._reading_paused:
+                client.reading_paused = False
+                self._effects.append(ResumeReading(client.link))
+
+    def changed(self, changes: list[Change]) -> None:
+        """Take changes of the catalog, in order."""
+        catalog = self._administration.catalog
+        nodes_changed = False
+        placed: dict[int, None] = {}
+        for change in changes:
+            catalog.apply(change)
+            if isinstance(change, QueuePlaced | QueueDeclared):
+                placed[change.queue] = None
+            elif isinstance(change, QueueDeleted):
+                placed.pop(change.queue, None)
+                self._hosting.delete(change.queue)
+            elif isinstance(change, NodeJoined):
+                nodes_changed = True
+            elif isinstance(change, NodeLeft):
+                nodes_changed = True
+                if change.dead:
+                    self._hosting.forget_origin(f"{change.name}#{change.incarnation}")
+        for queue in placed:
+            self._hosting.place(catalog.queues[queue])
+        if nodes_changed:
+            self._peers.set_nodes(catalog.nodes)

@@ -1,0 +1,146 @@
+"""The balancer on real sockets: its listeners, its pages, its log lines, its end.
+
+Owns the run of one balancer from configuration to exit code. What serves the statistics over HTTP
+is handed in (`ServePage`), since the console stands above this room;
+`rabbitry.console.balancer_process` puts the two together and is what is started as a process.
+
+Log lines go to standard error in HAProxy's wording, each behind time and level.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from rabbitry.balancer.balancer import Balancer
+from rabbitry.balancer.configuration_model import Configuration, Listen
+from rabbitry.balancer.log_lines import line_of
+from rabbitry.balancer.statistics import StatisticsRow
+from rabbitry.machine import Address, Report
+from rabbitry.runtime.driver import Driver
+from rabbitry.runtime.errors import EXIT_SOFTWARE
+from rabbitry.runtime.supervised import when_to_stop
+
+_log = logging.getLogger("rabbitry.balancer.lines")
+_LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+ReadRows = Callable[[], Awaitable[list[StatisticsRow]]]
+"""Asks the balancer for its statistics."""
+
+
+class Page(Protocol):
+    """A page that is being served."""
+
+    @property
+    def address(self) -> Address:
+        """Where it is served."""
+        ...
+
+    async def close(self) -> None:
+        """Serve it no more."""
+        ...
+
+
+ServePage = Callable[[Listen, Address, ReadRows], Awaitable[Page]]
+"""Serves the statistics of a section at an address; raises `ListenFailed`."""
+
+
+async def run_balancer(
+    configuration: Configuration,
+    serve_page: ServePage,
+    *,
+    serving: Callable[[dict[str, Address]], None],
+    supervised: bool = False,
+) -> int:
+    """Balance until SIGTERM or SIGINT (or, `supervised`, the end of standard input).
+
+    `serving` is called with the address of every listener and page, by name, when all of them
+    serve. Returns the exit code. Raises `ListenFailed`.
+    """
+    for warning in configuration.warnings:
+        _log.warning("%s", warning)
+    stopping = asyncio.Event()
+    when_to_stop(asyncio.get_running_loop(), stopping.set, supervised=supervised)
+    machine = Balancer(configuration)
+    driver = Driver(machine, on_report=log_report)
+
+    async def read_rows() -> list[StatisticsRow]:
+        rows: list[StatisticsRow] = await driver.ask("statistics")
+        return rows
+
+    pages: list[Page] = []
+    addresses: dict[str, Address] = {}
+    driver.start()
+    try:
+        for name, address in machine.listeners:
+            addresses[name] = await driver.listen(name, address.host, address.port)
+        for listen in configuration.listens:
+            if listen.statistics is not None:
+                for address in listen.binds:
+                    page = await serve_page(listen, address, read_rows)
+                    pages.append(page)
+                    addresses.setdefault(listen.name, page.address)
+        serving(addresses)
+        return await _until_stopped(driver, stopping)
+    finally:
+        for page in pages:
+            await page.close()
+        await driver.close()
+
+
+async def _until_stopped(driver: Driver, stopping: asyncio.Event) -> int:
+    told = asyncio.ensure_future(stopping.wait())
+    ended = asyncio.ensure_future(driver.stopped())
+    await asyncio.wait([told, ended], return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    if ended.done():
+        return EXIT_SOFTWARE if ended.exception() is not None else 0
+    ended.cancel()
+    return 0
+
+
+def log_report(report: Report) -> None:
+    """Write a report of the balancer as a log line."""
+    began = ""
+    if report.what == "session ended":
+        passed = timedelta(milliseconds=report.details["total_ms"])
+        began = haproxy_date(datetime.now() - passed)
+    _log.log(_LEVELS.get(report.level, logging.INFO), "%s", line_of(report, began))
+
+
+def haproxy_date(date: datetime) -> str:
+    """Write a date as HAProxy's `%t` does, whatever the locale: `06/Feb/2009:12:12:51.443`."""
+    month = _MONTHS[date.month - 1]
+    return f"{date:%d}/{month}/{date:%Y:%H:%M:%S}.{date.microsecond // 1000:03d}"
+
+
+def log_to_standard_error() -> None:
+    """Send the balancer's lines, and tracebacks of bugs of ours, to standard error.
+
+    The driver logs every report too, in its own words; those are left out, else each would be there
+    twice.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_LowerCase("%(asctime)s %(levelname)s %(message)s"))
+    handler.addFilter(lambda record: record.name == _log.name or record.exc_info is not None)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+
+
+class _LowerCase(logging.Formatter):
+    """Writes levels as our reports name them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.levelname = record.levelname.lower()
+        return super().format(record)

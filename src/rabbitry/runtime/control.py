@@ -1,0 +1,123 @@
+"""The control protocol between `rabbitry status|kill|start|stop` and the running supervisor.
+
+Owns the messages and the asking side. JSON, one object a line, over a unix socket that only the
+user can open: a request, one reply, and the connection ends; after `stop` it ends with the
+supervisor. The asking side is plain blocking sockets, so that a command starts quickly. The
+answering side is in `control_server`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from rabbitry.runtime.data_directory import Holder, holder_of, not_running
+from rabbitry.runtime.errors import EXIT_NOT_SO, UserError
+
+LINE_BYTES_MAX = 16 * 1024 * 1024
+"""Longest line of the protocol: a status with very many queues."""
+
+ANSWER_S = 60.0
+"""How long a command waits for its answer; the slowest is `start`, until the node has joined."""
+
+GONE_S = 5.0
+"""How long `stop` waits for the supervisor to be gone once all its children are."""
+
+SignalName = Literal["KILL", "STOP", "CONT", "TERM"]
+
+
+class Status(msgspec.Struct, tag="status", tag_field="ask"):
+    """How is everything? Replies with what `status.Status` has."""
+
+
+class Kill(msgspec.Struct, tag="kill", tag_field="ask"):
+    """Send a signal to a node; KILL and TERM reply when it is gone, and keep it down."""
+
+    name: str
+    signal: SignalName = "KILL"
+
+
+class Start(msgspec.Struct, tag="start", tag_field="ask"):
+    """Start a node that is down; replies when it has joined the cluster."""
+
+    name: str
+
+
+class Stop(msgspec.Struct, tag="stop", tag_field="ask"):
+    """End everything; replies when all children are gone."""
+
+
+Request = Status | Kill | Start | Stop
+
+
+class Reply(msgspec.Struct, omit_defaults=True):
+    """`error` is empty when it was done; else one line for the user, and the exit code."""
+
+    error: str = ""
+    exit_code: int = 0
+    result: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+def ask(path: Path, request: Request) -> dict[str, Any]:
+    """Ask the Rabbitry that runs in the data directory `path`; return the result of its reply.
+
+    Raises `UserError` if none is running there, if it does not answer, or with what it replies.
+    """
+    holder = holder_of(path)
+    with contextlib.ExitStack() as leaving:
+        connection = leaving.enter_context(socket.socket(socket.AF_UNIX))
+        process = _watch(leaving, holder)
+        connection.settimeout(ANSWER_S)
+        try:
+            connection.connect(holder.socket)
+        except (FileNotFoundError, ConnectionRefusedError):  # it was killed, and left its file
+            raise not_running(path) from None
+        except OSError as error:
+            raise UserError(f"cannot reach the Rabbitry in {path}: {error.strerror}") from None
+        try:
+            connection.sendall(msgspec.json.encode(request) + b"\n")
+            reply = msgspec.json.decode(_line(connection), type=Reply)
+        except (OSError, msgspec.DecodeError) as error:
+            raise UserError(
+                f"the Rabbitry in {path} (pid {holder.pid}) does not answer: {error}; "
+                f"see its log in {path}/log",
+                EXIT_NOT_SO,
+            ) from None
+        if reply.error:
+            raise UserError(reply.error, reply.exit_code or EXIT_NOT_SO)
+        if isinstance(request, Stop):
+            with contextlib.suppress(OSError):
+                connection.recv(1)  # ends with the supervisor
+            if process is not None:
+                select.select([process], [], [], GONE_S)
+        return reply.result
+
+
+def _watch(leaving: contextlib.ExitStack, holder: Holder) -> int | None:
+    """Return a file that becomes readable when the supervisor is gone, where the system has it."""
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        process = os.pidfd_open(holder.pid)
+    except OSError:
+        return None
+    leaving.callback(os.close, process)
+    return process
+
+
+def _line(connection: socket.socket) -> bytes:
+    received = bytearray()
+    while not received.endswith(b"\n"):
+        chunk = connection.recv(65536)
+        if not chunk:
+            raise ConnectionError("it ended the connection without an answer")
+        received += chunk
+        if len(received) > LINE_BYTES_MAX:
+            raise ConnectionError("its answer is too long")
+    return bytes(received)

@@ -1,0 +1,97 @@
+"""The answering side of the control protocol: the supervisor's unix socket.
+
+Owns the socket and its connections; what is asked is decided by `handle`. Bytes that are no request
+get an error for a reply and harm nothing. The access right is that of the socket file, in a
+directory that only its user can enter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rabbitry.runtime.control import Reply, Request
+from rabbitry.runtime.errors import EXIT_SOFTWARE, EXIT_USAGE, UserError
+
+REQUEST_BYTES_MAX = 64 * 1024
+
+ANSWER_S = 1.0
+"""How long the end waits for answers that are still being made."""
+
+_log = logging.getLogger("rabbitry")
+
+
+class ControlServer:
+    """Answers requests on a unix socket from `open` to `close`."""
+
+    def __init__(self, handle: Callable[[Request], Awaitable[dict[str, Any]]]) -> None:
+        """`handle` returns the result of a request, or raises `UserError`."""
+        self._handle = handle
+        self._connections: set[asyncio.Task[None]] = set()
+        self._answering = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def open(self, path: Path) -> None:
+        """Listen on the unix socket `path`, which must not be there yet."""
+        self._server = await asyncio.start_unix_server(
+            self._connected, path, limit=REQUEST_BYTES_MAX
+        )
+
+    async def close(self) -> None:
+        """Listen no more, and send what answers there are.
+
+        Connections stay open until the process ends: it is by that end that `stop` knows of it.
+        """
+        self._server.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_S):
+                await self._idle.wait()
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
+            with contextlib.suppress(ConnectionError):
+                # The asker's end of the connection ends it: after `stop` that waits for our end.
+                line = await reader.readline()
+                self._answering += 1
+                self._idle.clear()
+                try:
+                    writer.write(msgspec.json.encode(await self._reply(line)) + b"\n")
+                    await writer.drain()
+                finally:
+                    self._answering -= 1
+                    if not self._answering:
+                        self._idle.set()
+                await reader.read()
+        except ValueError:
+            pass  # a line beyond the limit: nothing that we could have sent
+        except asyncio.CancelledError:
+            return  # `close`: leave the connection to the end of the process
+        finally:
+            self._connections.discard(task)
+        writer.close()
+
+    async def _reply(self, line: bytes) -> Reply:
+        try:
+            request: Request = msgspec.json.decode(line, type=Request)
+        except msgspec.DecodeError as error:
+            return Reply(f"not understood: {error}", EXIT_USAGE)
+        try:
+            return Reply(result=await self._handle(request))
+        except UserError as error:
+            return Reply(str(error), error.exit_code)
+        except Exception as error:
+            _log.exception("cannot answer %s", type(request).__name__)
+            return Reply(f"internal error: {type(error).__name__}; see the log", EXIT_SOFTWARE)

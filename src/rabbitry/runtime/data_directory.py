@@ -1,0 +1,186 @@
+"""The directory of one running Rabbitry: its lock, its secret, its logs, its control socket.
+
+Owns where things lie and who may use them. Never two supervisors in one directory: the first holds
+a lock on `rabbitry.lock` that the kernel takes back however the process ends, so nothing left
+behind by a crash keeps the next start from working. The file also tells the commands who is there
+and where its control socket is; they take no lock, or they could keep a supervisor from starting.
+
+Invariants: a directory that is made here is 0700, one that was there is the user's own and only
+the user writes in it; files are 0600; the secret is made once and never shown.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from rabbitry.runtime.errors import EXIT_NOT_SO, UserError
+
+SOCKET_PATH_BYTES_MAX = 107
+"""Longest path of a unix socket: `sun_path` has 108 bytes and ends with a zero, see unix(7)."""
+
+SECRET_BYTES = 32
+
+
+class Holder(msgspec.Struct):
+    """Who holds a data directory: the supervisor's PID and its control socket."""
+
+    pid: int
+    socket: str
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where things lie in the data directory `path`."""
+
+    path: Path
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "rabbitry.lock"
+
+    @property
+    def secret(self) -> Path:
+        return self.path / "secret"
+
+    @property
+    def balancer_configuration(self) -> Path:
+        return self.path / "balancer.cfg"
+
+    def log(self, name: str) -> Path:
+        """Return the log of the process `name`."""
+        return self.path / "log" / f"{name}.log"
+
+
+def default_path() -> Path:
+    """Return $RABBITRY_DATA_DIR, else rabbitry in the user's state directory (XDG)."""
+    if chosen := os.environ.get("RABBITRY_DATA_DIR"):
+        return Path(chosen)
+    # XDG says that a path which is not absolute is to be ignored.
+    state = Path(os.environ.get("XDG_STATE_HOME", ""))
+    return (state if state.is_absolute() else Path.home() / ".local" / "state") / "rabbitry"
+
+
+def holder_of(path: Path) -> Holder:
+    """Return who holds the data directory, or held it when it was killed.
+
+    Raises `UserError` if nobody does.
+    """
+    try:
+        return msgspec.json.decode(Layout(path).lock.read_bytes(), type=Holder)
+    except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
+        raise not_running(path) from None
+    except OSError as error:
+        raise UserError(f"cannot read the data directory {path}: {error.strerror}") from None
+
+
+def not_running(path: Path) -> UserError:
+    """Return what to tell a user who wants something of a Rabbitry that is not there."""
+    return UserError(
+        f"no Rabbitry is running in {path}; start one with `rabbitry up`, or say --data-dir",
+        EXIT_NOT_SO,
+    )
+
+
+class DataDirectory:
+    """A data directory held by this process, from `hold` to `release`."""
+
+    def __init__(self, layout: Layout, lock: int, socket: Path, socket_home: Path | None) -> None:
+        self.layout = layout
+        self.socket = socket
+        self._socket_home = socket_home
+        self._lock = lock
+
+    @classmethod
+    def hold(cls, path: Path) -> DataDirectory:
+        """Make the directory if it is not there, and take its lock.
+
+        Raises `UserError` if another supervisor holds it, or it cannot be written.
+        """
+        layout = Layout(path.absolute())
+        try:
+            layout.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _check_private(layout.path)
+            (layout.path / "log").mkdir(exist_ok=True, mode=0o700)
+            lock = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise UserError(
+                f"cannot use the data directory {layout.path}: {error.strerror}; "
+                "choose another with --data-dir"
+            ) from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            written = os.read(lock, 4096)
+            os.close(lock)
+            raise _held(layout.path, written) from None
+        socket, socket_home = _socket_path(layout.path)
+        holder = msgspec.json.encode(Holder(os.getpid(), str(socket)))
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, holder, 0)
+        return cls(layout, lock, socket, socket_home)
+
+    def secret(self) -> bytes:
+        """Return the secret by which nodes and coordinator know each other; made on first use."""
+        path = self.layout.secret
+        try:
+            secret = path.read_bytes()
+            if len(secret) == SECRET_BYTES:
+                return secret
+        except FileNotFoundError:
+            pass
+        secret = os.urandom(SECRET_BYTES)
+        # Written aside and renamed: a crash leaves the whole secret or none.
+        aside = path.with_suffix(".new")
+        aside.unlink(missing_ok=True)
+        file = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.write(file, secret)
+        finally:
+            os.close(file)
+        aside.replace(path)
+        return secret
+
+    def release(self) -> None:
+        """Remove what only a running Rabbitry needs, and let go of the lock."""
+        self.socket.unlink(missing_ok=True)
+        if self._socket_home is not None:
+            shutil.rmtree(self._socket_home, ignore_errors=True)
+        os.ftruncate(self._lock, 0)
+        os.close(self._lock)
+
+
+def _check_private(path: Path) -> None:
+    """Refuse a directory in which others could put files in place of ours (/tmp, say)."""
+    found = path.stat()
+    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise UserError(
+            f"the data directory {path} is another's, or others may write in it; "
+            "choose another with --data-dir"
+        )
+
+
+def _held(path: Path, written: bytes) -> UserError:
+    try:
+        who = f" (pid {msgspec.json.decode(written, type=Holder).pid})"
+    except msgspec.DecodeError:  # it has only just taken the lock
+        who = ""
+    return UserError(
+        f"a Rabbitry is already running in {path}{who}; use --data-dir or `rabbitry stop`"
+    )
+
+
+def _socket_path(path: Path) -> tuple[Path, Path | None]:
+    """Return where the control socket goes, and the directory made for it if one was needed."""
+    socket = path / "control.sock"
+    if len(os.fsencode(socket)) <= SOCKET_PATH_BYTES_MAX:
+        socket.unlink(missing_ok=True)  # of a supervisor that was killed; we hold the lock
+        return socket, None
+    home = Path(tempfile.mkdtemp(prefix="rabbitry-", dir="/tmp"))
+    return home / "control.sock", home

@@ -1,0 +1,426 @@
+"""Runs one machine on asyncio: sockets, clock and store on one side, `step` on the other.
+
+Owns the translation of the world into events and of effects into the world, as `rabbitry.machine`
+describes it. Decides nothing. The hot path is `Link.data_received` -> `take` -> `machine.step` ->
+`transport.write`, with nothing in between that a message does not need.
+
+Invariants
+- A step never runs inside another. An event that arises while effects are carried out (a write that
+  crosses the high-water mark, a question out of a report) waits until they are all carried out.
+- `LinkClosed` comes exactly once for each link that was opened or asked for with `OpenLink`.
+- A machine that raises has a bug of ours. It is logged with its traceback, takes no further step,
+  and `stopped` raises `MachineFailed`; the process then ends with `errors.EXIT_SOFTWARE`.
+  It never limps on: half a step may have been lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from time import monotonic_ns
+from typing import Any
+
+from rabbitry.machine import (
+    MICROSECONDS_PER_SECOND,
+    Address,
+    Answer,
+    Asked,
+    CancelTimer,
+    CloseLink,
+    Commit,
+    Committed,
+    Effect,
+    Event,
+    FinishLink,
+    LinkClosed,
+    ListenerOpened,
+    Machine,
+    OpenLink,
+    PauseReading,
+    Report,
+    ResumeReading,
+    SendBytes,
+    SetTimer,
+    Started,
+    Stop,
+    TimerFired,
+)
+from rabbitry.runtime.links import LINGER_S, Link, reason_of
+from rabbitry.runtime.listeners import Listener, ListenFailed, bind
+from rabbitry.runtime.store import MemoryStore, Store
+
+__all__ = ["Driver", "DriverStopped", "ListenFailed", "MachineFailed"]
+
+_log = logging.getLogger("rabbitry")
+_LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+
+class MachineFailed(Exception):
+    """The machine raised: a bug of ours. The log has the traceback."""
+
+
+class DriverStopped(Exception):
+    """The machine will not answer any more: it has stopped, or its driver was closed."""
+
+
+class _Timer:
+    """A timer that was set: fires at `at`; the event loop wakes us at `wakes_at`, never later."""
+
+    __slots__ = ("at", "handle", "wakes_at")
+
+    def __init__(self, at: int, handle: asyncio.TimerHandle) -> None:
+        self.at = at
+        self.wakes_at = at
+        self.handle = handle
+
+
+class Driver:
+    """Runs `machine`: `start`, then `listen` as often as needed, then `await stopped()`, `close`.
+
+    `store` is where its commits go (`MemoryStore` if not given); `on_report` hears every `Report`
+    after it was logged. More listeners of reports can be appended to `reporters`.
+    All methods are for the thread of the running event loop.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        *,
+        store: Store | None = None,
+        on_report: Callable[[Report], None] | None = None,
+    ) -> None:
+        self.reporters: list[Callable[[Report], None]] = [on_report] if on_report else []
+        self._machine_step = machine.step
+        self._store: Store = MemoryStore() if store is None else store
+        self._busy = False
+        self._ended = False
+        self._waiting: deque[Event] = deque()
+        self._links: dict[int, Link] = {}
+        self._closing: dict[int, Link] = {}
+        self._opening: dict[int, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._listeners: list[Listener] = []
+        self._last_link = 0
+        self._timers: dict[str, _Timer] = {}
+        self._commits: list[Commit] = []
+        self._committing = False
+        self._questions: dict[int, asyncio.Future[Any]] = {}
+        self._last_question = 0
+        self._act: dict[type[Effect], Callable[[Any], None]] = {
+            OpenLink: self._open_link,
+            SendBytes: self._send_bytes,
+            FinishLink: self._finish_link,
+            CloseLink: self._close_link,
+            PauseReading: self._pause_reading,
+            ResumeReading: self._resume_reading,
+            SetTimer: self._set_timer,
+            CancelTimer: self._cancel_timer,
+            Commit: self._commit,
+            Report: self._report,
+            Answer: self._answer,
+            Stop: self._stop,
+        }
+
+    # --- for the owner --------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Give the machine `Started` with what the store kept. Call once, in a running loop."""
+        self.loop = asyncio.get_running_loop()
+        self._stopped: asyncio.Future[str] = self.loop.create_future()
+        self._all_links_gone = asyncio.Event()
+        self.take(Started(self._store.load()))
+
+    async def listen(self, name: str, host: str, port: int) -> Address:
+        """Accept links for the listener `name`; port 0 takes any free one.
+
+        Returns the address that was bound. Raises `ListenFailed` (port in use, no such host, ...).
+        """
+        sock = await bind(self.loop, name, host, port)
+        bound = sock.getsockname()
+        address = Address(bound[0], bound[1])
+        if self._ended:
+            sock.close()
+            raise ListenFailed(f"cannot listen on {address} ({name}): the machine has stopped")
+        self.take(ListenerOpened(name, address))
+
+        def accepted(peer: Any) -> None:
+            self._keep(self.loop.create_task(self._adopt(name, peer)))
+
+        def refused(why: str) -> None:
+            self._report(Report("error", "cannot accept", {"listener": name, "reason": why}))
+
+        self._listeners.append(Listener(self.loop, sock, accepted, refused))
+        return address
+
+    async def ask(self, question: Any) -> Any:
+        """Give the machine `Asked` and return what it answers.
+
+        Raises `DriverStopped` if it ends without an answer, `MachineFailed` if it raises.
+        """
+        if self._ended:
+            raise DriverStopped
+        self._last_question += 1
+        number = self._last_question
+        future = self._questions[number] = self.loop.create_future()
+        self.take(Asked(number, question))
+        try:
+            return await future
+        finally:
+            self._questions.pop(number, None)
+
+    async def stopped(self) -> str:
+        """Wait until the machine stops; return its reason. Raises `MachineFailed` if it raised."""
+        return await asyncio.shield(self._stopped)
+
+    async def close(self, patience_s: float = LINGER_S) -> None:
+        """End it from outside: no more steps, ports freed, links closed in order, timers gone.
+
+        Links whose peers have not taken everything after `patience_s` are cut off.
+        """
+        self._end("closed", None)
+        if self._closing:
+            self._all_links_gone.clear()
+            gone = asyncio.ensure_future(self._all_links_gone.wait())
+            await asyncio.wait([gone], timeout=patience_s)
+            for link in list(self._closing.values()):
+                link.abort()
+            await gone
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # --- steps ----------------------------------------------------------------------------------
+
+    def take(self, event: Event) -> None:
+        """Hand an event to the machine, now or after the step that is running."""
+        if self._busy:
+            self._waiting.append(event)
+            return
+        if self._ended:
+            return
+        self._busy = True
+        links = self._links
+        act = self._act
+        try:
+            while True:
+                for effect in self._machine_step(event, monotonic_ns() // 1000):
+                    if type(effect) is SendBytes:
+                        link = links.get(effect.link)
+                        if link is not None:
+                            link.write(effect.data)
+                    else:
+                        act[type(effect)](effect)
+                if not self._waiting or self._ended:
+                    break
+                event = self._waiting.popleft()
+        except Exception as error:
+            self._fail(event, error)
+        finally:
+            self._busy = False
+
+    def _fail(self, event: Event, error: BaseException) -> None:
+        _log.error("the machine failed at %s", type(event).__name__, exc_info=error)
+        self._end("", MachineFailed(f"{type(error).__name__} at {type(event).__name__}"))
+
+    def _end(self, reason: str, failure: MachineFailed | None) -> None:
+        """Take no further step. Links close in order, or at once if the machine failed."""
+        if self._ended:
+            return
+        self._ended = True
+        self._waiting.clear()
+        for listener in self._listeners:
+            listener.close()
+        for timer in self._timers.values():
+            timer.handle.cancel()
+        self._timers.clear()
+        for task in self._opening.values():
+            task.cancel()
+        self._opening.clear()
+        for number in list(self._links):
+            self._close_link(CloseLink(number, abort=failure is not None))
+        for future in self._questions.values():
+            if not future.done():
+                future.set_exception(failure or DriverStopped())
+        if self._stopped.done():
+            return
+        if failure is not None:
+            self._stopped.set_exception(failure)
+            self._stopped.exception()  # somebody may be waiting, nobody has to
+        else:
+            self._stopped.set_result(reason)
+
+    # --- links ----------------------------------------------------------------------------------
+
+    async def _adopt(self, listener: str, sock: Any) -> None:
+        try:
+            await self.loop.connect_accepted_socket(lambda: Link(self, listener, 0), sock)
+        except OSError:  # gone before it was ours: never opened, so nothing to tell
+            sock.close()
+
+    def _open_link(self, effect: OpenLink) -> None:
+        task = self.loop.create_task(self._connect(effect.link, effect.address))
+        self._opening[effect.link] = task
+        self._keep(task)
+
+    async def _connect(self, number: int, address: Address) -> None:
+        try:
+            await self.loop.create_connection(
+                lambda: Link(self, "", number), address.host, address.port
+            )
+        except OSError as error:
+            if self._opening.pop(number, None) is not None:
+                self.take(LinkClosed(number, reason_of(error)))
+
+    def link_made(self, link: Link) -> bool:
+        """Say whether a link that has just connected is wanted, and give it its number."""
+        if self._ended:
+            return False
+        if link.listener:
+            self._last_link += 1
+            link.number = self._last_link
+        elif self._opening.pop(link.number, None) is None:
+            return False  # closed before it was open: `LinkClosed` was told then
+        self._links[link.number] = link
+        return True
+
+    def link_lost(self, link: Link) -> None:
+        """Forget a link that is gone."""
+        self._links.pop(link.number, None)
+        self._closing.pop(link.number, None)
+        if not self._closing:
+            self._all_links_gone.set()
+
+    def _send_bytes(self, effect: SendBytes) -> None:
+        link = self._links.get(effect.link)
+        if link is not None:
+            link.write(effect.data)
+
+    def _finish_link(self, effect: FinishLink) -> None:
+        link = self._links.get(effect.link)
+        if link is not None:
+            link.finish()
+
+    def _close_link(self, effect: CloseLink) -> None:
+        number = effect.link
+        task = self._opening.pop(number, None)
+        if task is not None:
+            task.cancel()
+            self.take(LinkClosed(number, ""))
+            return
+        # Out of `_links` at once: what is sent to a closing link is dropped.
+        link = self._links.pop(number, None) or self._closing.get(number)
+        if link is not None:
+            self._closing[number] = link
+            if effect.abort:
+                link.abort()
+            else:
+                link.close()
+
+    def _pause_reading(self, effect: PauseReading) -> None:
+        link = self._links.get(effect.link)
+        if link is not None:
+            link.pause_reading()
+
+    def _resume_reading(self, effect: ResumeReading) -> None:
+        link = self._links.get(effect.link)
+        if link is not None:
+            link.resume_reading()
+
+    # --- timers ---------------------------------------------------------------------------------
+
+    def _set_timer(self, effect: SetTimer) -> None:
+        timer = self._timers.get(effect.timer)
+        if timer is not None:
+            # Heartbeats push their timer back all the time. A later time costs nothing: we are
+            # woken at the earlier one and then sleep on.
+            if timer.wakes_at <= effect.at:
+                timer.at = effect.at
+                return
+            timer.handle.cancel()
+        self._timers[effect.timer] = _Timer(effect.at, self._wake_at(effect.at, effect.timer))
+
+    def _wake_at(self, at: int, name: str) -> asyncio.TimerHandle:
+        delay_us = max(at - monotonic_ns() // 1000, 0)
+        # uvloop counts in milliseconds and rounds; waking a trifle early would mean waking twice.
+        return self.loop.call_later(delay_us / MICROSECONDS_PER_SECOND + 0.0005, self._wake, name)
+
+    def _wake(self, name: str) -> None:
+        timer = self._timers[name]
+        if monotonic_ns() // 1000 < timer.at:
+            timer.wakes_at = timer.at
+            timer.handle = self._wake_at(timer.at, name)
+            return
+        del self._timers[name]
+        self.take(TimerFired(name))
+
+    def _cancel_timer(self, effect: CancelTimer) -> None:
+        timer = self._timers.pop(effect.timer, None)
+        if timer is not None:
+            timer.handle.cancel()
+
+    # --- commits --------------------------------------------------------------------------------
+
+    def _commit(self, effect: Commit) -> None:
+        self._commits.append(effect)
+        if not self._committing:
+            # All commits of this turn of the loop become one batch of the store.
+            self._committing = True
+            self.loop.call_soon(self._write_commits)
+
+    def _write_commits(self) -> None:
+        commits, self._commits = self._commits, []
+        try:
+            done = self._store.commit([write for commit in commits for write in commit.writes])
+        except Exception as error:
+            self._fail(Committed(commits[-1].commit), error)
+            return
+        if done is None:
+            self._committed(commits)
+        else:
+            self._keep(self.loop.create_task(self._await_commits(done, commits)))
+
+    async def _await_commits(self, done: Awaitable[None], commits: list[Commit]) -> None:
+        try:
+            await done
+        except Exception as error:
+            self._fail(Committed(commits[-1].commit), error)
+            return
+        self._committed(commits)
+
+    def _committed(self, commits: list[Commit]) -> None:
+        self._committing = False
+        if self._commits:
+            self._committing = True
+            self.loop.call_soon(self._write_commits)
+        for commit in commits:
+            self.take(Committed(commit.commit))
+
+    # --- people ---------------------------------------------------------------------------------
+
+    def _report(self, effect: Report) -> None:
+        level = _LEVELS.get(effect.level, logging.INFO)
+        if _log.isEnabledFor(level):
+            details = "".join(f" {name}={value}" for name, value in effect.details.items())
+            _log.log(level, "%s%s", effect.what, details)
+        for reporter in self.reporters:
+            reporter(effect)
+
+    def _answer(self, effect: Answer) -> None:
+        future = self._questions.pop(effect.number, None)
+        if future is not None and not future.done():
+            future.set_result(effect.answer)
+
+    def _stop(self, effect: Stop) -> None:
+        self._end(effect.reason, None)
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
+        """Hold a task until it is done: the event loop itself holds only a weak reference."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

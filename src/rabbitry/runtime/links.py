@@ -1,0 +1,220 @@
+"""One TCP link of a driver: the asyncio protocol between a transport and a machine's events.
+
+Owns the life of one link: opened once, bytes in, finished at most once, closed exactly once, and
+the way an orderly close is carried out. Knows nothing of machines: it hands events to the driver's
+`take`.
+
+An orderly close (`close`) sends what waits, then a FIN, and keeps reading (and dropping what it
+reads) until the peer closes too or `LINGER_S` have passed. Closing the socket at once would not do:
+with unread bytes in the receive buffer the kernel answers with a reset, and the reset destroys what
+the peer has not read yet, which is just the `connection.close` that tells it why.
+
+Invariants: after `close` the machine hears nothing of the link but `LinkClosed`; nothing is told
+after `LinkClosed`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from rabbitry.machine import (
+    Address,
+    BytesReceived,
+    Event,
+    LinkClosed,
+    LinkFinished,
+    LinkOpened,
+    WritingPaused,
+    WritingResumed,
+)
+
+WRITE_HIGH_WATER_BYTES = 4 * 1024 * 1024
+"""Bytes waiting for one link before its machine hears `WritingPaused`.
+
+A queue under load sends some 100 kB to 1 MB in one step; a mark below that would pause and resume
+on every step, one far above lets a thousand stalled consumers fill the memory of a node.
+"""
+
+WRITE_LOW_WATER_BYTES = 1024 * 1024
+"""Bytes still waiting at `WritingResumed`: enough that the socket stays busy until more come."""
+
+LINGER_S = 3.0
+"""How long an orderly close waits for the peer to take what was sent and to close its side."""
+
+
+class Owner(Protocol):
+    """What a link needs of its driver."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def take(self, event: Event) -> None:
+        """Hand an event to the machine, now or after the step that is running."""
+        ...
+
+    def link_made(self, link: Link) -> bool:
+        """Say whether a link that has just connected is wanted, and give it its number."""
+        ...
+
+    def link_lost(self, link: Link) -> None:
+        """Forget a link that is gone."""
+        ...
+
+
+class Link(asyncio.Protocol):
+    """One link, accepted (`listener` is its listener's name) or opened (`listener` is empty)."""
+
+    __slots__ = (
+        "_closing",
+        "_finish_received",
+        "_finish_sent",
+        "_linger",
+        "_owner",
+        "_silent",
+        "listener",
+        "number",
+        "transport",
+        "write",
+    )
+
+    transport: asyncio.Transport
+    write: Callable[[bytes], None]
+
+    def __init__(self, owner: Owner, listener: str, number: int) -> None:
+        self._owner = owner
+        self.listener = listener
+        self.number = number
+        self._closing = False
+        self._silent = False
+        self._finish_received = False
+        self._finish_sent = False
+        self._linger: asyncio.TimerHandle | None = None
+
+    # --- what the transport tells ---------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Tell `LinkOpened`, or drop a link that nobody wants any more."""
+        # uvloop's transports have the interface of `asyncio.Transport` without deriving from it.
+        self.transport = transport = cast(asyncio.Transport, transport)
+        self.write = transport.write
+        if not self._owner.link_made(self):
+            self._silent = True
+            transport.abort()
+            return
+        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES, low=WRITE_LOW_WATER_BYTES)
+        peer = transport.get_extra_info("peername")
+        address = Address(peer[0], peer[1]) if peer else Address("", 0)
+        self._owner.take(LinkOpened(self.number, self.listener, address))
+
+    def data_received(self, data: bytes) -> None:
+        """Tell `BytesReceived`: one read, one step."""
+        if not self._closing:
+            self._owner.take(BytesReceived(self.number, data))
+
+    def eof_received(self) -> bool:
+        """Tell `LinkFinished`; return whether our direction stays open."""
+        if self._closing or self._finish_received:
+            return False
+        self._finish_received = True
+        self._owner.take(LinkFinished(self.number))
+        if self._finish_sent and not self._closing:
+            self.close()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell `LinkClosed`."""
+        self._closing = True
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
+        if not self._silent:
+            self._silent = True
+            self._owner.link_lost(self)
+            self._owner.take(LinkClosed(self.number, reason_of(exc)))
+
+    def pause_writing(self) -> None:
+        """Tell `WritingPaused`."""
+        if not self._closing:
+            self._owner.take(WritingPaused(self.number))
+
+    def resume_writing(self) -> None:
+        """Tell `WritingResumed`."""
+        if not self._closing:
+            self._owner.take(WritingResumed(self.number))
+
+    # --- what the driver wants ------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Send a FIN after what waits; close when the peer has finished too."""
+        if self._closing or self._finish_sent:
+            return
+        self._finish_sent = True
+        self.write = _drop  # a transport would raise, and a link that is gone drops it as well
+        if self._finish_received:
+            self.close()
+        else:
+            self._shut_down_sending()
+
+    def close(self) -> None:
+        """Close in order: send what waits, let the peer take it, but not for ever."""
+        if self._closing:
+            return
+        self._closing = True
+        self._linger = self._owner.loop.call_later(LINGER_S, self.transport.abort)
+        if self._finish_received:
+            self.transport.close()  # nothing unread can be left, so no reset can follow
+            return
+        if not self._finish_sent:
+            self._shut_down_sending()
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def abort(self) -> None:
+        """Close at once, whatever waits."""
+        self._closing = True
+        self.transport.abort()
+
+    def pause_reading(self) -> None:
+        """Take no more bytes from the socket."""
+        # After the peer's FIN there is nothing to pause, and resuming would read the FIN again.
+        if not (self._closing or self._finish_received or self.transport.is_closing()):
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take bytes from the socket again."""
+        if not (self._closing or self._finish_received or self.transport.is_closing()):
+            self.transport.resume_reading()
+
+    def _shut_down_sending(self) -> None:
+        if not self.transport.is_closing():
+            try:
+                self.transport.write_eof()
+            except OSError:  # the peer has reset the link; `connection_lost` is on its way
+                self.transport.abort()
+
+
+def _drop(data: bytes) -> None:
+    """Stand in for `write` where nothing can be sent any more."""
+
+
+def reason_of(exc: BaseException | None) -> str:
+    """Say in a few words why a link ended; empty for an orderly end."""
+    if exc is None:
+        return ""
+    if isinstance(exc, socket.gaierror):
+        return str(exc.strerror or exc)
+    if isinstance(exc, OSError) and exc.errno:
+        return os.strerror(exc.errno)
+    return str(exc) or type(exc).__name__
+
+
+def set_up_socket(sock: socket.socket) -> None:
+    """Make a TCP socket fit for a link."""
+    # Buffer sizes are left to the kernel: reads come in 250 kB on average under load as it is, and
+    # setting SO_RCVBUF, which ends its own tuning, made nothing faster.
+    sock.setblocking(False)
+    # A step's answer goes out as one write; waiting for the peer's ACK would only delay the rest.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

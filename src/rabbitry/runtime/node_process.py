@@ -1,0 +1,143 @@
+"""One broker node as a process of its own: `python -m rabbitry.runtime.node_process`.
+
+Owns the process around a `rabbitry.node` machine: its settings (a JSON line on standard input,
+where neither `ps` nor the environment shows the secret), its listeners, its log, its orderly end.
+Imports as little as it can: the time from a node's death to its return is mostly this.
+
+SIGTERM: the node closes its client connections with 320, then the process ends with 0. The end of
+standard input (the supervisor is gone, however it died) means the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from rabbitry.machine import Address, Machine
+from rabbitry.runtime.driver import Driver, DriverStopped, ListenFailed, MachineFailed
+from rabbitry.runtime.entropy import SystemEntropy
+from rabbitry.runtime.errors import EXIT_SOFTWARE, EXIT_USAGE
+from rabbitry.runtime.loop import run
+from rabbitry.runtime.processes import raise_open_files_limit
+from rabbitry.runtime.supervised import (
+    read_settings_line,
+    ready_file,
+    tell_failed,
+    tell_ready,
+    when_to_stop,
+)
+
+SHUTDOWN_S = 2.5
+"""How long clients have for closing in order; the supervisor kills after twice that."""
+
+CLOSE_S = 1.0
+"""How long what waits on the links may take to go out after that."""
+
+_log = logging.getLogger("rabbitry")
+
+
+class NodeProcessSettings(msgspec.Struct, kw_only=True):
+    """What the supervisor gives a node process. `log` is the path of its log file."""
+
+    name: str
+    secret: str
+    host: str
+    port: int
+    coordinator_host: str
+    coordinator_port: int
+    log: str
+
+
+async def serve_node(
+    driver: Driver,
+    listeners: list[tuple[str, str, int]],
+    *,
+    supervised: bool,
+    serving: Callable[[dict[str, Address]], None],
+) -> int:
+    """Run a node until it is told to stop; return the exit code.
+
+    `listeners` are (name, host, port); `serving` is called with the address of each, by name, as
+    soon as all of them listen. Raises `ListenFailed`.
+    """
+    stopping = asyncio.Event()
+    when_to_stop(asyncio.get_running_loop(), stopping.set, supervised=supervised)
+    driver.start()
+    addresses = {name: await driver.listen(name, host, port) for name, host, port in listeners}
+    serving(addresses)
+    told = asyncio.ensure_future(stopping.wait())
+    ended = asyncio.ensure_future(driver.stopped())
+    await asyncio.wait([told, ended], return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    if ended.done() and ended.exception() is not None:
+        return EXIT_SOFTWARE
+    with contextlib.suppress(TimeoutError, DriverStopped, MachineFailed):
+        async with asyncio.timeout(SHUTDOWN_S):
+            await driver.ask("shutdown")
+    await driver.close(CLOSE_S)
+    return 0
+
+
+def tune_garbage_collection() -> None:
+    """Spare the collector what lives as long as the process.
+
+    A broker's messages form no cycles; looking through a full queue again and again for cycles that
+    are not there is work for nothing.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+async def _main(settings: NodeProcessSettings, ready: int | None) -> int:
+    from rabbitry.node import Node, NodeSettings
+
+    machine: Machine = Node(
+        NodeSettings(
+            name=settings.name,
+            incarnation=os.urandom(8).hex(),
+            secret=bytes.fromhex(settings.secret),
+            coordinator=Address(settings.coordinator_host, settings.coordinator_port),
+        ),
+        SystemEntropy(),
+    )
+    tune_garbage_collection()
+
+    def serving(addresses: dict[str, Address]) -> None:
+        _log.info("node listens name=%s address=%s", settings.name, addresses["amqp"])
+        tell_ready(ready, port=addresses["amqp"].port)
+
+    listeners = [("amqp", settings.host, settings.port), ("cluster", settings.host, 0)]
+    try:
+        return await serve_node(Driver(machine), listeners, supervised=True, serving=serving)
+    except ListenFailed as error:
+        tell_failed(ready, str(error))
+        return EXIT_USAGE
+
+
+def main(arguments: list[str]) -> int:
+    """Run the node that standard input describes; return the exit code of the process."""
+    from rabbitry.runtime.logs import log_to
+
+    ready = ready_file(arguments)
+    settings = msgspec.json.decode(read_settings_line(), type=NodeProcessSettings)
+    log_to(Path(settings.log))
+    raise_open_files_limit()
+    try:
+        return run(_main(settings, ready))
+    except Exception as error:
+        _log.exception("node process failed")
+        tell_failed(ready, f"{type(error).__name__}: {error}")
+        return EXIT_SOFTWARE
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,73 @@
+"""`rabbitry node`: one broker node alone, in the foreground, until Ctrl-C.
+
+Owns how it stands in the terminal: the ready line, warnings, the end, errors as `UserError`. There
+is no data directory and no log: reports of level warning and error go to standard error.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+from rabbitry.machine import Address
+from rabbitry.runtime.driver import Driver, ListenFailed
+from rabbitry.runtime.entropy import SystemEntropy
+from rabbitry.runtime.errors import EXIT_SOFTWARE, UserError
+from rabbitry.runtime.loop import run
+from rabbitry.runtime.node_process import serve_node, tune_garbage_collection
+from rabbitry.runtime.processes import raise_open_files_limit
+
+
+def log_to_terminal() -> None:
+    """Send warnings and errors to standard error, a line each."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(message)s"))
+    logging.getLogger().addHandler(handler)
+
+
+class OneLine(logging.Formatter):
+    """Writes an exception as part of the line, without its traceback.
+
+    RABBITRY_TRACEBACK=1 in the environment shows it.
+    """
+
+    def formatException(self, ei: Any) -> str:
+        """Return what is written of an exception."""
+        return super().formatException(ei) if os.environ.get("RABBITRY_TRACEBACK") else ""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line = super().format(record).rstrip("\n")
+        if record.exc_info and record.exc_info[0] and not os.environ.get("RABBITRY_TRACEBACK"):
+            kind, error = record.exc_info[:2]
+            line += f": {kind.__name__}: {error}; RABBITRY_TRACEBACK=1 shows where"
+        return line
+
+
+def run_standalone(name: str, listen: tuple[str, int]) -> int:
+    """Run one broker node that listens on (host, port); return the exit code.
+
+    Raises `UserError` if it cannot listen there.
+    """
+    from rabbitry.node import NodeSettings
+    from rabbitry.standalone import StandaloneNode
+
+    log_to_terminal()
+    raise_open_files_limit()
+    settings = NodeSettings(
+        name=name, incarnation=os.urandom(8).hex(), secret=os.urandom(32), coordinator=Address("", 0)
+    )
+    driver = Driver(StandaloneNode(settings, SystemEntropy()))
+    tune_garbage_collection()
+
+    def serving(addresses: dict[str, Address]) -> None:
+        print(f"ready: amqp://guest:guest@{addresses['amqp']}/", flush=True)
+
+    try:
+        code = run(serve_node(driver, [("amqp", *listen)], supervised=False, serving=serving))
+    except ListenFailed as error:
+        raise UserError(f"{error}; choose another with --listen") from None
+    if code == EXIT_SOFTWARE:
+        raise UserError("the node failed, a bug of ours; the lines above say how", code)
+    return code

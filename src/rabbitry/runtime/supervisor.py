@@ -1,0 +1,403 @@
+"""The process of `rabbitry up`: the coordinator, the nodes, the balancer, and the control socket.
+
+Owns who is started, in which order, and what commands do to them. The coordinator runs in this
+process, on its own driver; each node and the balancer are processes of their own (`managed`).
+
+Start: take the data directory; serve commands; listen for the nodes; start all nodes and the
+balancer at once; print the one ready line when every node has joined and the balancer serves.
+Whatever fails before that ends everything that had started, with one line. End: all children at
+once, SIGTERM first, SIGKILL after `GRACE_S`; the coordinator last, so that nodes can still tell it
+goodbye.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rabbitry.machine import Address, Report
+from rabbitry.runtime import control, status
+from rabbitry.runtime.control_server import ControlServer
+from rabbitry.runtime.data_directory import DataDirectory
+from rabbitry.runtime.driver import Driver, DriverStopped, ListenFailed, MachineFailed
+from rabbitry.runtime.entropy import SystemEntropy
+from rabbitry.runtime.errors import EXIT_NOT_SO, EXIT_SOFTWARE, UserError
+from rabbitry.runtime.logs import bound_log
+from rabbitry.runtime.managed import ManagedProcess
+from rabbitry.runtime.processes import Child, ChildFailed
+
+GRACE_S = 5.0
+"""How long a child has between SIGTERM and SIGKILL."""
+
+JOIN_S = 30.0
+"""How long `start` waits for a node to join before it says that something is wrong."""
+
+PAGE_S = 1.0
+"""How long `status` waits for the balancer's statistics page."""
+
+LOG_LOOK_S = 30.0
+"""How often the size of the balancer's log is looked at."""
+
+BALANCER = "balancer"
+
+BALANCER_MODULE = "rabbitry.console.balancer_process"
+"""What is run as the balancer: it stands above this room, so it is named, not imported."""
+
+_log = logging.getLogger("rabbitry")
+
+
+@dataclass(frozen=True, slots=True)
+class UpSettings:
+    """What `rabbitry up` was asked for. Nodes get `port`, `port + 1`, ...; all on loopback."""
+
+    data_dir: Path
+    nodes: int = 3
+    port: int = 5672
+    balancer_port: int = 5670
+    statistics_port: int = 8100
+    host: str = "127.0.0.1"
+
+    @property
+    def places(self) -> list[tuple[str, Address]]:
+        """The name and the address of each node: rabbit, rabbit_1, rabbit_2, ..."""
+        return [
+            (f"rabbit_{index}" if index else "rabbit", Address(self.host, self.port + index))
+            for index in range(self.nodes)
+        ]
+
+    @property
+    def front(self) -> Address:
+        return Address(self.host, self.balancer_port)
+
+    @property
+    def statistics(self) -> Address:
+        return Address(self.host, self.statistics_port)
+
+
+class Supervisor:
+    """Everything of one `rabbitry up`."""
+
+    def __init__(self, settings: UpSettings, directory: DataDirectory) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._nodes: dict[str, ManagedProcess] = {}
+        self._balancer: ManagedProcess | None = None
+        self._stop_asked = asyncio.Event()
+        self._gone = asyncio.Event()
+        self._telling: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> int:
+        """Run until SIGINT, SIGTERM, SIGHUP or `rabbitry stop`; return the exit code.
+
+        Raises `UserError` if something cannot be started. In any case nothing is left running.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # nohup(1) ignores SIGHUP for us; that is to stay so.
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                loop.add_signal_handler(number, self._interrupted)
+        secret = self._directory.secret()
+        self._coordinator = self._make_coordinator(secret)
+        server = ControlServer(self._handle)
+        await server.open(self._directory.socket)
+        try:
+            return await self._serve(secret)
+        except (ChildFailed, ListenFailed) as error:
+            raise UserError(_with_hint(str(error))) from None
+        finally:
+            await self._stop_children()
+            self._gone.set()
+            await self._coordinator.close(GRACE_S)
+            await server.close()
+            _log.info("stopped")
+
+    async def _serve(self, secret: bytes) -> int:
+        self._coordinator.start()
+        address = await self._coordinator.listen("cluster", self._settings.host, 0)
+        # The balancer first: it takes longest, for its statistics page needs a web server.
+        self._balancer = self._make_balancer()
+        for name, place in self._settings.places:
+            self._nodes[name] = ManagedProcess(
+                name,
+                place.port,
+                self._node_spawner(name, place, address, secret),
+                self._node_died,
+            )
+        asked = asyncio.create_task(self._stop_asked.wait())
+        logs = asyncio.create_task(self._bound_logs())
+        failed = asyncio.create_task(self._coordinator.stopped())
+        ready = asyncio.create_task(self._all_ready())
+        try:
+            await asyncio.wait([asked, failed, ready], return_when=asyncio.FIRST_COMPLETED)
+            if not ready.done():
+                return self._verdict(failed)
+            ready.result()
+            for process in [*self._nodes.values(), self._balancer]:
+                process.keep_running()
+            _log.info("ready address=%s", self._settings.front)
+            with contextlib.suppress(OSError):  # whoever wanted to read it is gone
+                print(f"ready: amqp://guest:guest@{self._settings.front}/", flush=True)
+            await asyncio.wait([asked, failed], return_when=asyncio.FIRST_COMPLETED)
+            return self._verdict(failed)
+        finally:
+            for task in (asked, failed, ready, logs):
+                task.cancel()
+
+    def _verdict(self, coordinator: asyncio.Task[str]) -> int:
+        if coordinator.done() and isinstance(coordinator.exception(), MachineFailed):
+            log = self._directory.layout.log("supervisor")
+            print(f"rabbitry: the coordinator failed, a bug of ours; see {log}", file=sys.stderr)
+            return EXIT_SOFTWARE
+        return 0
+
+    async def _bound_logs(self) -> None:
+        # Nodes rotate their own logs; the balancer just writes to standard error, as HAProxy does.
+        while True:
+            bound_log(self._directory.layout.log(BALANCER))
+            await asyncio.sleep(LOG_LOOK_S)
+
+    async def _all_ready(self) -> None:
+        """Return when all nodes have joined and the balancer serves; raise `ChildFailed` if not."""
+        assert self._balancer is not None
+        processes = [*self._nodes.values(), self._balancer]
+        await asyncio.gather(*(asyncio.shield(process.child.ready) for process in processes))
+        joined = asyncio.gather(*(node.joined.wait() for node in self._nodes.values()))
+        ends: list[asyncio.Future[Any]] = [process.child.exited for process in processes]
+        try:
+            await asyncio.wait([joined, *ends], return_when=asyncio.FIRST_COMPLETED)
+            for process in processes:
+                if not process.alive:
+                    log = self._directory.layout.log(process.name)
+                    raise ChildFailed(f"{process.name} ended while it started; its log is {log}")
+        finally:
+            joined.cancel()
+
+    # --- what is started ------------------------------------------------------------------------
+
+    def _make_coordinator(self, secret: bytes) -> Driver:
+        from rabbitry.cluster.coordinator import Coordinator, CoordinatorSettings
+
+        names = tuple(name for name, _ in self._settings.places)
+        machine = Coordinator(CoordinatorSettings(secret=secret, node_names=names), SystemEntropy())
+        return Driver(machine, on_report=self._reported)
+
+    def _reported(self, report: Report) -> None:
+        node = self._nodes.get(str(report.details.get("node")))
+        if node is None:
+            return
+        if report.what == "node joined":
+            node.joined.set()
+        elif report.what == "node left":
+            node.joined.clear()
+
+    def _node_died(self, name: str) -> None:
+        """Tell the coordinator what a lost link does not tell it: that the node is dead."""
+        telling = asyncio.create_task(self._tell_of_death(name))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+
+    async def _tell_of_death(self, name: str) -> None:
+        with contextlib.suppress(DriverStopped, MachineFailed):
+            await self._coordinator.ask(("node died", name))
+
+    def _node_spawner(self, name: str, place: Address, coordinator: Address, secret: bytes) -> Any:
+        log = self._directory.layout.log(name)
+        settings = msgspec.json.encode(
+            {
+                "name": name,
+                "secret": secret.hex(),
+                "host": place.host,
+                "port": place.port,
+                "coordinator_host": coordinator.host,
+                "coordinator_port": coordinator.port,
+                "log": str(log),
+            }
+        )
+        # The name is there for people who look with `ps`; the process itself ignores it.
+        arguments = [sys.executable, "-P", "-m", "rabbitry.runtime.node_process", "--name", name]
+        return lambda: Child(f"node {name}", arguments, settings=settings, log=log)
+
+    def _make_balancer(self) -> ManagedProcess:
+        from rabbitry.balancer.configuration import classic
+
+        settings = self._settings
+        path = self._directory.layout.balancer_configuration
+        path.write_text(classic(settings.front, settings.places, settings.statistics))
+        arguments = [sys.executable, "-P", "-m", BALANCER_MODULE]
+        arguments += ["--config", str(path), "--supervised"]
+        log = self._directory.layout.log(BALANCER)
+        return ManagedProcess(
+            BALANCER, settings.balancer_port, lambda: Child(BALANCER, arguments, log=log)
+        )
+
+    # --- the end --------------------------------------------------------------------------------
+
+    def _interrupted(self) -> None:
+        """End everything in order at the first signal, at once at the second."""
+        if self._stop_asked.is_set():
+            for process in self._processes():
+                process.child.signal(signal.SIGKILL)
+        self._stop_asked.set()
+
+    def _processes(self) -> list[ManagedProcess]:
+        return [*self._nodes.values(), *([self._balancer] if self._balancer else [])]
+
+    async def _stop_children(self) -> None:
+        await asyncio.gather(*(process.stop(GRACE_S) for process in self._processes()))
+
+    # --- commands -------------------------------------------------------------------------------
+
+    async def _handle(self, request: control.Request) -> dict[str, Any]:
+        if isinstance(request, control.Stop):
+            self._stop_asked.set()
+            await self._gone.wait()
+            return {}
+        if self._stop_asked.is_set():
+            raise UserError("this Rabbitry is stopping", EXIT_NOT_SO)
+        if isinstance(request, control.Status):
+            result: dict[str, Any] = msgspec.to_builtins(await self._status())
+            return result
+        if isinstance(request, control.Kill):
+            return await self._kill(request)
+        return await self._start(request.name)
+
+    async def _kill(self, request: control.Kill) -> dict[str, Any]:
+        node = self._node(request.name)
+        pid = node.pid
+        if pid is None:
+            raise UserError(
+                f"node {node.name} is not running; start it with `rabbitry start {node.name}`",
+                EXIT_NOT_SO,
+            )
+        child = node.child
+        ends = request.signal in ("KILL", "TERM")
+        if ends:
+            node.killed = True
+        child.signal(signal.Signals[f"SIG{request.signal}"])
+        _log.info("signal sent node=%s pid=%s signal=%s", node.name, pid, request.signal)
+        if ends:
+            await asyncio.wait([child.exited], timeout=2 * GRACE_S)
+            if child.alive:
+                why = "stopped" if child.stopped else "still ending"
+                raise UserError(f"node {node.name} (pid {pid}) is {why}; use --signal KILL", 1)
+        return {"node": node.name, "pid": pid}
+
+    async def _start(self, name: str) -> dict[str, Any]:
+        node = self._node(name)
+        if node.alive and node.child.stopped:
+            raise UserError(
+                f"node {name} (pid {node.pid}) is stopped; "
+                f"continue it with `rabbitry kill {name} --signal CONT`",
+                EXIT_NOT_SO,
+            )
+        if node.alive and node.joined.is_set():
+            raise UserError(f"node {name} is running already (pid {node.pid})", EXIT_NOT_SO)
+        node.start()
+        try:
+            async with asyncio.timeout(JOIN_S):
+                await node.joined.wait()
+        except TimeoutError:
+            log = self._directory.layout.log(name)
+            raise UserError(
+                f"node {name} has not joined the cluster within {JOIN_S:.0f} s; see {log}",
+                EXIT_NOT_SO,
+            ) from None
+        return {"node": name, "pid": node.pid}
+
+    def _node(self, name: str) -> ManagedProcess:
+        if name not in self._nodes:
+            raise UserError(f"there is no node {name}; there are {', '.join(self._nodes)}")
+        return self._nodes[name]
+
+    async def _status(self) -> status.Status:
+        known, page = await asyncio.gather(self._coordinator.ask("status"), self._page())
+        states = {node["name"]: node["state"] for node in known["nodes"]}
+        nodes = [
+            status.NodeStatus(
+                node.name,
+                node.pid,
+                node.port,
+                status.node_state(
+                    alive=node.alive,
+                    killed=node.killed,
+                    stopped=node.alive and node.child.stopped,
+                    known=states.get(node.name, ""),
+                ),
+            )
+            for node in self._nodes.values()
+        ]
+        balancer = self._balancer
+        alive = balancer is not None and balancer.alive
+        return status.Status(
+            data_dir=str(self._directory.layout.path),
+            pid=os.getpid(),
+            nodes=nodes,
+            queues=msgspec.convert(known["queues"], list[status.QueueStatus]),
+            balancer=status.BalancerStatus(
+                address=str(self._settings.front),
+                statistics=f"http://{self._settings.statistics}/stats",
+                pid=balancer.pid if balancer else None,
+                state=status.node_state(
+                    alive=alive,
+                    killed=False,
+                    stopped=balancer is not None and alive and balancer.child.stopped,
+                    known="running" if page else "",
+                ),
+                backends=status.backends_of(page),
+            ),
+        )
+
+    async def _page(self) -> str:
+        """Return the balancer's CSV page; empty if it does not answer."""
+        place = self._settings.statistics
+        try:
+            async with asyncio.timeout(PAGE_S):
+                reader, writer = await asyncio.open_connection(place.host, place.port)
+                try:
+                    writer.write(f"GET /stats;csv HTTP/1.0\r\nHost: {place}\r\n\r\n".encode())
+                    answer = await reader.read()
+                finally:
+                    writer.close()
+        except (OSError, TimeoutError):
+            return ""
+        head, _, page = answer.partition(b"\r\n\r\n")
+        return page.decode(errors="replace") if b" 200 " in head.split(b"\r\n", 1)[0] else ""
+
+
+def _with_hint(line: str) -> str:
+    """Say which option chooses another port, where a port was the trouble."""
+    if os.strerror(errno.EADDRINUSE) not in line:
+        return line
+    if line.startswith(BALANCER):
+        return f"{line}; choose another with --balancer-port or --stats-port"
+    return f"{line}; choose others with --port"
+
+
+def run_up(settings: UpSettings) -> int:
+    """Run `rabbitry up` in this process; return its exit code. Raises `UserError`."""
+    from rabbitry.runtime.logs import log_to
+    from rabbitry.runtime.loop import run
+    from rabbitry.runtime.processes import raise_open_files_limit
+
+    os.umask(0o077)  # logs and the control socket are nobody else's business
+    directory = DataDirectory.hold(settings.data_dir)
+    try:
+        log_to(directory.layout.log("supervisor"))
+        raise_open_files_limit()
+
+        async def main() -> int:
+            return await Supervisor(settings, directory).run()
+
+        return run(main())
+    finally:
+        directory.release()

@@ -1,0 +1,203 @@
+"""What must hold of every run, judged from its history: one function for each promise.
+
+Observers, not code in the product: each takes facts (`rabbitry.simulation.history`) and returns
+what is wrong with them, one sentence each, empty if nothing is. They know nothing of how a run was
+made, so the drill over real processes uses them too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rabbitry.simulation.history import History, MessageKey, ReplicaView
+
+_SHOWN_MAX = 5
+
+
+def _some(keys: Iterable[object]) -> str:
+    texts = [str(key) for key in keys]
+    more = f" and {len(texts) - _SHOWN_MAX} more" if len(texts) > _SHOWN_MAX else ""
+    return ", ".join(texts[:_SHOWN_MAX]) + more
+
+
+def check_confirmed_delivered(history: History) -> list[str]:
+    """Every confirmed message was delivered at least once. For the end of a run, after a drain."""
+    lost = [key for key in history.confirmed if key not in history.delivered_keys]
+    return [f"confirmed but never delivered: {_some(lost)}"] if lost else []
+
+
+def check_bodies(history: History) -> list[str]:
+    """Every delivered body is one that was published, whole, to that queue."""
+    return list(history.damaged)
+
+
+def check_routed(history: History) -> list[str]:
+    """No message came back as unroutable: the workload publishes only to queues it has declared."""
+    if not history.returned:
+        return []
+    return [f"returned as unroutable though the queue exists: {_some(history.returned)}"]
+
+
+def check_order(history: History) -> list[str]:
+    """First deliveries come in publish order, per queue, publisher's and consumer's connection.
+
+    A publisher's connection is the unit, because bytes of a connection that was lost may still
+    arrive after the first bytes of the next.
+    """
+    faults: list[str] = []
+    last: dict[tuple[str, str, int, str, int], tuple[int, MessageKey]] = {}
+    for delivery in history.deliveries:
+        published = history.published.get(delivery.key)
+        if delivery.redelivered or published is None:
+            continue
+        key = delivery.key
+        stream = (
+            delivery.queue,
+            key.publisher,
+            published.connection,
+            delivery.consumer,
+            delivery.connection,
+        )
+        before = last.get(stream)
+        if before is not None and before[0] >= published.number:
+            faults.append(
+                f"{delivery.consumer} got {key} after {before[1]} from {delivery.queue}, "
+                f"neither marked redelivered"
+            )
+        last[stream] = (published.number, key)
+    return faults
+
+
+def check_redelivered(history: History) -> list[str]:
+    """Of all deliveries of one message, at most one is without `redelivered`.
+
+    Which one a client sees first is chance (a slow link may bring the first delivery last), so the
+    order of the deliveries says nothing.
+    """
+    fresh: dict[MessageKey, str] = {}
+    faults: list[str] = []
+    for delivery in history.deliveries:
+        if delivery.redelivered:
+            continue
+        who = f"{delivery.consumer} (connection {delivery.connection}, {delivery.at} us)"
+        earlier = fresh.setdefault(delivery.key, who)
+        if earlier is not who:
+            faults.append(
+                f"{delivery.key} delivered twice without redelivered: to {earlier}, to {who}"
+            )
+    return faults
+
+
+def check_leaders(history: History) -> list[str]:
+    """In one epoch of a queue at most one node leads."""
+    return [
+        f"{queue} has several leaders in epoch {epoch}: {_some(nodes)}"
+        for (queue, epoch), nodes in history.leaders_seen.items()
+        if len(nodes) > 1
+    ]
+
+
+def check_epochs(history: History) -> list[str]:
+    """The coordinator gives each epoch of a queue once, and nobody leads in an epoch not his."""
+    faults = [
+        f"epoch {epoch} of {queue} was given to several: {_some(nodes)}"
+        for (queue, epoch), nodes in history.leaders_given.items()
+        if len(nodes) > 1
+    ]
+    for (queue, epoch), nodes in history.leaders_seen.items():
+        given = history.leaders_given.get((queue, epoch))
+        if given:
+            faults += [
+                f"{node} leads {queue} in epoch {epoch}, which was given to {_some(given)}"
+                for node in nodes
+                if node not in given
+            ]
+    return faults
+
+
+def check_replicas_agree(views: Sequence[ReplicaView]) -> list[str]:
+    """Every in-sync replica holds exactly what its leader holds. For a cluster that is quiet.
+
+    A replica is judged if it is in its leader's in-sync set or, where that is not told, in the
+    leader's epoch. A queue that somebody mirrors but nobody leads is a fault.
+    """
+    faults: list[str] = []
+    queues = list(dict.fromkeys(view.queue for view in views))
+    for queue in queues:
+        held = [view for view in views if view.queue == queue]
+        leaders = [view for view in held if view.role == "leader"]
+        if not leaders:
+            faults.append(f"{queue} has no leader: {_some(view.node for view in held)} hold it")
+            continue
+        leader = max(leaders, key=lambda view: view.epoch)
+        for view in held:
+            if view is leader:
+                continue
+            if leader.in_sync:
+                judged = view.node in leader.in_sync
+            else:
+                judged = view.epoch == leader.epoch
+            if judged:
+                faults += _differences(leader, view)
+    return faults
+
+
+def check_prefix(leader: ReplicaView, mirror: ReplicaView) -> list[str]:
+    """A mirror of the leader's epoch is never ahead of its leader. Holds at any moment."""
+    if mirror.epoch == leader.epoch and mirror.position > leader.position:
+        return [
+            f"{mirror.node} applied command {mirror.position} of {mirror.queue} in epoch "
+            f"{mirror.epoch}, its leader {leader.node} is at {leader.position}"
+        ]
+    return []
+
+
+def _differences(leader: ReplicaView, mirror: ReplicaView) -> list[str]:
+    where = f"{mirror.queue}: {mirror.node} against leader {leader.node} (epoch {leader.epoch})"
+    faults: list[str] = []
+    if mirror.epoch != leader.epoch:
+        faults.append(f"{where}: is in epoch {mirror.epoch}")
+    if mirror.position != leader.position:
+        faults.append(f"{where}: applied up to {mirror.position}, not {leader.position}")
+    if mirror.messages != leader.messages:
+        theirs, ours = dict(leader.messages), dict(mirror.messages)
+        missing = [position for position in theirs if position not in ours]
+        extra = [position for position in ours if position not in theirs]
+        other = [p for p in theirs if p in ours and theirs[p] != ours[p]]
+        for what, positions in (("lacks", missing), ("has besides", extra), ("differs in", other)):
+            if positions:
+                faults.append(f"{where}: {what} positions {_some(positions)}")
+        if not (missing or extra or other):
+            faults.append(f"{where}: holds the same messages in another order")
+    return faults
+
+
+def check_progress(history: History, since: int, publishers: Sequence[str]) -> list[str]:
+    """After `since` (microseconds) each publisher had a confirm and each queue a delivery."""
+    confirmed_for = {key.publisher for key, at in history.confirmed.items() if at >= since}
+    faults = [
+        f"{publisher} got no confirm after the faults were healed"
+        for publisher in publishers
+        if publisher not in confirmed_for
+    ]
+    delivered_from = {d.queue for d in history.deliveries if d.at >= since}
+    queues = dict.fromkeys(publication.queue for publication in history.published.values())
+    faults += [
+        f"{queue} delivered nothing after the faults were healed"
+        for queue in queues
+        if queue not in delivered_from
+    ]
+    return faults
+
+
+def check_history(history: History) -> list[str]:
+    """All that a history alone can tell, at the end of a run."""
+    return [
+        *check_bodies(history),
+        *check_routed(history),
+        *check_confirmed_delivered(history),
+        *check_order(history),
+        *check_redelivered(history),
+        *check_leaders(history),
+        *check_epochs(history),
+    ]

@@ -1,0 +1,164 @@
+"""What the clients of a run saw, and what its replicas showed: the facts that checkers judge.
+
+Owns the shape of the facts, no judgement. A message is known by `publisher:sequence:attempt`,
+written at the front of its body: an attempt is one basic.publish, so what a publisher sends again
+after a reconnect is another message here, and "delivered twice" has one meaning. The drill over
+real processes records the same facts. Plain values throughout; times in microseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from zlib import crc32
+
+
+@dataclass(frozen=True, slots=True)
+class MessageKey:
+    """One basic.publish: who, which message in the publisher's order, which attempt (from 1)."""
+
+    publisher: str
+    sequence: int
+    attempt: int
+
+    def __str__(self) -> str:
+        return f"{self.publisher}:{self.sequence}:{self.attempt}"
+
+
+def make_body(key: MessageKey, padding_bytes: int = 0) -> bytes:
+    """Return a body that says which message it is."""
+    return f"{key}|".encode() + b"." * padding_bytes
+
+
+def key_of(body: bytes) -> MessageKey:
+    """Return the key that `make_body` wrote. Raises ValueError for any other body."""
+    publisher, sequence, attempt = body.partition(b"|")[0].decode().split(":")
+    return MessageKey(publisher, int(sequence), int(attempt))
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A message handed to a connection of its publisher; `number` counts all of the run."""
+
+    at: int
+    number: int
+    queue: str
+    connection: int
+    size_bytes: int
+    digest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message that reached a consumer. `connection` counts the consumer's connections."""
+
+    at: int
+    queue: str
+    consumer: str
+    connection: int
+    key: MessageKey
+    redelivered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaView:
+    """What one node holds of one queue. `messages`: (position, digest) in queue order."""
+
+    node: str
+    queue: str
+    role: str
+    epoch: int
+    position: int
+    messages: tuple[tuple[int, Any], ...]
+    in_sync: tuple[str, ...] = ()
+
+
+def replica_views(node: str, inspected: Mapping[str, Mapping[str, Any]]) -> list[ReplicaView]:
+    """Return the views in what a node's `inspect()` gave: queue -> role, epoch, position, messages.
+
+    `in_sync` (names of the in-sync set as this node knows it) may be missing.
+    """
+    return [
+        ReplicaView(
+            node,
+            queue,
+            str(held["role"]),
+            int(held["epoch"]),
+            int(held["position"]),
+            tuple((position, digest) for position, digest in held["messages"]),
+            tuple(held.get("in_sync", ())),
+        )
+        for queue, held in inspected.items()
+    ]
+
+
+@dataclass
+class History:
+    """The facts of one run, in the order in which they were seen."""
+
+    published: dict[MessageKey, Publication] = field(default_factory=dict)
+    confirmed: dict[MessageKey, int] = field(default_factory=dict)
+    refused: dict[MessageKey, int] = field(default_factory=dict)
+    given_up: dict[MessageKey, int] = field(default_factory=dict)
+    returned: dict[MessageKey, int] = field(default_factory=dict)
+    deliveries: list[Delivery] = field(default_factory=list)
+    delivered_keys: dict[MessageKey, None] = field(default_factory=dict)
+    damaged: list[str] = field(default_factory=list)
+    # (queue, epoch) -> nodes seen leading, in the order seen; and what the coordinator gave.
+    leaders_seen: dict[tuple[str, int], dict[str, int]] = field(default_factory=dict)
+    leaders_given: dict[tuple[str, int], dict[str, int]] = field(default_factory=dict)
+
+    def publish(self, at: int, queue: str, key: MessageKey, connection: int, body: bytes) -> None:
+        """A publisher hands over a message. Raises ValueError for a key that was used before."""
+        if key in self.published:
+            raise ValueError(f"message {key} published twice: an attempt has a number of its own")
+        self.published[key] = Publication(
+            at, len(self.published), queue, connection, len(body), crc32(body)
+        )
+
+    def confirm(self, at: int, key: MessageKey) -> None:
+        """A publisher hears basic.ack."""
+        self.confirmed.setdefault(key, at)
+
+    def refuse(self, at: int, key: MessageKey) -> None:
+        """A publisher hears basic.nack."""
+        self.refused.setdefault(key, at)
+
+    def give_up(self, at: int, key: MessageKey) -> None:
+        """A publisher stops waiting: its connection is gone, the outcome unknown."""
+        self.given_up.setdefault(key, at)
+
+    def return_(self, at: int, key: MessageKey) -> None:
+        """A publisher gets a message back as unroutable."""
+        self.returned.setdefault(key, at)
+
+    def deliver(
+        self, at: int, queue: str, consumer: str, connection: int, body: bytes, redelivered: bool
+    ) -> None:
+        """A consumer gets a message; a body that is not as published is a fact of its own."""
+        try:
+            key = key_of(body)
+        except ValueError:
+            self.damaged.append(f"{consumer} got {len(body)} bytes that nobody published")
+            return
+        published = self.published.get(key)
+        if published is None:
+            self.damaged.append(f"{consumer} got {key}, which was never published")
+        elif (published.size_bytes, published.digest) != (len(body), crc32(body)):
+            self.damaged.append(f"{consumer} got {key} with another body than was published")
+        elif published.queue != queue:
+            self.damaged.append(f"{consumer} got {key} from {queue}, sent to {published.queue}")
+        self.deliveries.append(Delivery(at, queue, consumer, connection, key, redelivered))
+        self.delivered_keys[key] = None
+
+    def see_replicas(self, at: int, views: list[ReplicaView]) -> None:
+        """Somebody looked at what the nodes hold; leaders are remembered."""
+        for view in views:
+            if view.role == "leader":
+                seen = self.leaders_seen.setdefault((view.queue, view.epoch), {})
+                seen.setdefault(view.node, at)
+
+    def see_given(self, at: int, queue: str, epoch: int, leader: str) -> None:
+        """The coordinator names a leader for an epoch of a queue."""
+        self.leaders_given.setdefault((queue, epoch), {}).setdefault(leader, at)

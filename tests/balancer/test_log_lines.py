@@ -1,0 +1,79 @@
+"""Tests of log lines against what HAProxy 2.6.12 wrote in the same situations."""
+
+from __future__ import annotations
+
+from rabbitry.balancer.log_lines import line_of
+from rabbitry.machine import Report
+
+CHANGE = {
+    "proxy": "rabbitmq_local_cluster",
+    "server": "rabbit",
+    "backup": False,
+    "reason": "Layer4 connection problem",
+    "info": "Connection refused",
+    "check_duration_ms": 0,
+    "active_left": 2,
+    "backups_left": 0,
+    "sessions": 0,
+}
+SESSION = {
+    "client": "127.0.0.1:55376",
+    "proxy": "rabbitmq_local_cluster",
+    "server": "rabbit_1",
+    "wait_ms": 1,
+    "connect_ms": 0,
+    "total_ms": 2,
+    "bytes_in": 3,
+    "bytes_out": 9,
+    "state": "--",
+    "process_sessions": 2,
+    "front_sessions": 2,
+    "back_sessions": 1,
+    "server_sessions": 0,
+    "retries": 1,
+    "redispatched": True,
+}
+
+
+def test_server_down() -> None:
+    assert line_of(Report("warning", "server is down", CHANGE)) == (
+        "Server rabbitmq_local_cluster/rabbit is DOWN, reason: Layer4 connection problem, "
+        'info: "Connection refused", check duration: 0ms. 2 active and 0 backup servers left. '
+        "0 sessions active, 0 requeued, 0 remaining in queue."
+    )
+
+
+def test_server_up() -> None:
+    details = CHANGE | {"reason": "Layer4 check passed", "info": ""}
+    assert line_of(Report("warning", "server is up", details)) == (
+        "Server rabbitmq_local_cluster/rabbit is UP, reason: Layer4 check passed, "
+        "check duration: 0ms. 2 active and 0 backup servers online. "
+        "0 sessions requeued, 0 total in queue."
+    )
+
+
+def test_backup_takes_over() -> None:
+    line = line_of(
+        Report("warning", "server is down", CHANGE | {"active_left": 0, "backups_left": 1})
+    )
+    assert "0 active and 1 backup servers left. Running on backup. 0 sessions active" in line
+    line = line_of(Report("warning", "server is down", CHANGE | {"backup": True}))
+    assert line.startswith("Backup Server rabbitmq_local_cluster/rabbit is DOWN")
+
+
+def test_no_server_available() -> None:
+    report = Report("error", "proxy has no server available", {"proxy": "p"})
+    assert line_of(report) == "proxy p has no server available!"
+
+
+def test_session_in_the_format_of_tcplog() -> None:
+    assert line_of(Report("info", "session ended", SESSION), "22/Nov/2026:18:22:14.252") == (
+        "127.0.0.1:55376 [22/Nov/2026:18:22:14.252] rabbitmq_local_cluster "
+        "rabbitmq_local_cluster/rabbit_1 1/0/2 9 -- 2/2/1/0/+1 0/0"
+    )
+
+
+def test_other_reports() -> None:
+    assert (
+        line_of(Report("error", "cannot accept", {"listener": "a"})) == "cannot accept listener=a"
+    )

@@ -1,0 +1,68 @@
+"""bench.processes: reading /proc, finding ports, ending processes with their children."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+import pytest
+
+from bench import processes
+from bench.processes import Server, SideError
+
+
+def test_cpu_ticks_of_a_command_with_brackets_and_spaces() -> None:
+    stat = "42 (a) b (c) S " + " ".join(str(number) for number in range(4, 53))
+    assert processes.parse_cpu_ticks(stat) == 14 + 15
+
+
+def test_rss_in_bytes_and_of_a_zombie() -> None:
+    assert processes.parse_rss_bytes("Name:\tx\nVmRSS:\t    2048 kB\n") == 2 << 20
+    assert processes.parse_rss_bytes("Name:\tx\nState:\tZ (zombie)\n") == 0
+
+
+def test_own_process_has_cpu_time_and_memory() -> None:
+    assert processes.cpu_seconds([os.getpid()]) > 0
+    assert processes.rss_bytes([os.getpid()]) > 1 << 20
+
+
+def test_free_ports_step_over_a_taken_one() -> None:
+    base = processes.free_ports(3)
+    with socket.create_server(("127.0.0.1", base + 1)):
+        other = processes.free_ports(3)
+    assert not base <= other + 2 <= base + 4
+
+
+def test_waiting_for_a_line_finds_it_or_says_how_the_process_ended() -> None:
+    code = "print('hello'); print('ready: here'); print('last word')"
+    server = Server([sys.executable, "-c", code])
+    assert server.wait_for_line("ready:", 30.0) == "ready: here"
+    with pytest.raises(SideError, match="ended: last word"):
+        server.wait_for_line("ready:", 30.0)
+    server.stop()
+
+
+def test_waiting_for_a_port_ends_with_the_process() -> None:
+    server = Server([sys.executable, "-c", "print('port in use')"])
+    with pytest.raises(SideError, match="ended: port in use"):
+        server.wait_for_port(processes.free_ports(1), 30.0)
+    server.stop()
+
+
+def test_stop_ends_a_process_and_its_children() -> None:
+    code = (
+        "import subprocess, sys;"
+        "child = subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()']);"
+        "print(f'child {child.pid}', flush=True); child.wait()"
+    )
+    server = Server([sys.executable, "-c", code])
+    child_pid = int(server.wait_for_line("child ", 30.0).split()[1])
+    server.stop()
+    assert server.process.returncode is not None
+    assert processes.rss_bytes([child_pid]) == 0  # gone, or a zombie that init has yet to reap
+
+
+def test_a_command_that_is_not_there_is_one_line() -> None:
+    with pytest.raises(SideError, match="cannot start /nonexistent: No such file"):
+        Server(["/nonexistent"])

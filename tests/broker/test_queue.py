@@ -1,0 +1,397 @@
+"""A queue against a naive model (a list of messages), and its promises one by one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from rabbitry.broker.message import Message, Route
+from rabbitry.broker.queue import Consumer, Holder, Queue, ranges_of
+
+ROUTE = Route(b"", b"q")
+HOLDERS: list[Holder] = [("n", 1), ("n", 2), ("m", 1)]
+Delivery = tuple[Consumer, list[int], list[Message], bool]
+
+
+def message(position: int) -> Message:
+    return ROUTE, str(position).encode()
+
+
+def positions_of(ranges: Sequence[tuple[int, int]]) -> list[int]:
+    return [position for first, last in ranges for position in range(first, last + 1)]
+
+
+class Recorded:
+    """A queue whose deliveries are written down."""
+
+    def __init__(self) -> None:
+        self.deliveries: list[Delivery] = []
+        self.queue = Queue(self._sink)
+
+    def _sink(
+        self, consumer: Consumer, positions: Sequence[int], messages: list[Message], again: bool
+    ) -> None:
+        self.deliveries.append((consumer, list(positions), messages, again))
+
+    def publish(self, count: int) -> None:
+        first = self.queue.next_position
+        self.queue.publish([message(position) for position in range(first, first + count)])
+
+    def taken(self) -> list[tuple[int, list[int], bool]]:
+        """What was delivered since the last call: (consumer's number, positions, redelivered)."""
+        found = [(who.number, positions, again) for who, positions, _, again in self.deliveries]
+        self.deliveries.clear()
+        return found
+
+
+# --- the model -----------------------------------------------------------------------------------
+
+
+@dataclass
+class Entry:
+    position: int
+    seen: bool = False
+    holder: Holder | None = None
+    consumer: int | None = None
+
+
+@dataclass
+class Subscriber:
+    holder: Holder
+    no_ack: bool
+    prefetch: int
+    consumer: Consumer
+    held: int = field(default=0)
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Whatever is done, in whatever order, the queue does as the list would."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recorded = Recorded()
+        self.entries: list[Entry] = []
+        self.next_position = 1
+        self.limit: int | None = None
+        self.subscribers: dict[int, Subscriber] = {}
+        self.numbers = 0
+
+    @property
+    def queue(self) -> Queue:
+        return self.recorded.queue
+
+    def waiting(self) -> list[Entry]:
+        """What may go out now, in order."""
+        limit = self.next_position if self.limit is None else self.limit
+        return [one for one in self.entries if one.holder is None and one.position <= limit]
+
+    def room(self, number: int) -> int:
+        one = self.subscribers[number]
+        if one.consumer.paused:
+            return 0
+        if one.no_ack or not one.prefetch:
+            return 1_000_000
+        held = sum(entry.consumer == number for entry in self.entries)
+        return max(one.prefetch - held, 0)
+
+    def held_by(self, holder: Holder) -> list[Entry]:
+        return [one for one in self.entries if one.holder == holder]
+
+    # --- what can happen ---
+
+    @rule(count=st.integers(1, 5))
+    def publish(self, count: int) -> None:
+        self.recorded.publish(count)
+        for _ in range(count):
+            self.entries.append(Entry(self.next_position))
+            self.next_position += 1
+
+    @rule(holder=st.sampled_from(HOLDERS), no_ack=st.booleans(), prefetch=st.integers(0, 3))
+    def consume(self, holder: Holder, no_ack: bool, prefetch: int) -> None:
+        self.numbers += 1
+        consumer = Consumer(holder, self.numbers, no_ack=no_ack, prefetch_count=prefetch)
+        self.queue.add_consumer(consumer)
+        self.subscribers[self.numbers] = Subscriber(holder, no_ack, prefetch, consumer)
+
+    @precondition(lambda self: self.subscribers)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(sorted(self.subscribers)))
+        one = self.subscribers.pop(number)
+        assert self.queue.find_consumer(one.holder, number) is one.consumer
+        assert self.queue.remove_consumer(one.holder, number)
+        assert not self.queue.remove_consumer(one.holder, number)
+
+    @precondition(lambda self: self.subscribers)
+    @rule(data=st.data(), paused=st.booleans())
+    def pause(self, data: st.DataObject, paused: bool) -> None:
+        number = data.draw(st.sampled_from(sorted(self.subscribers)))
+        self.subscribers[number].consumer.paused = paused
+
+    @rule()
+    def deal(self) -> None:
+        room = {number: self.room(number) for number in self.subscribers}
+        expected = self.waiting()[: sum(room.values())]
+        seen = {one.position: one.seen for one in expected}
+        gone = positions_of(self.queue.deal())
+        delivered: list[int] = []
+        settled: list[int] = []
+        for consumer, positions, messages, redelivered in self.recorded.deliveries:
+            subscriber = self.subscribers[consumer.number]
+            assert messages == [message(position) for position in positions]
+            assert [seen[position] for position in positions] == [redelivered] * len(positions)
+            delivered += positions
+            room[consumer.number] -= len(positions)
+            for entry in [one for one in self.entries if one.position in positions]:
+                entry.seen = True
+                if subscriber.no_ack:
+                    self.entries.remove(entry)
+                    settled.append(entry.position)
+                else:
+                    entry.holder, entry.consumer = subscriber.holder, consumer.number
+        for number in self.subscribers:
+            mine = [
+                position
+                for consumer, positions, _, _ in self.recorded.deliveries
+                if consumer.number == number
+                for position in positions
+            ]
+            assert mine == sorted(mine), "each consumer gets its share in order"
+        self.recorded.deliveries.clear()
+        assert sorted(delivered) == list(seen)
+        assert sorted(gone) == sorted(settled)
+        assert all(left >= 0 for left in room.values()), "nobody gets more than his prefetch"
+
+    @rule(holder=st.sampled_from(HOLDERS), no_ack=st.booleans())
+    def get(self, holder: Holder, no_ack: bool) -> None:
+        got = self.queue.get(holder, no_ack)
+        waiting = self.waiting()
+        if not waiting:
+            assert got is None
+            return
+        entry = waiting[0]
+        assert got == (entry.position, entry.seen, message(entry.position))
+        if no_ack:
+            self.entries.remove(entry)
+        else:
+            entry.seen, entry.holder = True, holder
+
+    @rule(holder=st.sampled_from(HOLDERS), data=st.data(), requeue=st.booleans())
+    def settle(self, holder: Holder, data: st.DataObject, requeue: bool) -> None:
+        top = self.next_position
+        positions = data.draw(st.lists(st.integers(0, top), max_size=8, unique=True))
+        mine = [one for one in self.held_by(holder) if one.position in positions]
+        if requeue:
+            self.queue.requeue(holder, positions)
+            for one in mine:
+                one.holder = one.consumer = None
+        else:
+            settled = self.queue.settle(holder, positions)
+            assert sorted(settled) == [one.position for one in mine]
+            self.entries = [one for one in self.entries if one not in mine]
+
+    @rule(holder=st.sampled_from(HOLDERS))
+    def release(self, holder: Holder) -> None:
+        ended = [n for n, one in self.subscribers.items() if one.holder == holder]
+        assert self.queue.release(holder) == bool(ended)
+        for number in ended:
+            del self.subscribers[number]
+        for entry in self.held_by(holder):
+            entry.holder = entry.consumer = None
+
+    @rule()
+    def purge(self) -> None:
+        dropped = positions_of(self.queue.purge())
+        assert dropped == [one.position for one in self.entries if one.holder is None]
+        self.entries = [one for one in self.entries if one.holder is not None]
+
+    @rule(more=st.integers(0, 4) | st.none())
+    def limit_deliveries(self, more: int | None) -> None:
+        out = max([one.position for one in self.entries if one.seen], default=0)
+        # As a leader does it: never below what has been out.
+        self.limit = None if more is None else max(out, self.queue.head - 1) + more
+        self.queue.deliver_through = self.limit
+
+    @rule(data=st.data(), limit=st.integers(0, 12) | st.none())
+    def fail_over(self, data: st.DataObject, limit: int | None) -> None:
+        """A mirror takes over; it may lack some messages, and may go out with less than all."""
+        assert self.queue.entries() == [(e.position, message(e.position)) for e in self.entries]
+        lost = data.draw(
+            st.lists(st.sampled_from(self.entries), max_size=3) if self.entries else st.just([])
+        )
+        out = max([one.position for one in self.entries if one.seen], default=0)
+        seen_through = data.draw(st.integers(out, self.next_position - 1))
+        self.entries = [
+            Entry(one.position, one.position <= seen_through)
+            for one in self.entries
+            if one not in lost
+        ]
+        self.recorded = Recorded()
+        kept = [(one.position, message(one.position)) for one in self.entries]
+        self.queue.restore(kept, seen_through, self.next_position)
+        self.queue.deliver_through = self.limit = limit
+        self.subscribers.clear()
+
+    # --- what always holds ---
+
+    @invariant()
+    def counts_agree(self) -> None:
+        queue = self.queue
+        held = [one for one in self.entries if one.holder is not None]
+        assert queue.next_position == self.next_position
+        assert queue.held_count == len(held)
+        assert queue.ready_count == len(self.entries) - len(held)
+        assert bool(queue.may_go()) == bool(self.waiting())
+        for number, one in self.subscribers.items():
+            outstanding = sum(entry.consumer == number for entry in self.entries)
+            assert one.consumer.outstanding == outstanding
+
+    @invariant()
+    def every_message_is_found_in_its_place(self) -> None:
+        alive = {one.position: message(one.position) for one in self.entries}
+        assert self.queue.entries() == sorted(alive.items())
+
+
+TestQueueMachine = QueueMachine.TestCase
+TestQueueMachine.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+
+
+# --- one by one ----------------------------------------------------------------------------------
+
+
+def with_consumers(*prefetches: int, no_ack: bool = False) -> tuple[Recorded, list[Consumer]]:
+    recorded = Recorded()
+    consumers = [
+        Consumer(("n", number), number, no_ack=no_ack, prefetch_count=prefetch)
+        for number, prefetch in enumerate(prefetches)
+    ]
+    for consumer in consumers:
+        recorded.queue.add_consumer(consumer)
+    return recorded, consumers
+
+
+def test_one_consumer_gets_a_run_in_one_batch() -> None:
+    recorded, _ = with_consumers(0)
+    recorded.publish(1000)
+    assert recorded.queue.deal() == []
+    assert recorded.taken() == [(0, list(range(1, 1001)), False)]
+
+
+def test_no_ack_deliveries_are_settled_as_ranges() -> None:
+    recorded, _ = with_consumers(0, no_ack=True)
+    recorded.publish(1000)
+    assert recorded.queue.deal() == [(1, 1000)]
+    assert recorded.queue.entries() == []
+
+
+def test_consumers_are_dealt_to_in_turn_also_over_several_deals() -> None:
+    recorded, _ = with_consumers(0, 0, 0)
+    got: dict[int, list[int]] = {0: [], 1: [], 2: []}
+    for count in (4, 1, 1, 3):
+        recorded.publish(count)
+        recorded.queue.deal()
+        for number, positions, _ in recorded.taken():
+            got[number] += positions
+    assert got == {0: [1, 4, 7], 1: [2, 5, 8], 2: [3, 6, 9]}
+
+
+def test_a_consumer_without_room_is_passed_over() -> None:
+    recorded, consumers = with_consumers(1, 0)
+    recorded.publish(5)
+    recorded.queue.deal()
+    assert recorded.taken() == [(0, [1], False), (1, [2, 3, 4, 5], False)]
+    consumers[1].paused = True
+    recorded.publish(1)
+    recorded.queue.deal()
+    assert recorded.taken() == []
+    recorded.queue.settle(("n", 0), [1])
+    recorded.queue.deal()
+    assert recorded.taken() == [(0, [6], False)]
+
+
+def test_what_comes_back_goes_out_first_in_its_old_order_and_marked() -> None:
+    recorded, _ = with_consumers(4)
+    recorded.publish(6)
+    recorded.queue.deal()
+    recorded.taken()
+    recorded.queue.requeue(("n", 0), [3, 1, 2])
+    recorded.queue.deal()
+    assert recorded.taken() == [(0, [1], True), (0, [2], True), (0, [3], True)]
+
+
+def test_a_cancelled_consumer_leaves_what_it_holds_with_its_channel() -> None:
+    recorded, (consumer,) = with_consumers(0)
+    recorded.publish(2)
+    recorded.queue.deal()
+    recorded.queue.remove_consumer(consumer.holder, consumer.number)
+    assert recorded.queue.ready_count == 0
+    assert recorded.queue.settle(consumer.holder, [1]) == [1]
+    assert recorded.queue.release(consumer.holder) is False
+    assert recorded.queue.get(("x", 1), False) == (2, True, message(2))
+
+
+def test_another_channel_cannot_settle_what_it_does_not_hold() -> None:
+    recorded, _ = with_consumers(0)
+    recorded.publish(1)
+    recorded.queue.deal()
+    assert recorded.queue.settle(("n", 9), [1]) == []
+    recorded.queue.requeue(("n", 9), [1])
+    assert recorded.queue.settle(("n", 0), [1, 1, 7]) == [1]
+
+
+def test_nothing_goes_out_beyond_the_limit_not_even_again() -> None:
+    recorded, _ = with_consumers(0)
+    queue = recorded.queue
+    queue.restore([(position, message(position)) for position in range(3, 9)], 5, 9)
+    queue.deliver_through = 0
+    queue.deal()
+    assert recorded.taken() == []
+    assert queue.get(("n", 0), True) is None
+    queue.deliver_through = 4
+    queue.deal()
+    assert recorded.taken() == [(0, [3], True), (0, [4], True)]
+    queue.deliver_through = 7
+    queue.deal()
+    assert recorded.taken() == [(0, [5], True), (0, [6, 7], False)]
+
+
+@pytest.mark.parametrize(
+    ("positions", "seen_through", "returned", "ready"),
+    [
+        ([], 0, [], []),
+        ([1, 2, 3], 0, [], [1, 2, 3]),
+        ([1, 2, 3], 2, [1, 2], [3]),
+        ([1, 3], 0, [1], [3]),
+        ([1, 2], 0, [1, 2], []),  # 3 is gone: nothing may stand behind a gap
+        ([2, 3], 3, [2, 3], []),
+    ],
+)
+def test_what_a_mirror_holds_is_taken_over(
+    positions: list[int], seen_through: int, returned: list[int], ready: list[int]
+) -> None:
+    queue = Recorded().queue
+    queue.restore([(position, message(position)) for position in positions], seen_through, 4)
+    assert sorted(queue.returned) == [
+        (position, position <= seen_through, message(position)) for position in returned
+    ]
+    assert list(queue.ready) == [message(position) for position in ready]
+    assert queue.next_position == 4
+
+
+@given(st.lists(st.integers(0, 40), unique=True).map(sorted))
+def test_ranges_hold_the_positions_and_do_not_touch(positions: list[int]) -> None:
+    ranges = ranges_of(positions)
+    assert positions_of(ranges) == positions
+    assert all(b[0] > a[1] + 1 for a, b in itertools.pairwise(ranges))
+
+
+def test_ranges_of_a_range() -> None:
+    assert ranges_of(range(3, 9)) == [(3, 8)]
+    assert ranges_of(range(3, 3)) == []
+    assert ranges_of(range(3, 9, 2)) == [(3, 3), (5, 5), (7, 7)]

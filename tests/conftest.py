@@ -1,0 +1,41 @@
+"""Options of the whole suite, and the rule that a run which executed nothing is no success.
+
+Owns the options `--seeds N` and `--seed N`, here because pytest takes options only from the top of
+the suite; what a seed means is told in tests/simulation/conftest.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+SEEDS_DEFAULT = 200
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("simulation")
+    group.addoption(
+        "--seeds",
+        type=int,
+        default=SEEDS_DEFAULT,
+        metavar="N",
+        help=f"simulate the seeds 0..N-1 (default: {SEEDS_DEFAULT}; `make soak` takes more)",
+    )
+    group.addoption(
+        "--seed",
+        type=int,
+        action="append",
+        metavar="N",
+        help="simulate this seed alone, to replay a failure; may be given several times",
+    )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Turn the success of a run in which every test was skipped into "no tests were run"."""
+    reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
+    if exitstatus != pytest.ExitCode.OK or session.config.option.collectonly or reporter is None:
+        return
+    if not any(reporter.stats.get(kind) for kind in ("passed", "xfailed", "xpassed")):
+        session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED

@@ -1,0 +1,309 @@
+"""The balancer as a process: the classic listing before three toy servers, and what goes wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rabbitry.balancer.configuration_model import ConfigurationError
+from rabbitry.console.balancer_process import main, read_configuration
+
+PATIENCE_S = 20
+CLASSIC = """\
+global
+    log 127.0.0.1 local0 info
+    maxconn 4096
+    stats socket /tmp/haproxy.socket uid haproxy mode 770 level admin
+    daemon
+defaults
+    log global
+    mode tcp
+    option tcplog
+    option dontlognull
+    retries 3
+    option redispatch
+    maxconn 2000
+    timeout connect 5s
+    timeout client 120s
+    timeout server 120s
+listen rabbitmq_local_cluster 127.0.0.1:{front}
+    mode tcp
+    balance roundrobin
+    server rabbit 127.0.0.1:{rabbit} check inter 200 rise 2 fall 3
+    server rabbit_1 127.0.0.1:{rabbit_1} check inter 200 rise 2 fall 3
+    server rabbit_2 127.0.0.1:{rabbit_2} check inter 200 rise 2 fall 3
+listen private_monitoring 127.0.0.1:{page}
+    mode http
+    option httplog
+    stats enable
+    stats uri /stats
+    stats refresh 5s
+"""
+COMMAND = (sys.executable, "-m", "rabbitry.console.balancer_process")
+SERVERS = ("rabbit", "rabbit_1", "rabbit_2")
+
+
+class ToyServer:
+    """Says its name to whoever connects, then echoes."""
+
+    def __init__(self, name: str, port: int = 0) -> None:
+        self.name = name
+        self._links: list[socket.socket] = []
+        self._sock = socket.create_server(("127.0.0.1", port))
+        self.port: int = self._sock.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def die(self) -> None:
+        """Go as a killed process goes: the port is closed, all links are cut."""
+        for sock in (self._sock, *self._links):
+            with contextlib.suppress(OSError):  # closed before
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                link, _ = self._sock.accept()
+            except OSError:
+                return
+            self._links.append(link)
+            threading.Thread(target=self._echo, args=(link,), daemon=True).start()
+
+    def _echo(self, link: socket.socket) -> None:
+        try:
+            link.sendall(self.name.encode() + b"\n")
+            while data := link.recv(65536):
+                link.sendall(data)
+            link.close()
+        except OSError:
+            return
+
+
+class Process:
+    """A balancer process that serves, with its log read line by line."""
+
+    def __init__(self, path: Path, *options: str) -> None:
+        reading, writing = os.pipe()
+        self.process = subprocess.Popen(
+            [*COMMAND, "--config", str(path), "--ready-fd", str(writing), *options],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            pass_fds=(writing,),
+        )
+        os.close(writing)
+        with os.fdopen(reading) as said:
+            self.said = json.loads(said.read() or "{}")
+        self.lines: list[str] = []
+
+    def wait_for(self, text: str) -> str:
+        """Read the log until a line has `text`."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.lines.append(line)
+            if text in line:
+                return line
+        raise AssertionError(f"{text!r} never came; the log was:\n{''.join(self.lines)}")
+
+    def end(self) -> int:
+        self.process.terminate()
+        self.process.communicate(timeout=PATIENCE_S)
+        return self.process.returncode
+
+
+@pytest.fixture
+def ports() -> dict[str, int]:
+    """Free ports, all different."""
+    names = ("front", "page")
+    socks = [socket.create_server(("127.0.0.1", 0)) for _ in names]
+    found = {name: sock.getsockname()[1] for name, sock in zip(names, socks, strict=True)}
+    for sock in socks:
+        sock.close()
+    return found
+
+
+@pytest.fixture
+def servers() -> Iterator[dict[str, ToyServer]]:
+    made = {name: ToyServer(name) for name in SERVERS}
+    yield made
+    for server in made.values():
+        server.die()
+
+
+@pytest.fixture
+def classic(tmp_path: Path, ports: dict[str, int], servers: dict[str, ToyServer]) -> Path:
+    path = tmp_path / "classic.cfg"
+    places = {name: server.port for name, server in servers.items()}
+    path.write_text(CLASSIC.format(**ports, **places))
+    return path
+
+
+@pytest.fixture
+def balancer(classic: Path) -> Iterator[Process]:
+    started = Process(classic)
+    yield started
+    if started.process.poll() is None:
+        started.process.kill()
+    started.process.communicate(timeout=PATIENCE_S)
+
+
+def connect(port: int) -> tuple[socket.socket, str]:
+    """Connect; return the link and the name of the server at its other end."""
+    link = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
+    name = b""
+    while not name.endswith(b"\n"):
+        byte = link.recv(1)
+        assert byte, "closed without a name"
+        name += byte
+    return link, name.decode().strip()
+
+
+def names_of(port: int, count: int) -> list[str]:
+    found = []
+    for _ in range(count):
+        link, name = connect(port)
+        link.close()
+        found.append(name)
+    return found
+
+
+def read(port: int, target: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{target}", timeout=PATIENCE_S) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+def status_of(port: int, server: str) -> str:
+    rows = csv.DictReader(read(port, "/stats;csv").removeprefix("# ").splitlines())
+    return next(row["status"] for row in rows if row["svname"] == server)
+
+
+@pytest.mark.processes
+def test_the_classic_listing_end_to_end(
+    balancer: Process, ports: dict[str, int], servers: dict[str, ToyServer]
+) -> None:
+    assert balancer.said == {
+        "ready": {
+            "listeners": {
+                "rabbitmq_local_cluster": f"127.0.0.1:{ports['front']}",
+                "private_monitoring": f"127.0.0.1:{ports['page']}",
+            }
+        }
+    }
+    front, page = ports["front"], ports["page"]
+    assert names_of(front, 6) == [*SERVERS, *SERVERS]
+    link, name = connect(front)
+    assert name == "rabbit"
+    link.sendall(b"x" * 1_000_000)
+    link.shutdown(socket.SHUT_WR)
+    with link.makefile("rb") as stream:
+        assert stream.read() == b"x" * 1_000_000
+    link.close()
+
+    port = servers["rabbit_1"].port
+    servers["rabbit_1"].die()
+    # Nobody has to wait for the checks: who was sent there is sent on.
+    assert set(names_of(front, 6)) == {"rabbit", "rabbit_2"}
+    line = balancer.wait_for("is DOWN")
+    assert "Server rabbitmq_local_cluster/rabbit_1 is DOWN" in line
+    assert 'info: "Connection refused"' in line
+    assert "2 active and 0 backup servers left." in line
+    assert status_of(page, "rabbit_1") in ("DOWN", "DOWN 1/2")
+    assert 'class="down"' in read(page, "/stats")
+
+    servers["rabbit_1"] = ToyServer("rabbit_1", port)
+    assert "rabbit_1 is UP, reason: Layer4 check passed" in balancer.wait_for("is UP")
+    assert status_of(page, "rabbit_1") == "UP"
+    assert set(names_of(front, 3)) == set(SERVERS)
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        read(page, "/")
+    assert balancer.end() == 0
+
+
+@pytest.mark.processes
+def test_a_session_of_a_dead_server_ends(
+    balancer: Process, ports: dict[str, int], servers: dict[str, ToyServer]
+) -> None:
+    link, name = connect(ports["front"])
+    servers[name].die()
+    assert link.recv(1) == b""
+    link.close()
+
+
+@pytest.mark.processes
+def test_it_goes_with_its_supervisor(classic: Path) -> None:
+    supervised = Process(classic, "--supervised")
+    assert "ready" in supervised.said
+    assert supervised.process.stdin is not None
+    supervised.process.stdin.close()
+    assert supervised.process.wait(PATIENCE_S) == 0
+    assert supervised.process.stderr is not None
+    supervised.process.stderr.close()
+
+
+@pytest.mark.processes
+def test_sigint_ends_it_in_order(balancer: Process) -> None:
+    balancer.process.send_signal(signal.SIGINT)
+    _, log = balancer.process.communicate(timeout=PATIENCE_S)
+    assert balancer.process.returncode == 0
+    assert "Traceback" not in log
+
+
+@pytest.mark.processes
+def test_a_port_in_use_is_one_line_and_exit_code_2(classic: Path, ports: dict[str, int]) -> None:
+    with socket.create_server(("127.0.0.1", ports["page"])):
+        command = [*COMMAND, "--config"]
+        ended = subprocess.run(
+            [*command, str(classic)], capture_output=True, text=True, check=False
+        )
+    errors = [line for line in ended.stderr.splitlines() if " warning " not in line]
+    assert errors == [
+        f"rabbitry: cannot listen on 127.0.0.1:{ports['page']} (private_monitoring): "
+        "Address already in use"
+    ]
+    assert ended.returncode == 2
+
+
+def test_every_mistake_is_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "wrong.cfg"
+    path.write_text("listen a 127.0.0.1:1\n  frob\n  timeout connect x\n")
+    assert main(["--config", str(path)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[0] for line in lines] == [f"{path}:2", f"{path}:3"]
+
+
+def test_the_supervisor_hears_of_mistakes_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.cfg"
+    path.write_text("frob\nfrob\n")
+    reading, writing = os.pipe()
+    assert main(["--config", str(path), "--ready-fd", str(writing)]) == 2
+    with os.fdopen(reading) as said:
+        text = said.read()
+    assert text.count("\n") == 1
+    assert "; " in json.loads(text)["failed"]
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read: No such file"):
+        read_configuration(tmp_path / "none.cfg")
+    (tmp_path / "binary.cfg").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigurationError, match="UTF-8"):
+        read_configuration(tmp_path / "binary.cfg")
+
+
+def test_no_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "--config FILE" in capsys.readouterr().err

@@ -1,0 +1,155 @@
+"""The balancer on real sockets in this process: listeners, pages, log lines, its end by a
+signal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from rabbitry.balancer.configuration import parse
+from rabbitry.balancer.configuration_model import Configuration, Listen
+from rabbitry.balancer.statistics import StatisticsRow
+from rabbitry.machine import Address, Report
+from rabbitry.runtime.balancer_process import (
+    ReadRows,
+    haproxy_date,
+    log_report,
+    run_balancer,
+)
+from rabbitry.runtime.listeners import ListenFailed
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def configuration(front: int, server: int, page: int) -> Configuration:
+    text = f"""
+defaults
+    option tcplog
+    timeout connect 5s
+    timeout client 20s
+    timeout server 20s
+listen front
+    bind 127.0.0.1:{front}
+    server echo 127.0.0.1:{server}
+listen page
+    bind 127.0.0.1:{page}
+    mode http
+    stats enable
+"""
+    return parse(text, "test.cfg")
+
+
+class Page:
+    """A page that serves nothing, and knows what it was made with."""
+
+    def __init__(self, listen: Listen, address: Address, read_rows: ReadRows) -> None:
+        self.listen = listen
+        self.address = address
+        self.read_rows = read_rows
+        self.closed = False
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+    writer.close()
+
+
+@pytest.mark.processes
+def test_relays_answers_questions_and_ends_at_sigterm(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    pages: list[Page] = []
+    logged = asyncio.Event()
+    lines_of = logging.getLogger("rabbitry.balancer.lines")
+
+    def note(record: logging.LogRecord) -> bool:
+        logged.set()
+        return True
+
+    lines_of.addFilter(note)
+
+    async def serve_page(listen: Listen, address: Address, read_rows: ReadRows) -> Page:
+        pages.append(Page(listen, address, read_rows))
+        return pages[-1]
+
+    async def main() -> None:
+        server = await asyncio.start_server(echo, "127.0.0.1", 0)
+        front = free_port()
+        settings = configuration(front, server.sockets[0].getsockname()[1], 1)
+        serving: asyncio.Future[dict[str, Address]] = asyncio.Future()
+        balancer = asyncio.create_task(
+            run_balancer(settings, serve_page, serving=serving.set_result)
+        )
+        await asyncio.wait([balancer, serving], return_when=asyncio.FIRST_COMPLETED)
+        assert serving.result() == {
+            "front": Address("127.0.0.1", front),
+            "page": Address("127.0.0.1", 1),
+        }
+        reader, writer = await asyncio.open_connection("127.0.0.1", front)
+        writer.write(b"hello" * 100_000)
+        assert await reader.readexactly(500_000) == b"hello" * 100_000
+        rows: list[StatisticsRow] = await pages[0].read_rows()
+        assert [row.bin for row in rows[:3]] == [500_000] * 3
+        writer.write_eof()
+        assert await reader.read() == b""
+        writer.close()
+        await logged.wait()
+        assert (await pages[0].read_rows())[0].scur == 0
+        signal.raise_signal(signal.SIGTERM)
+        assert await balancer == 0
+        assert pages[0].closed
+        server.close()
+
+    with caplog.at_level(logging.INFO):
+        run(main())
+    lines_of.removeFilter(note)
+    lines = [record.getMessage() for record in caplog.records if record.name.endswith("lines")]
+    assert len(lines) == 1
+    assert "] front front/echo 0/" in lines[0]
+    assert " 500000 -- 1/1/0/0/0 0/0" in lines[0]
+
+
+@pytest.mark.processes
+def test_a_port_in_use_ends_it(run: Run) -> None:
+    async def no_page(listen: Listen, address: Address, read_rows: ReadRows) -> Page:
+        raise AssertionError("no page is served when the front cannot listen")
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            settings = configuration(taken.getsockname()[1], 1, 1)
+            with pytest.raises(ListenFailed, match=r"\(front\): Address already in use"):
+                await run_balancer(settings, no_page, serving=lambda _: None)
+
+    run(main())
+
+
+def test_dates_are_haproxys() -> None:
+    date = datetime(2009, 2, 6, 12, 12, 51, 443_999)
+    assert haproxy_date(date) == "06/Feb/2009:12:12:51.443"
+
+
+def test_reports_become_lines_at_their_level(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        log_report(Report("error", "proxy has no server available", {"proxy": "p"}))
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.getMessage() == "proxy p has no server available!"

@@ -1,0 +1,119 @@
+"""A data directory belongs to one supervisor at a time, and to one user."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from rabbitry.runtime.data_directory import (
+    SOCKET_PATH_BYTES_MAX,
+    DataDirectory,
+    Layout,
+    default_path,
+    holder_of,
+)
+from rabbitry.runtime.errors import UserError
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_it_is_made_for_its_user_alone(tmp_path: Path) -> None:
+    directory = DataDirectory.hold(tmp_path / "some" / "where")
+    secret = directory.secret()
+    assert len(secret) == 32
+    assert mode(directory.layout.path) == 0o700
+    assert mode(directory.layout.secret) == 0o600
+    assert mode(directory.layout.lock) == 0o600
+    assert directory.secret() == secret
+    directory.release()
+
+
+def test_the_secret_stays_and_a_broken_one_is_made_anew(tmp_path: Path) -> None:
+    directory = DataDirectory.hold(tmp_path)
+    secret = directory.secret()
+    directory.release()
+    directory = DataDirectory.hold(tmp_path)
+    assert directory.secret() == secret
+    directory.layout.secret.write_bytes(b"half")
+    assert len(directory.secret()) == 32
+    assert directory.secret() != secret
+    directory.release()
+
+
+def test_two_never_share_it(tmp_path: Path) -> None:
+    directory = DataDirectory.hold(tmp_path)
+    with pytest.raises(UserError) as caught:
+        DataDirectory.hold(tmp_path)
+    assert str(caught.value) == (
+        f"a Rabbitry is already running in {tmp_path} (pid {os.getpid()}); "
+        "use --data-dir or `rabbitry stop`"
+    )
+    assert caught.value.exit_code == 2
+    directory.release()
+    DataDirectory.hold(tmp_path).release()
+
+
+def test_what_a_killed_supervisor_left_does_not_matter(tmp_path: Path) -> None:
+    Layout(tmp_path).lock.write_text('{"pid": 1, "socket": "/nowhere"}')
+    (tmp_path / "control.sock").touch()
+    (tmp_path / "secret.new").touch()
+    directory = DataDirectory.hold(tmp_path)
+    assert not directory.socket.exists()
+    assert len(directory.secret()) == 32
+    assert holder_of(tmp_path).pid == os.getpid()
+    directory.release()
+
+
+def test_who_holds_it_is_told_until_it_is_released(tmp_path: Path) -> None:
+    directory = DataDirectory.hold(tmp_path)
+    assert holder_of(tmp_path).socket == str(directory.socket) == str(tmp_path / "control.sock")
+    directory.release()
+    for path in (tmp_path, tmp_path / "none", tmp_path / "secret" / "x"):
+        with pytest.raises(UserError, match="no Rabbitry is running in") as caught:
+            holder_of(path)
+        assert caught.value.exit_code == 1
+
+
+def test_a_path_too_long_for_a_socket_gets_one_elsewhere(tmp_path: Path) -> None:
+    directory = DataDirectory.hold(tmp_path / ("long" * 30))
+    home = directory.socket.parent
+    assert len(os.fsencode(directory.socket)) <= SOCKET_PATH_BYTES_MAX
+    assert mode(home) == 0o700
+    assert holder_of(directory.layout.path).socket == str(directory.socket)
+    directory.release()
+    assert not home.exists()
+
+
+def test_one_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="Not a directory; choose another with --data-dir"):
+        DataDirectory.hold(tmp_path / "file" / "below")
+
+
+def test_one_that_others_write_in_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    with pytest.raises(UserError, match="others may write in it; choose another with --data-dir"):
+        DataDirectory.hold(shared)
+    assert mode(shared) == 0o1777 & 0o7777
+    assert list(shared.iterdir()) == []
+    shared.chmod(0o755)
+    DataDirectory.hold(shared).release()
+    assert mode(shared) == 0o755
+
+
+def test_where_it_is_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RABBITRY_DATA_DIR", str(tmp_path / "chosen"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert default_path() == tmp_path / "chosen"
+    monkeypatch.delenv("RABBITRY_DATA_DIR")
+    assert default_path() == tmp_path / "state" / "rabbitry"
+    monkeypatch.setenv("XDG_STATE_HOME", "relative")
+    assert default_path() == tmp_path / "home" / ".local" / "state" / "rabbitry"

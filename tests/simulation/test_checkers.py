@@ -1,0 +1,201 @@
+"""Each checker with a history that must pass it and one that must fail it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from rabbitry.simulation import checkers
+from rabbitry.simulation.history import History, MessageKey, ReplicaView, make_body
+
+
+def key(sequence: int, attempt: int = 1) -> MessageKey:
+    return MessageKey("p", sequence, attempt)
+
+
+def published(*keys: MessageKey, connection: int = 1) -> History:
+    history = History()
+    publish(history, *keys, connection=connection)
+    return history
+
+
+def publish(history: History, *keys: MessageKey, connection: int) -> None:
+    for each in keys:
+        history.publish(1, "q", each, connection, make_body(each))
+
+
+def deliver(
+    history: History,
+    *keys: MessageKey,
+    redelivered: bool = False,
+    consumer: str = "c",
+    connection: int = 1,
+    at: int = 5,
+) -> None:
+    for each in keys:
+        history.deliver(at, "q", consumer, connection, make_body(each), redelivered)
+
+
+VIEW = ReplicaView("a", "q", "leader", 2, 9, ((1, "x"), (2, "y")), ("a", "b"))
+MIRROR = replace(VIEW, node="b", role="mirror", in_sync=())
+
+
+def test_a_good_history_passes_everything() -> None:
+    history = published(key(1), key(2), key(3))
+    deliver(history, key(1), key(2))
+    deliver(history, key(2), redelivered=True)
+    deliver(history, key(3), consumer="d")
+    for sequence in (1, 2, 3):
+        history.confirm(2, key(sequence))
+    history.see_replicas(3, [VIEW, MIRROR])
+    history.see_given(3, "q", 2, "a")
+    assert checkers.check_history(history) == []
+
+
+def test_confirmed_delivered() -> None:
+    history = published(key(1), key(1, 2), key(2))
+    history.confirm(2, key(1, 2))
+    deliver(history, key(1))
+    assert checkers.check_confirmed_delivered(history) == [
+        "confirmed but never delivered: p:1:2"
+    ], "the attempt that was confirmed is the one that counts"
+    deliver(history, key(1, 2))
+    assert checkers.check_confirmed_delivered(history) == []
+
+
+def test_what_is_not_confirmed_may_be_lost() -> None:
+    history = published(key(1), key(2))
+    history.refuse(2, key(1))
+    history.give_up(2, key(2))
+    assert checkers.check_history(history) == []
+
+
+def test_bodies_and_routes() -> None:
+    history = published(key(1))
+    assert checkers.check_bodies(history) == checkers.check_routed(history) == []
+    history.deliver(5, "q", "c", 1, b"nonsense", False)
+    history.return_(5, key(1))
+    assert len(checkers.check_bodies(history)) == 1
+    assert checkers.check_routed(history) == [
+        "returned as unroutable though the queue exists: p:1:1"
+    ]
+
+
+def test_order_within_one_stream() -> None:
+    history = published(key(1), key(2))
+    deliver(history, key(2), key(1))
+    assert checkers.check_order(history) == [
+        "c got p:1:1 after p:2:1 from q, neither marked redelivered"
+    ]
+
+
+def test_order_lets_redelivered_messages_come_late() -> None:
+    history = published(key(1), key(2))
+    deliver(history, key(2))
+    deliver(history, key(1), redelivered=True)
+    assert checkers.check_order(history) == []
+
+
+def test_order_is_not_asked_across_consumers_or_connections() -> None:
+    for apart in ({"consumer": "d"}, {"connection": 2}):
+        history = published(key(1), key(2))
+        deliver(history, key(2))
+        deliver(history, key(1), **apart)  # type: ignore[arg-type]
+        assert checkers.check_order(history) == []
+    history = published(key(1))
+    publish(history, key(2), connection=2)
+    deliver(history, key(2), key(1))
+    assert checkers.check_order(history) == []
+
+
+def test_order_follows_what_was_published_not_the_sequence() -> None:
+    history = published(key(2), key(1), key(2, 2))
+    deliver(history, key(2), key(1), key(2, 2))
+    assert checkers.check_order(history) == []
+    history = published(key(2), key(1))
+    deliver(history, key(1), key(2))
+    assert len(checkers.check_order(history)) == 1
+
+
+@pytest.mark.parametrize("consumer", ["c", "d"])
+def test_a_second_fresh_delivery_is_a_fault_to_anybody(consumer: str) -> None:
+    history = published(key(1))
+    deliver(history, key(1))
+    deliver(history, key(1), redelivered=True)
+    assert checkers.check_redelivered(history) == []
+    deliver(history, key(1), consumer=consumer)
+    assert len(checkers.check_redelivered(history)) == 1
+
+
+def test_a_late_first_delivery_and_a_second_attempt_are_no_faults() -> None:
+    history = published(key(1), key(1, 2))
+    deliver(history, key(1), redelivered=True, consumer="d")
+    deliver(history, key(1), key(1, 2))
+    assert checkers.check_redelivered(history) == []
+
+
+def test_one_leader_in_an_epoch() -> None:
+    history = History()
+    history.see_replicas(1, [VIEW])
+    history.see_replicas(2, [replace(VIEW, node="b", epoch=3)])
+    assert checkers.check_leaders(history) == []
+    history.see_replicas(3, [replace(VIEW, node="b")])
+    assert checkers.check_leaders(history) == ["q has several leaders in epoch 2: a, b"]
+
+
+def test_epochs_are_given_once_and_used_by_whom_they_were_given_to() -> None:
+    history = History()
+    history.see_given(1, "q", 2, "a")
+    history.see_given(2, "q", 3, "b")
+    history.see_replicas(2, [VIEW])
+    assert checkers.check_epochs(history) == []
+    history.see_replicas(3, [replace(VIEW, epoch=3)])
+    assert checkers.check_epochs(history) == ["a leads q in epoch 3, which was given to b"]
+    history.see_given(4, "q", 3, "a")
+    assert checkers.check_epochs(history) == ["epoch 3 of q was given to several: b, a"]
+
+
+def test_replicas_that_agree() -> None:
+    assert checkers.check_replicas_agree([VIEW, MIRROR]) == []
+    joining = replace(MIRROR, node="c", epoch=1, position=0, messages=())
+    assert checkers.check_replicas_agree([VIEW, MIRROR, joining]) == [], "c is not in sync"
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"messages": ((1, "x"),)}, "lacks positions 2"),
+        ({"messages": (*VIEW.messages, (3, "z"))}, "has besides positions 3"),
+        ({"messages": ((1, "x"), (2, "!"))}, "differs in positions 2"),
+        ({"messages": ((2, "y"), (1, "x"))}, "in another order"),
+        ({"position": 8}, "applied up to 8, not 9"),
+        ({"epoch": 1}, "is in epoch 1"),
+    ],
+)
+def test_replicas_that_differ(change: dict[str, object], text: str) -> None:
+    faults = checkers.check_replicas_agree([replace(MIRROR, **change), VIEW])  # type: ignore[arg-type]
+    assert len(faults) == 1
+    assert faults[0].startswith("q: b against leader a (epoch 2): ")
+    assert text in faults[0]
+
+
+def test_a_queue_without_a_leader() -> None:
+    assert checkers.check_replicas_agree([MIRROR]) == ["q has no leader: b hold it"]
+
+
+def test_a_mirror_is_never_ahead_of_its_leader() -> None:
+    assert checkers.check_prefix(VIEW, replace(MIRROR, position=5)) == []
+    assert checkers.check_prefix(VIEW, replace(MIRROR, position=12, epoch=1)) == []
+    assert len(checkers.check_prefix(VIEW, replace(MIRROR, position=10))) == 1
+
+
+def test_progress() -> None:
+    history = published(key(1), key(2))
+    history.confirm(10, key(1))
+    deliver(history, key(1), at=11)
+    assert checkers.check_progress(history, 10, ["p"]) == []
+    assert checkers.check_progress(history, 12, ["p"]) == [
+        "p got no confirm after the faults were healed",
+        "q delivered nothing after the faults were healed",
+    ]

@@ -1,0 +1,133 @@
+"""Faults: drawn from the seed, carried out until healed, never more than may be lost."""
+
+from __future__ import annotations
+
+from random import Random
+
+from simulation.recorder import Recorder
+
+from rabbitry import machine as m
+from rabbitry.simulation.faults import KINDS, FaultInjector, FaultPlan, draw_plan, draw_weather
+from rabbitry.simulation.world import World
+
+SECOND = 1_000_000
+HOSTS = ("a", "b", "c")
+
+
+class Dialer(Recorder):
+    """Keeps a link to host a open."""
+
+    links_count = 0
+
+    def step(self, event: m.Event, now: int) -> list[m.Effect]:
+        super().step(event, now)
+        if isinstance(event, m.LinkFinished):
+            return [m.CloseLink(event.link, abort=True)]
+        if isinstance(event, m.Started | m.TimerFired):
+            self.links_count += 1
+            return [m.OpenLink(-self.links_count, m.Address("a", 1))]
+        return [m.SetTimer("again", now + 1_000)] if isinstance(event, m.LinkClosed) else []
+
+
+def plan_of(*kinds: str, down_max: int = 1) -> FaultPlan:
+    return FaultPlan(
+        mean_interval_us=dict.fromkeys(kinds, 20_000),
+        begin_at=SECOND,
+        heal_at=5 * SECOND,
+        dark_probability=0.2,
+        restart_us_min=1_000,
+        restart_us_max=50_000,
+        freeze_us_max=50_000,
+        stall_us_max=50_000,
+        partition_us_max=50_000,
+        down_max=down_max,
+    )
+
+
+def injector(plan: FaultPlan, may_lose: bool = True) -> FaultInjector:
+    world = World(1, keep_trace=True)
+    for name in HOSTS:
+        world.add_host(name, lambda *_: Recorder(), {1: "amqp"})
+    world.add_host("dialer", lambda *_: Dialer())
+    for name in list(world.hosts):
+        world.start(name)
+    faults = FaultInjector(world, plan, HOSTS, HOSTS, lambda name: may_lose)
+    faults.begin()
+    return faults
+
+
+def notes(faults: FaultInjector) -> list[tuple[int, str]]:
+    lines = [line.split(" ", 3) for line in faults.world.trace.text().splitlines()]
+    return [(int(at), f"{host} {text}") for at, host, kind, text in lines if kind == "*"]
+
+
+def test_every_kind_strikes_between_begin_and_heal_only() -> None:
+    for kind in KINDS:
+        faults = injector(plan_of(kind))
+        faults.world.run_until(SECOND)
+        assert faults.counts == {}, kind
+        faults.world.run_until(5 * SECOND)
+        assert list(faults.counts) == [kind] and faults.counts[kind] > 10
+        struck = dict(faults.counts)
+        faults.world.run_until(10 * SECOND)
+        assert faults.counts == struck
+
+
+def test_after_the_healing_all_hosts_run_and_reach_each_other() -> None:
+    faults = injector(plan_of(*KINDS, down_max=2))
+    faults.world.run_until(5 * SECOND)
+    assert faults.healed
+    world = faults.world
+    assert all(world.hosts[name].up and not world.hosts[name].frozen for name in HOSTS)
+    assert not any(world.network.is_cut(one, other) for one in HOSTS for other in HOSTS)
+
+
+def test_no_more_hosts_are_away_than_allowed() -> None:
+    for down_max in (1, 2):
+        faults = injector(plan_of("crash", "freeze", down_max=down_max))
+        away: dict[str, None] = {}
+        most = 0
+        faults.world.run_until(5 * SECOND - 1)
+        for _, note in notes(faults):
+            host, what = note.split(" ", 1)
+            if what.startswith(("crashes", "goes dark", "freezes")):
+                away[host] = None
+            elif what.startswith(("starts", "thaws")):
+                away.pop(host, None)
+            most = max(most, len(away))
+        assert most == down_max
+
+
+def test_what_may_not_be_lost_is_not_crashed() -> None:
+    faults = injector(plan_of("crash"), may_lose=False)
+    faults.world.run_until(6 * SECOND)
+    assert faults.counts == {}
+
+
+def test_a_host_that_stopped_by_itself_is_started_again() -> None:
+    faults = injector(plan_of("reset"))
+    world = faults.world
+    recorder = world.hosts["b"].machine
+    assert isinstance(recorder, Recorder)
+    recorder.answer = lambda event, now: [m.Stop("enough")]
+    world.ask("b", 1, "stop")
+    assert not world.hosts["b"].up
+    world.run_until(SECOND)
+    assert world.hosts["b"].up and world.hosts["b"].incarnation == 2
+
+
+def test_plans_differ_between_seeds_and_not_within_one() -> None:
+    plans = [draw_plan(Random(seed), 1, 2) for seed in range(60)]
+    assert plans[7] == draw_plan(Random(7), 1, 2)
+    assert {kind for plan in plans for kind in plan.mean_interval_us} == set(KINDS)
+    assert all(plan.mean_interval_us for plan in plans)
+    assert any(len(plan.mean_interval_us) == 1 for plan in plans)
+    assert any(len(plan.mean_interval_us) >= 4 for plan in plans)
+    only = [draw_plan(Random(seed), 1, 2, ("reset",)) for seed in range(20)]
+    assert all(list(plan.mean_interval_us) == ["reset"] for plan in only)
+    assert plans[0].describe() != ""
+
+
+def test_the_weather_differs_between_seeds() -> None:
+    weathers = {str(draw_weather(Random(seed))) for seed in range(60)}
+    assert len(weathers) > 10
