@@ -70,12 +70,16 @@ BACKLOG_MESSAGES_LOW: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    """`incarnation` names the process: no two runs of a node may have the same."""
+    """`incarnation` names the process: no two runs of a node may have the same.
+
+    `loopback_users` may log in from loopback only (RabbitMQ's setting of that name).
+    """
 
     name: str
     incarnation: str
     secret: bytes = field(repr=False)
     coordinator: Address
+    loopback_users: tuple[str, ...] = ("guest",)
 
 
 class Node:
@@ -105,7 +109,8 @@ class Node:
         self._hosting = Hosting(self, name, self._origin, self._peers)
         self._administration = Administration(self._origin, self._hosting, self.request)
         self._authentication = Authentication(
-            lambda virtual_host: virtual_host in self._administration.catalog.virtual_hosts
+            lambda virtual_host: virtual_host in self._administration.catalog.virtual_hosts,
+            settings.loopback_users,
         )
         self._properties: dict[str, FieldValue] = {
             "product": "Rabbitry",

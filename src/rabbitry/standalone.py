@@ -7,6 +7,7 @@ within the step. Listens on "amqp" only. The catalog lives in the store as a coo
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import Final
 
 from rabbitry.cluster.coordinator import Coordinator, CoordinatorSettings
@@ -43,7 +44,7 @@ class StandaloneNode:
     """See the module."""
 
     def __init__(self, settings: NodeSettings, entropy: Entropy) -> None:
-        own = NodeSettings(settings.name, settings.incarnation, settings.secret, _NOWHERE)
+        own = replace(settings, coordinator=_NOWHERE)
         self._node = Node(own, entropy)
         self._coordinator = Coordinator(
             CoordinatorSettings(settings.secret, (settings.name,), _LEASE_US), entropy

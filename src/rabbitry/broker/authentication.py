@@ -20,9 +20,17 @@ GUEST_PASSWORD = b"guest"  # noqa: S105 - the published default, good from loopb
 
 
 class Authentication:
-    """Judges logins. `has_virtual_host` tells whether a virtual host exists."""
+    """Judges logins. `has_virtual_host` tells whether a virtual host exists.
 
-    def __init__(self, has_virtual_host: Callable[[str], bool]) -> None:
+    `loopback_users` may log in from loopback only.
+    """
+
+    def __init__(
+        self,
+        has_virtual_host: Callable[[str], bool],
+        loopback_users: tuple[str, ...] = (GUEST,),
+    ) -> None:
+        self._loopback_users = loopback_users
         self._has_virtual_host = has_virtual_host
 
     def authenticate(self, mechanism: str, response: bytes, peer_host: str) -> str:
@@ -38,7 +46,7 @@ class Authentication:
         if not known:
             shown = user.encode("ascii", "backslashreplace").decode()[:64]
             raise LoginRefused(f"{mechanism} login refused: user '{shown}' - invalid credentials")
-        if not _is_loopback(peer_host):
+        if user in self._loopback_users and not _is_loopback(peer_host):
             raise LoginRefused(f"user '{user}' can only connect via localhost")
         return user
 

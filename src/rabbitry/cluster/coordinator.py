@@ -128,6 +128,7 @@ class Coordinator:
         self._revision = 0
         self._next_queue = 1
         self._next_commit = 1
+        self._writes: Writes = []  # of this step, committed at its end
         self._batches: list[_Batch] = []
         # Who waits for the catalog; it is sent when nothing waits for the store, and requests that
         # come meanwhile wait with it, or there might always be something.
@@ -162,6 +163,11 @@ class Coordinator:
                 self._start(event)
             case Asked():
                 self._asked(event)
+        if self._writes:
+            self._writes.append(write_counters(self._revision, self._next_queue))
+            self._effects.append(Commit(self._next_commit, self._writes))
+            self._writes = []
+            self._next_commit += 1
         for number, link in self._links.items():
             data = link.take_bytes()
             if data:
@@ -318,16 +324,11 @@ class Coordinator:
         """Apply changes, and let everybody hear when they are durable."""
         if not changes:
             return
-        writes: Writes = []
         for change in changes:
-            writes += writes_of(self.catalog, change)
+            self._writes += writes_of(self.catalog, change)
             self.catalog.apply(change)
         self._revision += 1
-        writes.append(write_counters(self._revision, self._next_queue))
-        batch = _Batch(self._next_commit, self._revision, changes)
-        self._next_commit += 1
-        self._batches.append(batch)
-        self._effects.append(Commit(batch.commit, writes))
+        self._batches.append(_Batch(self._next_commit, self._revision, changes))
 
     def _committed(self, commit: int) -> None:
         while self._batches and self._batches[0].commit <= commit:
@@ -400,6 +401,17 @@ class Coordinator:
             if member.link is not None and member.incarnation == incarnation:
                 self._links[member.link].send(Answered(number, refusal))
         self._answers = kept
+
+    def inspect(self) -> dict[str, dict[str, Any]]:
+        """Return who leads what in which epoch, for checkers: by queue name, plain data."""
+        return {
+            entry.declared.name: {
+                "epoch": entry.placed.epoch,
+                "leader": entry.placed.leader,
+                "in_sync": list(entry.placed.in_sync),
+            }
+            for entry in self.catalog.queues.values()
+        }
 
     # --- the operator ------------------------------------------------------------------------------------------
 

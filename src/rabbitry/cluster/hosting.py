@@ -236,13 +236,16 @@ class Hosting:
         for number, site in self._sites.items():
             if site.leader is not None:
                 entries = site.leader.queue.entries()
+                position = site.leader.queue.next_position - 1
             elif site.mirror is not None:
                 entries = site.mirror.entries()
+                position = site.mirror.next_position - 1
             else:
                 continue
             found[number] = {
                 "role": "leader" if site.leader is not None else "mirror",
                 "epoch": site.epoch,
+                "position": position,
                 "entries": [(position, frames) for position, (_, frames) in entries],
             }
         return found

@@ -16,8 +16,9 @@ next epoch and drop its records. It cannot deliver much either, see the next.
 
 seen before marked. A message that comes again after a failover must carry `redelivered`, though the
 word of its delivery may die with the leader. So the leader announces, ahead of time, up to which
-position messages may go out, and delivers only what all required mirrors know of
-(`Queue.deliver_through`). A promoted mirror marks everything up to its last announcement: no
+position messages may go out, and delivers only what all required mirrors know of and hold
+(`Queue.deliver_through`): a message that only the leader holds would be published again to its
+successor, and go out there as a new one. A promoted mirror marks everything up to its last announcement: no
 message that was out lacks the mark, and at most a consumer's window of messages has it in vain.
 Announcements run ahead of the consumers' credit, so that a delivery hardly ever waits for one.
 
@@ -134,7 +135,12 @@ class QueueLeader:
         self._mirrors: dict[str, _Mirror] = {}
         self._streaming: list[str] = []  # mirrors that the stream goes to
         self._pending: deque[tuple[int, str, Record | int]] = deque()
+        # What was announced and enqueued, each as (sequence, last position), until all required
+        # mirrors know; then how far that goes.
         self._announcements: deque[tuple[int, int]] = deque()
+        self._enqueued: deque[tuple[int, int]] = deque()
+        self._known_through = 0
+        self._held_through = 0
         self._gets: deque[tuple[str, int, Holder, bool]] = deque()
         self._had_consumer = False
 
@@ -154,6 +160,7 @@ class QueueLeader:
         self.announced = max(seen_through, self.queue.head - 1)
         self.queue.deliver_through = 0
         self._announcements.append((self.sequence, self.announced))
+        self._enqueued.append((self.sequence, self.queue.next_position - 1))
         self.origins = dict(origins)
 
     def place(self, placed: QueuePlaced) -> None:
@@ -235,6 +242,7 @@ class QueueLeader:
                     Enqueued(self.number, self.epoch, self.sequence, first, user, last, run)
                 )
         if self._mirrors:
+            self._enqueued.append((self.sequence, self.queue.next_position - 1))
             self._after_replication(user, last)
         else:
             self._port.accepted(self.number, user, last)
@@ -410,29 +418,30 @@ class QueueLeader:
                 self._port.tell_user(user, what)
         for user, last in accepted.items():
             self._port.accepted(self.number, user, last)
-        announcements = self._announcements
-        while announcements and announcements[0][0] <= floor:
-            self.queue.deliver_through = announcements.popleft()[1]
-            self._port.wants_pump(self)
+        while self._announcements and self._announcements[0][0] <= floor:
+            self._known_through = self._announcements.popleft()[1]
+        while self._enqueued and self._enqueued[0][0] <= floor:
+            self._held_through = self._enqueued.popleft()[1]
         self._limit_deliveries()
 
     def _limit_deliveries(self) -> None:
         """Set the limit that a queue with mirrors has, lift it from one without."""
         queue = self.queue
-        unlimited = not self._streaming and not any(
-            mirror.required for mirror in self._mirrors.values()
-        )
-        if unlimited:
-            if queue.deliver_through is not None:
-                queue.deliver_through = None
-                self._announcements.clear()
-                self._port.wants_pump(self)
+        before = queue.deliver_through
+        if not self._streaming and not any(one.required for one in self._mirrors.values()):
+            self._announcements.clear()
+            self._enqueued.clear()
             self.announced = max(self.announced, queue.head - 1)
-        elif queue.deliver_through is None:
-            # `announced` was kept up with the head, or comes from the mirror that this node was;
-            # required mirrors know of it from `Begin`.
-            self.announced = max(self.announced, queue.head - 1)
-            queue.deliver_through = self.announced
+            queue.deliver_through = None
+        else:
+            if before is None:
+                # So far this node alone counted, and it knows what it holds and has let out.
+                self.announced = max(self.announced, queue.head - 1)
+                self._known_through = self.announced
+                self._held_through = queue.next_position - 1
+            queue.deliver_through = min(self._known_through, self._held_through)
+        if queue.deliver_through != before:
+            self._port.wants_pump(self)
 
     def pump(self) -> None:
         """Hand out what may go out, and announce what may go out next."""
@@ -463,11 +472,9 @@ class QueueLeader:
             self.sequence += 1
             self._stream(Announced(self.number, self.epoch, self.sequence, self.announced))
         self._announcements.append((self.sequence, self.announced))
-        if self._floor() < self.sequence:
-            return False
-        self._announcements.clear()
-        queue.deliver_through = self.announced
-        return True
+        before = queue.deliver_through
+        self._advance()
+        return queue.deliver_through != before
 
     def _answer_gets(self) -> None:
         queue = self.queue
