@@ -184,10 +184,30 @@ def test_a_queue_without_a_leader() -> None:
     assert checkers.check_replicas_agree([MIRROR]) == ["q has no leader: b hold it"]
 
 
-def test_a_mirror_is_never_ahead_of_its_leader() -> None:
-    assert checkers.check_prefix(VIEW, replace(MIRROR, position=5)) == []
-    assert checkers.check_prefix(VIEW, replace(MIRROR, position=12, epoch=1)) == []
-    assert len(checkers.check_prefix(VIEW, replace(MIRROR, position=10))) == 1
+def test_a_mirror_is_a_prefix_of_its_leader() -> None:
+    assert checkers.check_mirror(VIEW, VIEW) == []
+    behind = replace(MIRROR, position=1, messages=((1, "x"),))
+    assert checkers.check_mirror(VIEW, behind) == []
+    assert checkers.check_mirror(VIEW, replace(MIRROR, position=12, epoch=1)) == []
+    assert checkers.check_mirror(VIEW, replace(MIRROR, position=12, begun=False)) == []
+    removed_late = replace(MIRROR, messages=((0, "w"), *VIEW.messages))
+    assert checkers.check_mirror(VIEW, removed_late) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"position": 10}, "is at 10, ahead of 9"),
+        ({"messages": ((1, "x"), (2, "!"))}, "differs in positions 2"),
+        ({"messages": ((1, "x"),)}, "lacks positions 2"),
+    ],
+)
+def test_a_mirror_that_is_not(change: dict[str, object], text: str) -> None:
+    faults = checkers.check_mirror(VIEW, replace(MIRROR, **change))  # type: ignore[arg-type]
+    assert len(faults) == 1
+    assert text in faults[0]
+    copying = replace(MIRROR, messages=((1, "x"),), complete=False)
+    assert checkers.check_mirror(VIEW, copying) == []
 
 
 def test_progress() -> None:

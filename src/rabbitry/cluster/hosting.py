@@ -242,7 +242,10 @@ class Hosting:
                 position = site.mirror.next_position - 1
             else:
                 continue
+            mirror = site.mirror
             found[number] = {
+                "begun": mirror is None or mirror.begun,
+                "complete": mirror is None or mirror.complete,
                 "role": "leader" if site.leader is not None else "mirror",
                 "epoch": site.epoch,
                 "position": position,

@@ -43,7 +43,8 @@ class QueueMirror:
         self._routes = routes
         self._tell = tell
         self._told = 0
-        self._begun = False  # in this epoch: the stream has started
+        self.begun = False  # in this epoch: the stream has started
+        self.complete = False  # what was lacking at its start has been copied
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -56,7 +57,7 @@ class QueueMirror:
         """A new leader was named: what the old one still says does not count any more."""
         if epoch != self.epoch:
             self.epoch = epoch
-            self._begun = False
+            self.begun = self.complete = False
 
     def forget_origin(self, origin: str) -> None:
         """That process has ended and will never publish again."""
@@ -67,7 +68,7 @@ class QueueMirror:
         if isinstance(record, Begin):
             self._begin(record)
             return
-        if not self._begun:
+        if not self.begun:
             return
         self.sequence = record.sequence
         if isinstance(record, Enqueued):
@@ -86,6 +87,7 @@ class QueueMirror:
         elif isinstance(record, Copied):
             for position, exchange, routing_key, frames in record.entries:
                 self._messages[position] = (self._routes.get(exchange, routing_key), frames)
+            self.complete = self.complete or record.complete
 
     def _begin(self, record: Begin) -> None:
         """Start anew from what the leader holds: drop what it lacks, ask for what we lack."""
@@ -98,7 +100,7 @@ class QueueMirror:
                 for position, message in self._messages.items()
                 if position in keep
             }
-        self._begun = True
+        self.begun, self.complete = True, False
         self.sequence = self._told = record.sequence
         self.next_position = record.next_position
         self.seen_through = record.seen_through
@@ -116,7 +118,7 @@ class QueueMirror:
 
     def answer(self) -> None:
         """Tell the leader how far we have come, if that is news. Called once for each step."""
-        if self._begun and self.sequence != self._told:
+        if self.begun and self.sequence != self._told:
             self._told = self.sequence
             self._tell(self.number, Applied(self.number, self.epoch, self.sequence))
 

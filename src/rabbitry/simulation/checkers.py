@@ -142,14 +142,28 @@ def check_replicas_agree(views: Sequence[ReplicaView]) -> list[str]:
     return faults
 
 
-def check_prefix(leader: ReplicaView, mirror: ReplicaView) -> list[str]:
-    """A mirror of the leader's epoch is never ahead of its leader. Holds at any moment."""
-    if mirror.epoch == leader.epoch and mirror.position > leader.position:
-        return [
-            f"{mirror.node} applied command {mirror.position} of {mirror.queue} in epoch "
-            f"{mirror.epoch}, its leader {leader.node} is at {leader.position}"
-        ]
-    return []
+def check_mirror(leader: ReplicaView, mirror: ReplicaView) -> list[str]:
+    """A mirror of the leader's epoch holds a prefix of what its leader did. Holds at any moment.
+
+    It is never ahead, at each position it holds the leader's message, and once it has `complete`d it
+    lacks none that the leader had given it by its position. One whose stream has not `begun` in this
+    epoch may hold what its former leader told it, and is not judged.
+    """
+    if mirror is leader or mirror.epoch != leader.epoch or not mirror.begun:
+        return []
+    where = f"{mirror.queue}: {mirror.node} against leader {leader.node} (epoch {leader.epoch})"
+    faults: list[str] = []
+    if mirror.position > leader.position:
+        faults.append(f"{where}: is at {mirror.position}, ahead of {leader.position}")
+    theirs, ours = dict(leader.messages), dict(mirror.messages)
+    other = [one for one in ours if one in theirs and theirs[one] != ours[one]]
+    if other:
+        faults.append(f"{where}: differs in positions {_some(other)}")
+    if mirror.complete:
+        lacking = [one for one in theirs if one <= mirror.position and one not in ours]
+        if lacking:
+            faults.append(f"{where}: lacks positions {_some(lacking)}")
+    return faults
 
 
 def _differences(leader: ReplicaView, mirror: ReplicaView) -> list[str]:

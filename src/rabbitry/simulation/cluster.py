@@ -103,7 +103,12 @@ class Cluster:
         self._add_hosts()
         self._add_clients()
         self.faults = FaultInjector(
-            self.world, self.plan, self._names, self._servers(), self.may_lose
+            self.world,
+            self.plan,
+            self._names,
+            self._servers(),
+            self.may_lose,
+            factories.coordinator_name if factories.coordinator is not None else "",
         )
 
     # --- putting together ------------------------------------------------------------------------
@@ -224,7 +229,7 @@ class Cluster:
         leaders = {(view.queue, view.epoch): view for view in views if view.role == "leader"}
         for view in views:
             leader = leaders.get((view.queue, view.epoch))
-            if leader is not None and (faults := checkers.check_prefix(leader, view)):
+            if leader is not None and (faults := checkers.check_mirror(leader, view)):
                 raise self._fail(faults)
         for queue, decided in self.given().items():
             if decided["leader"]:

@@ -16,8 +16,8 @@ from random import Random
 from rabbitry.simulation.pipe import LinkWeather
 from rabbitry.simulation.world import World
 
-KINDS = ("crash", "freeze", "reset", "stall", "partition")
-"""What can be drawn. "crash" kills a node's process, "freeze" stops one for a while, "reset" breaks
+KINDS = ("crash", "freeze", "reset", "stall", "partition", "coordinator")
+"""What can be drawn. "crash" kills a node's process, "coordinator" the coordinator's, "freeze" stops one for a while, "reset" breaks
 a link off, "stall" holds one up, "partition" cuts the way between two hosts, one way or both."""
 
 
@@ -75,7 +75,7 @@ def draw_plan(
 class FaultInjector:
     """Carries a plan out on a world. `hosts` are the nodes that may suffer.
 
-    `partitioned` are the hosts between which the way may be cut; `may_lose` says whether the system
+    `coordinator` may be empty. `partitioned` are the hosts between which the way may be cut; `may_lose` says whether the system
     would survive the loss of this node at this moment.
     """
 
@@ -86,8 +86,10 @@ class FaultInjector:
         hosts: Sequence[str],
         partitioned: Sequence[str],
         may_lose: Callable[[str], bool],
+        coordinator: str = "",
     ) -> None:
         self.world = world
+        self.coordinator = coordinator
         self.plan = plan
         self.hosts = tuple(hosts)
         self.may_lose = may_lose
@@ -100,6 +102,7 @@ class FaultInjector:
             "reset": self._reset,
             "stall": self._stall,
             "partition": self._partition,
+            "coordinator": self._crash_coordinator,
         }
         self._restarts = world.schedule.random("faults: restarts")
 
@@ -119,6 +122,8 @@ class FaultInjector:
         for host in self.hosts:
             self.world.thaw(host)
             self.world.start(host)
+        if self.coordinator:
+            self.world.start(self.coordinator)
         self.world.network.heal_all()
 
     def _plan_next(self, kind: str, random: Random, earliest: int) -> None:
@@ -146,12 +151,19 @@ class FaultInjector:
         self._restart_later(victim)
         return True
 
+    def _crash_coordinator(self, random: Random) -> bool:
+        if not self.coordinator or not self.world.hosts[self.coordinator].up:
+            return False
+        self.world.crash(self.coordinator, silent=random.random() < self.plan.dark_probability)
+        self._restart_later(self.coordinator)
+        return True
+
     def _restart_later(self, name: str) -> None:
         delay = self._restarts.randint(self.plan.restart_us_min, self.plan.restart_us_max)
         self.world.schedule.at(self.world.now + delay, self.world.start, name)
 
     def _stopped(self, name: str) -> None:
-        if name in self.hosts:
+        if name in self.hosts or name == self.coordinator:
             self._restart_later(name)
 
     def _freeze(self, random: Random) -> bool:

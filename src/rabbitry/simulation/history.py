@@ -63,7 +63,10 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaView:
-    """What one node holds of one queue. `messages`: (position, digest) in queue order."""
+    """What one node holds of one queue. `messages`: (position, digest) in queue order.
+
+    Of a mirror: has the stream of its leader's epoch `begun`, is the copying `complete`.
+    """
 
     node: str
     queue: str
@@ -72,6 +75,8 @@ class ReplicaView:
     position: int
     messages: tuple[tuple[int, Any], ...]
     in_sync: tuple[str, ...] = ()
+    begun: bool = True
+    complete: bool = True
 
 
 def replica_views(node: str, inspected: Mapping[str, Mapping[str, Any]]) -> list[ReplicaView]:
@@ -88,6 +93,8 @@ def replica_views(node: str, inspected: Mapping[str, Mapping[str, Any]]) -> list
             int(held["position"]),
             tuple((position, digest) for position, digest in held["messages"]),
             tuple(held.get("in_sync", ())),
+            bool(held.get("begun", True)),
+            bool(held.get("complete", True)),
         )
         for queue, held in inspected.items()
     ]
