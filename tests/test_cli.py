@@ -112,7 +112,7 @@ def test_what_is_asked_reaches_the_supervisor_of_that_directory(
     ]
     assert capsys.readouterr().out == (
         "sent SIGKILL to rabbit_1 (pid 7)\nsent SIGSTOP to rabbit_1 (pid 7)\n"
-        "started rabbit_1 (pid 7)\n"
+        f"started rabbit_1 (pid 7)\nstopped the Rabbitry in {default}\n"
     )
 
 

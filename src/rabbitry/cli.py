@@ -160,7 +160,9 @@ def stop(*, data_dir: DataDir = None) -> int:
     """
     from rabbitry.runtime import control
 
-    control.ask(_directory(data_dir), control.Stop())
+    directory = _directory(data_dir)
+    control.ask(directory, control.Stop())
+    print(f"stopped the Rabbitry in {directory}")
     return 0
 
 

@@ -14,14 +14,15 @@ Two drivers run the same machines: `rabbitry.runtime` on asyncio and real socket
 
 - `Started` is the first event, and comes once. `ListenerOpened` follows for each listener.
 - A *link* is an ordered byte stream, named by an integer. The driver names the links that peers
-  open (positive numbers, told by `LinkOpened` with the listener's name); the machine names the links
-  that it opens itself with `OpenLink` (negative numbers, never used twice), and hears `LinkOpened`
-  with an empty listener name, or `LinkClosed` when that failed.
+  open (positive numbers, told by `LinkOpened` with the listener's name); the machine names the
+  links that it opens itself with `OpenLink` (negative numbers, never used twice), and hears
+  `LinkOpened` with an empty listener name, or `LinkClosed` when that failed.
 - Bytes arrive as they come, cut anywhere. `LinkFinished` says the peer will send no more (a TCP
   half-close); the other direction is open still. `LinkClosed` is the last event of a link and comes
   exactly once for each link, however it ended, also in answer to `CloseLink`.
-- Effects are carried out in the order listed. `SendBytes` to a link that is gone is dropped in silence.
-  At most one `SendBytes` per link comes out of one step: batching is where the speed comes from.
+- Effects are carried out in the order listed. `SendBytes` to a link that is gone is dropped in
+  silence. At most one `SendBytes` per link and one `Commit` come out of one step: batching is where
+  the speed comes from, and what changes together is durable together.
 - `WritingPaused` says that the bytes waiting for a link exceed the driver's high-water mark;
   `WritingResumed` that they have drained. A machine that goes on sending makes the process grow.
 - A timer is known by its name; `SetTimer` replaces an earlier one of that name. `TimerFired` comes
@@ -268,7 +269,7 @@ Effect = (
 
 
 class Entropy(Protocol):
-    """Where a machine gets unpredictable bytes: the system's in runtime, the seed's in simulation."""
+    """Where a machine gets unpredictable bytes: the system's, or a seed's in simulation."""
 
     def token_bytes(self, count: int) -> bytes:
         """Return `count` bytes nobody can guess."""

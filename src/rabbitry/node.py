@@ -1,8 +1,13 @@
 """One broker node: clients, queues, peers and the coordinator's word, composed into one machine.
 
-Listens on "amqp" for clients and on "cluster" for other nodes. Everything of one step is gathered and
-sent at its end: first what goes to other nodes, then what goes to clients, one `SendBytes` for each
-link. `Asked("shutdown")` closes the clients' connections and answers when they are gone.
+Listens on "amqp" for clients and on "cluster" for other nodes. Everything of one step is gathered
+and sent at its end: first what goes to other nodes, then what goes to clients, one `SendBytes` for
+each link. `Asked("shutdown")` closes the clients' connections and answers when they are gone.
+
+A client's bytes are left unread, and its heartbeats not missed, while the catalog is not known yet;
+while too much that was published waits for leaders or for links to them, if the client publishes;
+while too many of its commands wait for their turn; and while it leaves too much of our replies
+unread.
 """
 
 from __future__ import annotations
@@ -66,6 +71,8 @@ SHUTDOWN_US: Final = MICROSECONDS_PER_SECOND
 # publish are not read, below the second they are again.
 BACKLOG_MESSAGES_HIGH: Final = 40_000
 BACKLOG_MESSAGES_LOW: Final = 20_000
+# What is sent, besides deliveries, to a client that does not read, before it is not read either.
+UNREAD_BYTES_MAX: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,10 @@ class Node:
         self._backlog = 0
         self._congested: dict[int, None] = {}  # peer links with too much waiting to be sent
         self._reading_paused = False
+        self._backlogged: dict[ClientConnection, None] = {}
+        # Clients that do not read fast enough, and how many bytes they were sent since.
+        self._unread: dict[ClientConnection, int] = {}
+        self._shutting_down = False
         self._shutdown: int | None = None
         self._shutdown_until = 0
         name, secret = settings.name, settings.secret
@@ -162,12 +173,15 @@ class Node:
             case Asked():
                 self._asked(event)
 
-    # --- links -----------------------------------------------------------------------------------------
+    # --- links ------------------------------------------------------------------------------------
 
     def _receive(self, link: int, data: bytes) -> None:
         client = self._clients.get(link)
         if client is not None:
             client.receive(data, self._now)
+            if client.backlogged:
+                self._backlogged[client] = None
+                self._set_reading(client)
         elif link == self._membership.link:
             self._membership.receive(data)
         else:
@@ -175,7 +189,10 @@ class Node:
 
     def _link_opened(self, event: LinkOpened) -> None:
         if event.listener == "amqp":
-            self._client_opened(event)
+            if self._shutting_down:
+                self._effects.append(CloseLink(event.link, abort=True))
+            else:
+                self._client_opened(event)
         elif event.link == self._membership.link:
             self._membership.link_opened()
         else:
@@ -198,16 +215,16 @@ class Node:
             self._mark_dirty,
         )
         self._clients[event.link] = client
-        if not self._membership.joined:
-            # Nothing is known yet of virtual hosts and queues; the client waits for the greeting.
-            client.reading_paused = True
-            self._effects.append(PauseReading(event.link))
+        # Where nothing is known yet of virtual hosts and queues, the client waits for the greeting.
+        self._set_reading(client)
         self.report("debug", "connection opened", link=event.link, peer=str(event.peer))
 
     def _link_closed(self, link: int) -> None:
+        self._congested.pop(link, None)
         client = self._clients.pop(link, None)
         if client is not None:
-            self._dirty.pop(client, None)
+            for clients in (self._dirty, self._backlogged, self._unread):
+                clients.pop(client, None)
             client.lost()
             self._administration.delete_owned(client.owner)
             reason = client.endpoint.end_reason or "client unexpectedly closed TCP connection"
@@ -216,13 +233,17 @@ class Node:
         elif link == self._membership.link:
             self._membership.link_closed()
         else:
-            self._congested.pop(link, None)
             self._peers.link_closed(link)
 
     def _writing_changed(self, link: int, paused: bool) -> None:
         client = self._clients.get(link)
         if client is not None:
             client.pause_deliveries(paused)
+            if paused:
+                self._unread.setdefault(client, 0)
+            else:
+                self._unread.pop(client, None)
+                self._set_reading(client)
         elif paused:
             self._congested[link] = None
         else:
@@ -230,10 +251,14 @@ class Node:
 
     def _flush_client(self, client: ClientConnection) -> None:
         data = client.take_bytes(self._now)
+        self._dirty.pop(client, None)  # by its own last words, which are taken
         if client.closed:
             return
         if data:
             self._effects.append(SendBytes(client.link, data))
+            if client in self._unread:
+                self._unread[client] += len(data)
+                self._set_reading(client)
         if client.endpoint.finished:
             self._effects.append(CloseLink(client.link))
 
@@ -250,17 +275,29 @@ class Node:
             paused = bool(self._congested) or self._backlog > BACKLOG_MESSAGES_LOW
         else:
             paused = bool(self._congested) or self._backlog > BACKLOG_MESSAGES_HIGH
-        if not paused and not self._reading_paused:
-            return
-        self._reading_paused = paused
-        for client in self._clients.values():
-            wanted = paused and client.publishes
-            if self._membership.joined and wanted != client.reading_paused:
-                client.reading_paused = wanted
-                link = client.link
-                self._effects.append(PauseReading(link) if wanted else ResumeReading(link))
+        if paused or self._reading_paused:
+            self._reading_paused = paused
+            for client in self._clients.values():
+                self._set_reading(client)
+        for client in list(self._backlogged):
+            if not client.backlog_exceeds():
+                del self._backlogged[client]
+                self._set_reading(client)
 
-    # --- time and the operator -----------------------------------------------------------------------------
+    def _set_reading(self, client: ClientConnection) -> None:
+        """Leave a client's bytes unread for as long as there is a reason to."""
+        paused = (
+            not self._membership.joined
+            or (self._reading_paused and client.publishes)
+            or client in self._backlogged
+            or self._unread.get(client, 0) > UNREAD_BYTES_MAX
+        )
+        if paused != client.reading_paused:
+            client.pause_reading(paused, self._now)
+            effect = PauseReading(client.link) if paused else ResumeReading(client.link)
+            self._effects.append(effect)
+
+    # --- time and the operator --------------------------------------------------------------------
 
     def _tick(self) -> None:
         now = self._now
@@ -279,6 +316,7 @@ class Node:
 
     def _asked(self, event: Asked) -> None:
         if event.question == "shutdown":
+            self._shutting_down = True
             self._shutdown, self._shutdown_until = event.number, self._now + SHUTDOWN_US
             text = "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"
             for client in self._clients.values():
@@ -306,7 +344,7 @@ class Node:
                 found[entry.declared.name] = {**held, "messages": messages, "in_sync": in_sync}
         return found
 
-    # --- what the parts need --------------------------------------------------------------------------------
+    # --- what the parts need ----------------------------------------------------------------------
 
     def open_link(self, address: Address) -> int:
         """Open a link and return its number."""
@@ -353,7 +391,7 @@ class Node:
         """Take a record of another node."""
         self._hosting.take_record(name, origin, record)
 
-    # --- the catalog ----------------------------------------------------------------------------------------
+    # --- the catalog ------------------------------------------------------------------------------
 
     def welcomed(self, changes: list[Change]) -> None:
         """Take the whole catalog anew."""
@@ -364,9 +402,7 @@ class Node:
         self._hosting.set_catalog(catalog)
         self._peers.set_nodes(catalog.nodes)
         for client in self._clients.values():
-            if client.reading_paused and not self._reading_paused:
-                client.reading_paused = False
-                self._effects.append(ResumeReading(client.link))
+            self._set_reading(client)
 
     def changed(self, changes: list[Change]) -> None:
         """Take changes of the catalog, in order."""

@@ -1,7 +1,8 @@
 """A broker node alone: a node and a coordinator in one machine, joined by an imagined link.
 
-The node is the same as in a cluster and does not know; what it sends to its coordinator is handed over
-within the step. Listens on "amqp" only. The catalog lives in the store as a coordinator's does.
+The node is the same as in a cluster and does not know; what it sends to its coordinator is handed
+over within the step. Listens on "amqp" only. The catalog lives in the store as a coordinator's
+does.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ class StandaloneNode:
             events.append((False, ListenerOpened("cluster", _NOWHERE)))
         elif isinstance(event, TimerFired) and event.timer.startswith(_TIMER_PREFIX):
             events.append((True, TimerFired(event.timer[len(_TIMER_PREFIX) :])))
-        elif isinstance(event, Committed) or (isinstance(event, Asked) and event.question == "status"):
+        elif isinstance(event, Committed) or (
+            isinstance(event, Asked) and event.question == "status"
+        ):
             events.append((True, event))
         else:
             events.append((False, event))

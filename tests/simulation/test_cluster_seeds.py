@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from support.simulated_cluster import factories
 
 from rabbitry.simulation.cluster import Cluster, write_trace
+from rabbitry.simulation.faults import KINDS
 from rabbitry.simulation.world import SeedFailed
 
 
@@ -25,3 +29,49 @@ def test_seed(seed: int, keep_trace: bool, tmp_path: Path) -> None:
     finally:
         if keep_trace:
             print("trace:", write_trace(cluster, tmp_path))
+
+
+PROGRAM = """
+import sys
+from support.simulated_cluster import factories
+from rabbitry.simulation.cluster import Cluster
+for seed in range(12):
+    run = Cluster(seed, factories()).run()
+    print(seed, run.trace_hash, run.ended_at, run.steps_count)
+"""
+
+
+def test_the_same_seed_gives_the_same_trace() -> None:
+    """In two processes whose string hashes differ, every event and effect is the same."""
+    tests = Path(__file__).parents[1]
+    outputs = []
+    for hash_seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(tests)}
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
+        outputs.append(done.stdout)
+    assert outputs[0] == outputs[1]
+    assert len(outputs[0].splitlines()) == 12
+
+
+def test_faults_of_every_kind_strike_and_failovers_happen() -> None:
+    """The seeds of `make test` are no calm sea: else what they prove would be nothing."""
+    struck: dict[str, int] = {}
+    epochs = 0
+    redelivered = 0
+    for seed in range(40):
+        run = Cluster(seed, factories()).run()
+        for kind, count in run.fault_counts.items():
+            struck[kind] = struck.get(kind, 0) + count
+        epochs += sum(epoch > 1 for _, epoch in run.history.leaders_seen)
+        redelivered += sum(one.redelivered for one in run.history.deliveries)
+    assert sorted(struck) == sorted(KINDS)
+    assert struck["crash"] > 20
+    assert epochs > 40
+    assert redelivered > 100

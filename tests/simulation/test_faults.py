@@ -12,6 +12,7 @@ from rabbitry.simulation.world import World
 
 SECOND = 1_000_000
 HOSTS = ("a", "b", "c")
+COORDINATOR = "arbiter"
 
 
 class Dialer(Recorder):
@@ -49,9 +50,10 @@ def injector(plan: FaultPlan, may_lose: bool = True) -> FaultInjector:
     for name in HOSTS:
         world.add_host(name, lambda *_: Recorder(), {1: "amqp"})
     world.add_host("dialer", lambda *_: Dialer())
+    world.add_host(COORDINATOR, lambda *_: Recorder())
     for name in list(world.hosts):
         world.start(name)
-    faults = FaultInjector(world, plan, HOSTS, HOSTS, lambda name: may_lose)
+    faults = FaultInjector(world, plan, HOSTS, HOSTS, lambda name: may_lose, COORDINATOR)
     faults.begin()
     return faults
 
@@ -79,6 +81,7 @@ def test_after_the_healing_all_hosts_run_and_reach_each_other() -> None:
     assert faults.healed
     world = faults.world
     assert all(world.hosts[name].up and not world.hosts[name].frozen for name in HOSTS)
+    assert world.hosts[COORDINATOR].up
     assert not any(world.network.is_cut(one, other) for one in HOSTS for other in HOSTS)
 
 

@@ -1,1 +1,1 @@
-"""What queues and exchanges do, for one node and without clustering: pure, no frames below `channel`."""
+"""What queues and exchanges do, for one node, without clustering; no frames below `channel`."""

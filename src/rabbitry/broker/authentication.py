@@ -1,4 +1,4 @@
-"""Who may log in. So far one user, RabbitMQ's default: `guest` with password `guest`, from loopback.
+"""Who may log in: so far one user, RabbitMQ's `guest` with password `guest`, from loopback.
 
 Mechanisms PLAIN (RFC 4616) and AMQPLAIN. Nothing here keeps or reports a password that was tried.
 RabbitMQ: rabbit_auth_mechanism_plain.erl, rabbit_auth_mechanism_amqplain.erl,
@@ -16,7 +16,7 @@ from rabbitry.wire.errors import COMMAND_INVALID, NOT_ALLOWED, SYNTAX_ERROR, Con
 from rabbitry.wire.values import FieldValue, MalformedValue, decode_table
 
 GUEST = "guest"
-GUEST_PASSWORD = b"guest"  # noqa: S105 - the published default, good from loopback only
+GUEST_PASSWORD = b"guest"  # the published default, good from loopback only
 
 
 class Authentication:

@@ -1,9 +1,10 @@
 """One channel of a client: AMQP's methods turned into work for queues and the catalog.
 
-Methods of a channel are carried out strictly in order. Where an answer must be awaited (a declaration
-that the cluster has to agree on, a queue whose leader is elsewhere), the channel is `waiting` and what
-comes meanwhile is kept in its backlog; other channels go on. Faults of the client are raised as
-`AmqpException` and closed by the connection, with RabbitMQ's code and text (rabbit_channel.erl).
+Methods of a channel are carried out strictly in order. Where an answer must be awaited (a
+declaration that the cluster has to agree on, a queue whose leader is elsewhere), the channel is
+`waiting` and what comes meanwhile is kept in its backlog; other channels go on. Faults of the
+client are raised as `AmqpException` and closed by the connection, with RabbitMQ's code and text
+(rabbit_channel.erl).
 
 This file has the channel's life and everything of class basic; classes exchange and queue are in
 `declaring`, the hot paths in `publishing` and `consuming`.
@@ -122,13 +123,13 @@ class Channel:
         self._publisher = Publisher(port, connection.virtual_host, number)
         self._unsettled = Unsettled()
         self._subscriptions: dict[str, Subscription] = {}
-        self._cancelling: dict[str, Subscription] = {}
         self._next_consumer = 1
         self._prefetch_count = 0
         self._used: dict[QueueHandle, None] = {}  # queues to tell when the channel ends
         self._paused = False
+        self._notices: list[str] = []  # consumers whose end is told when the channel waits no more
 
-    # --- life ---------------------------------------------------------------------------------------
+    # --- life -------------------------------------------------------------------------------------
 
     def handle(self, command: Command) -> None:
         """Carry out a command of the client, or keep it until its turn."""
@@ -177,6 +178,8 @@ class Channel:
             return
         self.waiting = False
         self.connection.guard(self.number, work)
+        while self._notices and not self.closed:
+            self._tell_cancelled(self._notices.pop(0))
         while self._backlog and not self.waiting and not self.closed:
             command = self._backlog.popleft()
             self.connection.guard(self.number, lambda command=command: self.handle(command))  # type: ignore[misc]
@@ -193,9 +196,9 @@ class Channel:
             handle.release(self.holder)
 
     def flush(self) -> None:
-        """Send the confirms that have gathered."""
+        """Send the confirms that have gathered. One that comes too late for the channel is lost."""
         confirms = self._publisher.confirms
-        if confirms is not None:
+        if confirms is not None and not self.closed:
             frames = confirms.flush(self.number)
             if frames:
                 self.connection.write(frames)
@@ -210,7 +213,7 @@ class Channel:
         """Queue a method for the client."""
         self.connection.send_method(self.number, method)
 
-    # --- queues -------------------------------------------------------------------------------------
+    # --- queues -----------------------------------------------------------------------------------
 
     def queue_name(self, name: str, class_id: int, method_id: int) -> str:
         """Return the name meant: the empty one stands for the queue declared last."""
@@ -230,12 +233,13 @@ class Channel:
             raise refusal.exception(class_id, method_id)
         return handle
 
-    # --- class channel --------------------------------------------------------------------------------
+    # --- class channel ----------------------------------------------------------------------------
 
     def _open(self, _method: Method) -> None:
         self.reply(ChannelOpenOk())
 
     def _close(self, _method: Method) -> None:
+        self.flush()  # confirms that were earned
         self.close()
         self.reply(ChannelCloseOk())
 
@@ -255,7 +259,7 @@ class Channel:
         if not method.no_wait:
             self.reply(ConfirmSelectOk())
 
-    # --- class basic ------------------------------------------------------------------------------------
+    # --- class basic ------------------------------------------------------------------------------
 
     def _qos(self, method: Method) -> None:
         assert isinstance(method, BasicQos)
@@ -271,7 +275,7 @@ class Channel:
     def _consume(self, method: Method) -> None:
         assert isinstance(method, BasicConsume)
         tag = method.consumer_tag or self.connection.new_name("amq.ctag-")
-        if tag in self._subscriptions or tag in self._cancelling:
+        if tag in self._subscriptions:
             text = f"attempt to reuse consumer tag '{tag}'"
             raise ConnectionException(NOT_ALLOWED, text, 60, 20)
         handle = self.queue(self.queue_name(method.queue, 60, 20), 60, 20)
@@ -308,7 +312,6 @@ class Channel:
 
     def _consume_answered(self, tag: str, no_wait: bool, reply: QueueReply) -> None:
         if reply.refusal is not None:
-            self._subscriptions.pop(tag, None)
             raise reply.refusal.exception(60, 20)
         if not no_wait:
             self.reply(BasicConsumeOk(consumer_tag=tag))
@@ -318,11 +321,10 @@ class Channel:
         tag = method.consumer_tag
         subscription = self._subscriptions.pop(tag, None)
         if subscription is None:
-            # RabbitMQ: cancelling an unknown consumer succeeds; it may just have been cancelled by us.
+            # RabbitMQ: cancelling an unknown consumer succeeds; we may just have cancelled it.
             if not method.no_wait:
                 self.reply(BasicCancelOk(consumer_tag=tag))
             return
-        self._cancelling[tag] = subscription
 
         def answered(_reply: QueueReply) -> None:
             self.resume(lambda: self._cancel_answered(tag, method.no_wait))
@@ -331,16 +333,24 @@ class Channel:
         subscription.handle.unsubscribe(self.holder, subscription.number, answered)
 
     def _cancel_answered(self, tag: str, no_wait: bool) -> None:
-        self._cancelling.pop(tag, None)
         if not no_wait:
             self.reply(BasicCancelOk(consumer_tag=tag))
 
     def _cancelled_by_queue(self, subscription: Subscription) -> None:
-        """A queue ends the subscription: tell the client, if it said that it understands."""
+        """A queue ends the subscription: tell the client, but not before an answer it waits for.
+
+        RabbitMQ: who deletes a queue and consumes it hears delete-ok first.
+        """
         if self.closed or self._subscriptions.pop(subscription.tag, None) is None:
             return
+        if self.waiting:
+            self._notices.append(subscription.tag)
+        else:
+            self._tell_cancelled(subscription.tag)
+
+    def _tell_cancelled(self, tag: str) -> None:
         if self.connection.cancel_notify:
-            self.reply(BasicCancel(consumer_tag=subscription.tag, no_wait=True))
+            self.reply(BasicCancel(consumer_tag=tag, no_wait=True))
 
     def _get(self, method: Method) -> None:
         assert isinstance(method, BasicGet)
@@ -382,22 +392,22 @@ class Channel:
 
     def _nack(self, method: Method) -> None:
         assert isinstance(method, BasicNack)
-        self._give_back(method.delivery_tag, method.multiple, method.requeue)
+        self._give_back(method.delivery_tag, method.multiple, method.requeue, 120)
 
     def _reject(self, method: Method) -> None:
         assert isinstance(method, BasicReject)
-        self._give_back(method.delivery_tag, False, method.requeue)
+        self._give_back(method.delivery_tag, False, method.requeue, 90)
 
     def _settle(self, tag: int, multiple: bool) -> None:
         for lease, positions in self._unsettled.take(tag, multiple):
             lease.handle.settle(lease, self.holder, positions)
 
-    def _give_back(self, tag: int, multiple: bool, requeue: bool) -> None:
-        if not requeue:
-            self._settle(tag, multiple)
-            return
-        for lease, positions in self._unsettled.take(tag, multiple):
-            lease.handle.requeue(lease, self.holder, positions)
+    def _give_back(self, tag: int, multiple: bool, requeue: bool, method_id: int) -> None:
+        for lease, positions in self._unsettled.take(tag, multiple, method_id):
+            if requeue:
+                lease.handle.requeue(lease, self.holder, positions)
+            else:
+                lease.handle.settle(lease, self.holder, positions)
 
     def _recover(self, method: Method) -> None:
         assert isinstance(method, BasicRecover | BasicRecoverAsync)

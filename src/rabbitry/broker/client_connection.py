@@ -1,8 +1,8 @@
 """One client's connection as the broker serves it: the endpoint and its channels.
 
-Bytes of the link go in at `receive`; what is to be sent is taken with `take_bytes` at the end of the
-step, after `flush`. Every piece of a client's work runs under `guard`, so that a fault of the client
-closes its channel or its connection and nothing else.
+Bytes of the link go in at `receive`; what is to be sent is taken with `take_bytes` at the end of
+the step, after `flush`. Every piece of a client's work runs under `guard`, so that a fault of the
+client closes its channel or its connection and nothing else.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class ClientConnection:
         self.owner = f"{port.origin}/{link}"
         self.publishes = False  # it has published: flow control may hold its bytes back
         self.reading_paused = False
+        self.backlogged = False  # after `receive`: as `backlog_exceeds`
         self.closed = False
         self._port = port
         self._entropy = entropy
@@ -48,13 +49,16 @@ class ClientConnection:
         self._channels: dict[int, Channel] = {}
         self._to_flush: dict[int, None] = {}
         self._now = 0
+        self._ended = False
+        self._deliveries_paused = False
 
-    # --- what the node does ---------------------------------------------------------------------------
+    # --- what the node does -----------------------------------------------------------------------
 
     def receive(self, data: bytes, now: int) -> None:
         """Take bytes of the client and carry out what they say."""
         self._now = now
         self._on_dirty(self)
+        waits = False
         for command in self.endpoint.receive_bytes(data, now):
             channel = self._channels.get(command.channel)
             if channel is None or channel.closed:
@@ -62,6 +66,7 @@ class ClientConnection:
                     continue  # closed by this very batch: what follows on it is dropped
                 holder = (self._port.origin, self._new_channel_number())
                 channel = Channel(command.channel, holder, self, self._port)
+                channel.pause(self._deliveries_paused)
                 self._channels[command.channel] = channel
             if command.contents:
                 self.publishes = True
@@ -69,6 +74,8 @@ class ClientConnection:
                 channel.handle(command)
             except AmqpException as fault:
                 self._fail(command.channel, fault)
+            waits = waits or channel.waiting
+        self.backlogged = waits and self.backlog_exceeds()
         if self.endpoint.state in ("closing", "closed"):
             self._end_channels()
 
@@ -100,8 +107,14 @@ class ClientConnection:
         self.closed = True
         self._end_channels()
 
+    def pause_reading(self, paused: bool, now: int) -> None:
+        """The node leaves the client's bytes unread, or reads them again."""
+        self.reading_paused = paused
+        self.endpoint.pause_reading(paused, now)
+
     def pause_deliveries(self, paused: bool) -> None:
         """The client does not read fast enough, or does again."""
+        self._deliveries_paused = paused
         for channel in self._channels.values():
             channel.pause(paused)
 
@@ -110,9 +123,16 @@ class ClientConnection:
         return any(one.backlog_size() > BACKLOG_COMMANDS_MAX for one in self._channels.values())
 
     def _end_channels(self) -> None:
+        """The connection is over, though its link may last: RabbitMQ's `close_connection`.
+
+        Exclusive queues go now, so that a client that has heard close-ok can declare them anew.
+        """
         channels, self._channels = self._channels, {}
         for channel in channels.values():
             channel.close()
+        if not self._ended:
+            self._ended = True
+            self._port.delete_owned(self.owner)
 
     def _fail(self, channel: int, fault: AmqpException) -> None:
         if isinstance(fault, ChannelException):
@@ -133,7 +153,7 @@ class ClientConnection:
             )
         self._on_dirty(self)
 
-    # --- what channels do -----------------------------------------------------------------------------
+    # --- what channels do -------------------------------------------------------------------------
 
     @property
     def virtual_host(self) -> str:

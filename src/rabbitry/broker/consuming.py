@@ -1,8 +1,9 @@
 """From queues to a client: deliveries, and what the client says of them.
 
-`Unsettled` knows which delivery tag of a channel stands for which position in which queue; `Subscription`
-turns batches of messages into frames. This is the hot path of a broker: a delivery is the head of the
-frame (made once for each consumer and route), the tag, the route's tail and the content as it came.
+`Unsettled` knows which delivery tag of a channel stands for which position in which queue;
+`Subscription` turns batches of messages into frames. This is the hot path of a broker: a delivery
+is the head of the frame (made once for each consumer and route), the tag, the route's tail and the
+content as it came.
 
 Specification: basic.deliver, basic.ack; RabbitMQ: rabbit_channel.erl handle_deliver, collect_acks.
 """
@@ -38,7 +39,8 @@ class Unsettled:
         """Number deliveries that must be settled; return the first tag."""
         first = self.next_tag
         self.next_tag += len(positions)
-        self._owed.update(zip(range(first, self.next_tag), zip(repeat(lease), positions)))
+        tags = range(first, self.next_tag)
+        self._owed.update(zip(tags, zip(repeat(lease), positions), strict=False))
         return first
 
     def skip(self, count: int) -> int:
@@ -47,21 +49,22 @@ class Unsettled:
         self.next_tag += count
         return first
 
-    def take(self, tag: int, multiple: bool) -> list[tuple[Lease, list[int]]]:
+    def take(self, tag: int, multiple: bool, method_id: int = 80) -> list[tuple[Lease, list[int]]]:
         """Remove what a client settles, grouped by lease. Raises 406 for a tag it does not owe.
 
-        With `multiple`, all through `tag`; 0 stands for all there are.
+        With `multiple`, all through `tag`; 0 stands for all there are. `method_id` is of the method
+        of class basic that settles: ack, unless it is told.
         """
         owed = self._owed
         if not multiple:
             entry = owed.pop(tag, None)
             if entry is None:
-                raise ChannelException(PRECONDITION_FAILED, f"unknown delivery tag {tag}", 60, 80)
+                raise _unknown(tag, method_id)
             return [(entry[0], [entry[1]])]
         if tag == 0:
             return self.take_all()
         if tag not in owed:
-            raise ChannelException(PRECONDITION_FAILED, f"unknown delivery tag {tag}", 60, 80)
+            raise _unknown(tag, method_id)
         tags = []
         for one in owed:
             if one > tag:
@@ -73,6 +76,10 @@ class Unsettled:
         """Remove everything, grouped by lease."""
         owed, self._owed = self._owed, {}
         return _grouped(list(owed.values()))
+
+
+def _unknown(tag: int, method_id: int) -> ChannelException:
+    return ChannelException(PRECONDITION_FAILED, f"unknown delivery tag {tag}", 60, method_id)
 
 
 def _grouped(entries: list[tuple[Lease, int]]) -> list[tuple[Lease, list[int]]]:
@@ -170,7 +177,7 @@ class Subscription:
         self._on_cancelled(self)
 
     def failed_over(self) -> bool:
-        """The leader has changed; True ends the consumer, and tells the client if it asked for it."""
+        """The leader has changed; True: the client asked to hear of it, and the consumer ends."""
         if self._cancel_on_failover:
             self._on_cancelled(self)
         return self._cancel_on_failover

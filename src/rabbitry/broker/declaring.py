@@ -1,7 +1,8 @@
 """Classes exchange and queue of a channel: what is declared, bound, purged and deleted.
 
-Judges what needs only the method and the connection (reserved names, the default exchange, exchange
-types); what needs the one true catalog is asked of the `BrokerPort`, whose answer the channel awaits.
+Judges what needs only the method and the connection (reserved names, the default exchange,
+exchange types); what needs the one true catalog is asked of the `BrokerPort`, whose answer the
+channel awaits.
 
 RabbitMQ: rabbit_channel.erl handle_method/6 of 'exchange.*' and 'queue.*', check_name/2,
 check_not_default_exchange/1, strip_cr_lf/1.
@@ -112,7 +113,7 @@ def _check_name(kind: str, name: str, method: Method) -> None:
         )
 
 
-# --- class exchange ---------------------------------------------------------------------------------
+# --- class exchange -------------------------------------------------------------------------------
 
 
 def _exchange_declare(channel: Channel, method: Method) -> None:
@@ -129,6 +130,9 @@ def _exchange_declare(channel: Channel, method: Method) -> None:
         if ok is not None:
             channel.reply(ok)
         return
+    if method.type == "headers":
+        text = "exchange type 'headers' is not implemented yet"
+        raise ConnectionException(NOT_IMPLEMENTED, text, 40, 10)
     if method.type not in EXCHANGE_TYPES:
         text = f"unknown exchange type '{method.type}'"
         raise ConnectionException(COMMAND_INVALID, text, 40, 10)
@@ -181,7 +185,7 @@ def _exchange_bind(channel: Channel, method: Method) -> None:
     )
 
 
-# --- class queue ------------------------------------------------------------------------------------
+# --- class queue ----------------------------------------------------------------------------------
 
 
 def _queue_declare(channel: Channel, method: Method) -> None:
@@ -190,7 +194,7 @@ def _queue_declare(channel: Channel, method: Method) -> None:
     host = channel.connection.virtual_host
     owner = channel.connection.owner
     if method.passive:
-        name = channel.queue_name(name, 50, 10)
+        # RabbitMQ: the empty name is a name here, of a queue that never is.
         channel.queue(name, 50, 10)
         channel.last_queue = name
         channel.wait()

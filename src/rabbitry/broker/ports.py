@@ -1,8 +1,8 @@
 """What channels ask of the rest of the node: the seams between AMQP's methods and the cluster.
 
-Channels know queues by `QueueHandle` and everything declared by `BrokerPort`; where a queue's leader is,
-and how the cluster agrees on declarations, they do not know. Answers may come at once, inside the call,
-or later.
+Channels know queues by `QueueHandle` and everything declared by `BrokerPort`; where a queue's
+leader is, and how the cluster agrees on declarations, they do not know. Answers may come at once,
+inside the call, or later.
 """
 
 from __future__ import annotations
@@ -155,7 +155,11 @@ class BrokerPort(Protocol):
     """
 
     origin: str
-    routing_version: int
+
+    @property
+    def routing_version(self) -> int:
+        """A number that changes whenever a message might go elsewhere."""
+        ...
 
     def find_exchange(self, virtual_host: str, name: str) -> Exchange | None:
         """Return the exchange, or None."""
@@ -219,4 +223,8 @@ class BrokerPort(Protocol):
         on_answer: OnAnswer,
     ) -> None:
         """Bind a queue or an exchange to `source`, or undo it."""
+        ...
+
+    def delete_owned(self, owner: str) -> None:
+        """A connection has ended: delete its exclusive queues."""
         ...

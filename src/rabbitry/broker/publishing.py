@@ -4,8 +4,9 @@ A run of publishes under one method frame is judged once: the frame's bytes are 
 that says where such messages go. Plans are good for one version of the routing (`BrokerPort`), so a
 binding that changes costs each publisher one look-up. Confirms are kept by run too.
 
-Specification: basic.publish, basic.return; RabbitMQ: rabbit_channel.erl handle_method basic.publish,
-deliver_to_queues, send_confirms_and_nacks ("basic.returns must be sent before confirms").
+Specification: basic.publish, basic.return; RabbitMQ: rabbit_channel.erl handle_method
+basic.publish, deliver_to_queues, send_confirms_and_nacks ("basic.returns must be sent before
+confirms").
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ class Confirms:
         self._next = 1
         self._waiting: deque[PublishReceipt] = deque()
         self._through = 0  # everything through this number is to be confirmed at once
+        self._confirmed_through = 0
         self._single: list[PublishReceipt] = []
 
     def expect(self, count: int, queues: int) -> PublishReceipt:
@@ -102,10 +104,13 @@ class Confirms:
     def flush(self, channel: int) -> list[bytes]:
         """Return the frames that confirm what was taken since the last call."""
         frames = []
-        if self._through:
-            frames.append(_ack_frame.pack(1, channel, 13, 60, 80, self._through, 1, 0xCE))
+        through = self._through
+        if through:
+            multiple = through > self._confirmed_through + 1
+            self._confirmed_through = through
+            frames.append(_ack_frame.pack(1, channel, 13, 60, 80, through, multiple, 0xCE))
         for receipt in self._single:
-            if receipt.first > self._through:
+            if receipt.first > through:
                 frames += [
                     _ack_frame.pack(1, channel, 13, 60, 80, tag, 0, 0xCE)
                     for tag in range(receipt.first, receipt.last + 1)

@@ -1,8 +1,9 @@
 """What channels ask to be declared, and the way to the coordinator and back.
 
-Implements `rabbitry.broker.ports.BrokerPort` over the node's replica of the catalog. What the replica
-shows to be there already, in the same form, is answered at once: every node has followed a declaration
-before anybody was told of it, so the replica is never behind what a client knows.
+Implements `rabbitry.broker.ports.BrokerPort` over the node's replica of the catalog. What the
+replica shows to be there already, in the same form, is answered at once, also while there is no
+coordinator: every node has followed a declaration before anybody was told of it, so the replica is
+never behind what a client knows.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from rabbitry.broker.exchanges import Exchange, route
 from rabbitry.broker.message import Route
 from rabbitry.broker.ports import OnAnswer, QueueHandle, Refusal
 from rabbitry.cluster.catalog import Catalog
-from rabbitry.cluster.declarations import check_queue
+from rabbitry.cluster.declarations import check_exchange, check_queue, has_binding
 from rabbitry.cluster.hosting import Hosting
 from rabbitry.cluster.records import (
     Bind,
@@ -25,6 +26,7 @@ from rabbitry.cluster.records import (
     Request,
     Unbind,
 )
+from rabbitry.wire.errors import RESOURCE_LOCKED
 
 AskCoordinator = Callable[[Request, Callable[[Refused | None], None]], None]
 
@@ -39,22 +41,19 @@ class Administration:
         self._versions_before = 0
         self._hosting = hosting
         self._ask = ask
+        self._owners: dict[str, None] = {}  # connections that have asked for exclusive queues
 
     @property
     def routing_version(self) -> int:
         """A number that changes whenever a message might go elsewhere."""
         return self._versions_before + self.catalog.routing_version
 
-    @routing_version.setter
-    def routing_version(self, value: int) -> None:
-        raise AttributeError("routing_version follows the catalog")
-
     def set_catalog(self, catalog: Catalog) -> None:
         """Use a catalog that was told anew."""
         self._versions_before = self.routing_version + 1
         self.catalog = catalog
 
-    # --- looking up -----------------------------------------------------------------------------------------
+    # --- looking up -------------------------------------------------------------------------------
 
     def find_exchange(self, virtual_host: str, name: str) -> Exchange | None:
         """Return the exchange, or None."""
@@ -77,7 +76,7 @@ class Administration:
         """Return the one `Route` object for these."""
         return self._hosting.routes.get(exchange, routing_key)
 
-    # --- changing -------------------------------------------------------------------------------------------
+    # --- changing ---------------------------------------------------------------------------------
 
     def _request(self, request: Request, on_answer: OnAnswer) -> None:
         self._ask(request, lambda refused: on_answer(_refusal(refused)))
@@ -97,7 +96,11 @@ class Administration:
         request = DeclareExchange(
             virtual_host, name, kind, durable, auto_delete, internal, arguments
         )
-        self._request(request, on_answer)
+        exchange = self.catalog.find_exchange(virtual_host, name)
+        if exchange is not None:
+            on_answer(_refusal(check_exchange(exchange, request)))
+        else:
+            self._request(request, on_answer)
 
     def delete_exchange(
         self, virtual_host: str, name: str, if_unused: bool, on_answer: OnAnswer
@@ -118,10 +121,15 @@ class Administration:
         """Declare, or check that what is there is the same. `owner` is empty if not exclusive."""
         request = DeclareQueue(virtual_host, name, durable, auto_delete, owner, arguments)
         entry = self.catalog.find_queue(virtual_host, name)
-        if entry is not None:
-            on_answer(_refusal(check_queue(entry, request)))
-        else:
-            self._request(request, on_answer)
+        refused = check_queue(entry, request) if entry is not None else None
+        if entry is not None and (refused is None or refused.reply_code != RESOURCE_LOCKED):
+            on_answer(_refusal(refused))
+            return
+        # One that is exclusive to another connection is asked for nevertheless: that connection may
+        # have ended, and its queues be about to go.
+        if owner:
+            self._owners[owner] = None
+        self._request(request, on_answer)
 
     def bind(
         self,
@@ -140,11 +148,18 @@ class Administration:
         request = make(
             virtual_host, source, destination_kind, destination, routing_key, arguments, owner
         )
-        self._request(request, on_answer)
+        if isinstance(request, Bind) and has_binding(self.catalog, request):
+            on_answer(None)
+        else:
+            self._request(request, on_answer)
 
     def delete_owned(self, owner: str) -> None:
-        """A connection has ended: delete its exclusive queues, if it has any."""
-        if any(entry.declared.owner == owner for entry in self.catalog.queues.values()):
+        """A connection has ended: delete its exclusive queues, if it has any.
+
+        Those too whose declaration is still on its way: requests are carried out in order.
+        """
+        if owner in self._owners:
+            del self._owners[owner]
             self._request(DeleteOwned(owner), lambda _refusal: None)
 
 

@@ -1,9 +1,9 @@
 """The catalog: everything declared, and where each queue lives.
 
 The coordinator holds the original and every node a replica; both are this class, fed with the same
-changes in the same order. Nothing here decides: `declarations` and `placement` say which changes are
-made, `apply` makes them. `as_changes` tells a whole catalog as changes from nothing, for a node that
-joins and for the coordinator's store.
+changes in the same order. Nothing here decides: `declarations` and `placement` say which changes
+are made, `apply` makes them. `as_changes` tells a whole catalog as changes from nothing, for a node
+that joins and for the coordinator's store.
 
 `routing_version` grows with every change after which a message might go elsewhere: caches of routes
 are good for one version.
@@ -70,6 +70,7 @@ class Catalog:
         }
         self.queues: dict[int, QueueEntry] = {}
         self.nodes: dict[str, NodeJoined] = {}  # those that are in the cluster now
+        self.away: dict[str, NodeLeft] = {}  # those that have left, and may be alive still
 
     def apply(self, change: Change) -> None:
         """Make a change. It must be one that the coordinator decided; nothing is checked again."""
@@ -79,8 +80,9 @@ class Catalog:
                 self.queues[change.queue].placed = change
             case NodeJoined():
                 self.nodes[change.name] = change
+                self.away.pop(change.name, None)
             case NodeLeft():
-                self.nodes.pop(change.name, None)
+                self._node_left(change)
             case QueueDeclared():
                 self._declare_queue(change)
             case QueueDeleted():
@@ -104,7 +106,7 @@ class Catalog:
 
     def as_changes(self) -> list[Change]:
         """Return changes that make this catalog from an empty one."""
-        changes: list[Change] = list(self.nodes.values())
+        changes: list[Change] = [*self.nodes.values(), *self.away.values()]
         for host in self.virtual_hosts.values():
             changes += [entry.declared for entry in host.queues.values()]
             changes += [entry.placed for entry in host.queues.values()]
@@ -134,9 +136,17 @@ class Catalog:
         return list(host.bound_to.get(name, ()))
 
     def _virtual_host(
-        self, change: ExchangeDeclared | ExchangeDeleted | QueueDeclared | QueueDeleted | Bound | Unbound
+        self,
+        change: ExchangeDeclared | ExchangeDeleted | QueueDeclared | QueueDeleted | Bound | Unbound,
     ) -> VirtualHost:
         return self.virtual_hosts[change.virtual_host]
+
+    def _node_left(self, change: NodeLeft) -> None:
+        self.nodes.pop(change.name, None)
+        if change.dead:
+            self.away.pop(change.name, None)
+        else:
+            self.away[change.name] = change
 
     def _declare_queue(self, change: QueueDeclared) -> None:
         host = self._virtual_host(change)
@@ -159,6 +169,7 @@ class Catalog:
             self._unbind(host, change.name, binding)
         for source, binding in list(host.bound_to.get(change.name, ())):
             self._unbind(host, source, binding)
+        host.bound_to.pop(change.name, None)
         del host.exchanges[change.name]
 
     def _bind(self, change: Bound) -> None:

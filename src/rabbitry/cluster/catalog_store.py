@@ -1,17 +1,21 @@
 """How the catalog lies in the store: one key for each thing declared.
 
-    1                      revision and the next queue's number
-    2 name                 a node that is in the cluster
+    1                      the coordinator's counters
+    2 name                 a node that is in the cluster, or has left and may be alive
     3 vhost, name          an exchange
     4 number               a queue
     5 number               where it is placed
     6 vhost, binding       a binding
 
-A key is a prefix and MessagePack, a value the change that made the thing. Read in key order, the
-values make the catalog anew: each kind of thing needs only kinds of smaller prefixes.
+A value is the change that made the thing. Read in key order, the values make the catalog anew: each
+kind of thing needs only kinds of smaller prefixes. A key is a prefix and a number, or a digest of
+what names the thing: names and arguments together may be longer than a store's keys (LMDB: 511
+bytes).
 """
 
 from __future__ import annotations
+
+from hashlib import blake2b
 
 import msgspec
 
@@ -42,13 +46,13 @@ def writes_of(catalog: Catalog, change: Change) -> Writes:
     """Return what a change writes. Call it before the change is applied to `catalog`."""
     match change:
         case NodeJoined():
-            return [(b"2" + _pack(change.name), encode(change))]
+            return [(_named(b"2", change.name), encode(change))]
         case NodeLeft():
-            return [(b"2" + _pack(change.name), None)]
+            return [(_named(b"2", change.name), None if change.dead else encode(change))]
         case ExchangeDeclared():
-            return [(b"3" + _pack((change.virtual_host, change.name)), encode(change))]
+            return [(_named(b"3", change.virtual_host, change.name), encode(change))]
         case ExchangeDeleted():
-            writes: Writes = [(b"3" + _pack((change.virtual_host, change.name)), None)]
+            writes: Writes = [(_named(b"3", change.virtual_host, change.name), None)]
             exchange = catalog.virtual_hosts[change.virtual_host].exchanges[change.name]
             bindings = [(change.name, binding) for binding in exchange.bindings]
             bindings += catalog.bindings_of(change.virtual_host, "exchange", change.name)
@@ -68,20 +72,32 @@ def writes_of(catalog: Catalog, change: Change) -> Writes:
             return [(_binding_key(change), None)]
 
 
-def write_counters(revision: int, next_queue: int) -> tuple[bytes, bytes]:
+class Counters(msgspec.Struct, array_like=True):
+    """What the coordinator counts. `joined_at`: the revision at which each node joined last."""
+
+    revision: int = 0
+    next_queue: int = 1
+    joined_at: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+def write_counters(counters: Counters) -> tuple[bytes, bytes]:
     """Return the write that keeps the coordinator's counters."""
-    return _COUNTERS, _pack((revision, next_queue))
+    return _COUNTERS, _pack(counters)
 
 
-def load(catalog: Catalog, stored: list[tuple[bytes, bytes]]) -> tuple[int, int]:
-    """Make the catalog from what the store kept; return revision and next queue's number."""
-    revision, next_queue = 0, 1
+def load(catalog: Catalog, stored: list[tuple[bytes, bytes]]) -> Counters:
+    """Make the catalog from what the store kept; return the counters."""
+    counters = Counters()
     for key, value in stored:
         if key == _COUNTERS:
-            revision, next_queue = msgspec.msgpack.decode(value, type=tuple[int, int])
+            counters = msgspec.msgpack.decode(value, type=Counters)
         else:
             catalog.apply(decode_change(value))
-    return revision, next_queue
+    return counters
+
+
+def _named(prefix: bytes, *names: str | bytes) -> bytes:
+    return prefix + blake2b(_pack(names), digest_size=16).digest()
 
 
 def _numbered(prefix: bytes, number: int) -> bytes:
@@ -89,15 +105,14 @@ def _numbered(prefix: bytes, number: int) -> bytes:
 
 
 def _binding_key(change: Bound | Unbound) -> bytes:
-    return b"6" + _pack(
-        (
-            change.virtual_host,
-            change.source,
-            change.destination_kind,
-            change.destination,
-            change.routing_key,
-            change.arguments,
-        )
+    return _named(
+        b"6",
+        change.virtual_host,
+        change.source,
+        change.destination_kind,
+        change.destination,
+        change.routing_key,
+        change.arguments,
     )
 
 

@@ -1,34 +1,40 @@
 """The coordinator: one arbiter of who is alive, who leads what, and what is declared.
 
-It keeps a single linear history: every change of the catalog has a revision, is committed to the store
-before anybody hears of it, and goes to all nodes in order. A request is judged against the catalog
-with everything before it, and answered when every node that is in the cluster has followed to its
-revision: what is declared through one node is there on all.
+It keeps a single linear history: every change of the catalog has a revision, is committed to the
+store before anybody hears of it, and goes to all nodes in order. All that one step changes is one
+commit: a node's leaving and the new places of its queues are in the store together, or neither is.
+A request is judged against the catalog with everything before it, and answered when every node that
+is in the cluster has followed to its revision: what is declared through one node is there on all.
 
 Told race by race, each with its test of the same name in tests/cluster/test_coordinator.py:
 
-lease. A node that has not been heard of for `lease_us` has left, as has one whose link broke: its queues
-get new leaders at once, from their in-sync sets. It may be alive for all that; it is fenced, for its
-mirrors follow the new epoch (see `cluster.leader`). When it is heard again it joins anew, and mirrors.
+lease. A node that has not been heard of for `lease_us` has left, as has one whose link broke: its
+queues get new leaders at once, from their in-sync sets. It may be alive for all that; it is fenced,
+for its mirrors follow the new epoch (see `cluster.leader`). When it is heard again it joins anew,
+and mirrors. A coordinator that was away itself (started again, stopped by a signal, asleep with its
+machine) has heard nobody; it gives every node a lease's time from then on.
 
-dead or hung. Only when a node's process is known to be dead (it said so itself by joining with another
-incarnation, or its supervisor says so) are its exclusive queues deleted, and queues that nobody else
-can lead without loss given to somebody else.
+dead or hung. Only when a node's process is known to be dead (it said so itself by joining with
+another incarnation, or its supervisor says so) are its exclusive queues deleted, and queues that
+nobody else can lead without loss given to somebody else. The store keeps who has left without being
+dead, for its next word may be that it is another process now.
 
 late admission. A leader asks to admit a mirror that has left and joined again since: the request
 carries the revision that the leader knew, and is void if the mirror's joining is younger.
 
-asker gone. The answer to a request waits for nodes, not for the asker: one that has gone does not hear it,
-and asks again when it is back; all requests may be carried out twice.
+asker gone. The answer to a request waits for nodes, not for the asker: one that has gone does not
+hear it, and asks again when it is back; all requests may be carried out twice. Nodes that a
+coordinator started again expects but has not heard yet are waited for as well, for their lease.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 from rabbitry.cluster.catalog import Catalog
-from rabbitry.cluster.catalog_store import Writes, load, write_counters, writes_of
+from rabbitry.cluster.catalog_store import Counters, Writes, load, write_counters, writes_of
 from rabbitry.cluster.declarations import delete_owned, judge
 from rabbitry.cluster.links import ClusterLink
 from rabbitry.cluster.placement import place_with, place_without
@@ -130,6 +136,7 @@ class Coordinator:
         self._next_commit = 1
         self._writes: Writes = []  # of this step, committed at its end
         self._batches: list[_Batch] = []
+        self._tick_due = 0
         # Who waits for the catalog; it is sent when nothing waits for the store, and requests that
         # come meanwhile wait with it, or there might always be something.
         self._welcomes: dict[str, None] = {}
@@ -164,10 +171,7 @@ class Coordinator:
             case Asked():
                 self._asked(event)
         if self._writes:
-            self._writes.append(write_counters(self._revision, self._next_queue))
-            self._effects.append(Commit(self._next_commit, self._writes))
-            self._writes = []
-            self._next_commit += 1
+            self._commit()
         for number, link in self._links.items():
             data = link.take_bytes()
             if data:
@@ -175,20 +179,30 @@ class Coordinator:
         effects, self._effects = self._effects, []
         return effects
 
-    # --- life -------------------------------------------------------------------------------------------
+    # --- life -------------------------------------------------------------------------------------
 
     def _start(self, event: Started) -> None:
-        self._revision, self._next_queue = load(self.catalog, event.stored)
+        counters = load(self.catalog, event.stored)
+        self._revision, self._next_queue = counters.revision, counters.next_queue
         for name, node in self.catalog.nodes.items():
             # They may all be alive: it is we who were away. Each has a lease's time to come back.
             member = self._members[name] = _Member(node.incarnation)
             member.state, member.heard_at = "running", self._now
+            member.joined_at = counters.joined_at.get(name, 0)
+        for name, left in self.catalog.away.items():
+            self._members[name] = _Member(left.incarnation)
+            self._members[name].state = "hung"
         self._set_tick()
 
     def _set_tick(self) -> None:
-        self._effects.append(SetTimer("tick", self._now + self._settings.lease_us // 8))
+        self._tick_due = self._now + self._settings.lease_us // 8
+        self._effects.append(SetTimer("tick", self._tick_due))
 
     def _tick(self) -> None:
+        if self._now - self._tick_due > self._settings.lease_us // 2:
+            # We were stopped: what nodes have sent meanwhile is still to be read.
+            for member in self._members.values():
+                member.heard_at = self._now
         for name, member in self._members.items():
             if member.state == "running" and self._now - member.heard_at > self._settings.lease_us:
                 self._report("warning", "node does not answer", node=name)
@@ -204,7 +218,7 @@ class Coordinator:
     def _report(self, level: str, what: str, **details: Any) -> None:
         self._effects.append(Report(level, what, details))
 
-    # --- links ------------------------------------------------------------------------------------------
+    # --- links ------------------------------------------------------------------------------------
 
     def _receive(self, number: int, data: bytes) -> None:
         link = self._links.get(number)
@@ -224,6 +238,7 @@ class Coordinator:
         self._logins.pop(number, None)
         name = self._member_of.pop(number, None)
         if name is not None and self._members[name].link == number:
+            self._members[name].link = None
             self._report("warning", "link to node lost", node=name)
             self._leave(name, dead=False)
 
@@ -246,13 +261,12 @@ class Coordinator:
         elif isinstance(record, StatisticsTold):
             self._statistics(name, record)
 
-    # --- who is there -------------------------------------------------------------------------------------
+    # --- who is there -----------------------------------------------------------------------------
 
     def _join(self, number: int, link: ClusterLink, record: Join) -> None:
         name = record.name
-        if name != link.peer_name or (
-            self._settings.node_names and name not in self._settings.node_names
-        ):
+        foreign = self._settings.node_names and name not in self._settings.node_names
+        if foreign or (name, record.incarnation) != (link.peer_name, link.peer_incarnation):
             self._report("warning", "node is not of this cluster", node=name)
             self._effects.append(CloseLink(number, abort=True))
             return
@@ -261,6 +275,7 @@ class Coordinator:
             self._member_of.pop(member.link, None)
             self._links.pop(member.link, None)
             self._effects.append(CloseLink(member.link, abort=True))
+            member.link = None
         if member.incarnation and member.incarnation != record.incarnation:
             self._leave(name, dead=True)
         changes: list[Change] = []
@@ -298,37 +313,51 @@ class Coordinator:
             changes += delete_owned(self.catalog, f"{name}#{member.incarnation}/")
             member.incarnation = ""
         self._change(changes)
-        placements: list[Change] = []
-        for entry in self.catalog.queues.values():
-            placement = place_without(self.catalog, entry, name, dead)
-            if placement is not None:
-                placed, forsaken = placement
-                placements.append(placed)
-                if forsaken:
-                    self._report(
-                        "error",
-                        "queue has lost all replicas that held everything",
-                        queue=entry.declared.name,
-                        virtual_host=entry.declared.virtual_host,
-                    )
-        # Placed one by one into the catalog, so that new leaders spread by what each leads by then.
-        self._change(placements)
+        self._change(self._placements_without(name, dead))
         self._report("warning", "node left", node=name, dead=dead)
         self._send_answers()
         for status in list(self._statuses.values()):
             self._no_longer_awaited(status, name)
 
-    # --- changes -------------------------------------------------------------------------------------------
+    def _placements_without(self, name: str, dead: bool) -> Iterator[Change]:
+        """Yield new places one by one; each is to be applied before the next is asked for.
 
-    def _change(self, changes: list[Change]) -> None:
-        """Apply changes, and let everybody hear when they are durable."""
-        if not changes:
-            return
+        So new leaders spread by what each leads by then.
+        """
+        for entry in self.catalog.queues.values():
+            placement = place_without(self.catalog, entry, name, dead)
+            if placement is None:
+                continue
+            placed, forsaken = placement
+            yield placed
+            if forsaken:
+                self._report(
+                    "error",
+                    "queue has lost all replicas that held everything",
+                    queue=entry.declared.name,
+                    virtual_host=entry.declared.virtual_host,
+                )
+
+    # --- changes ----------------------------------------------------------------------------------
+
+    def _change(self, changes: Iterable[Change]) -> None:
+        """Apply changes as they are drawn, and let everybody hear when they are durable."""
+        applied: list[Change] = []
         for change in changes:
             self._writes += writes_of(self.catalog, change)
             self.catalog.apply(change)
-        self._revision += 1
-        self._batches.append(_Batch(self._next_commit, self._revision, changes))
+            applied.append(change)
+        if applied:
+            self._revision += 1
+            self._batches.append(_Batch(self._next_commit, self._revision, applied))
+
+    def _commit(self) -> None:
+        """Hand over what this step has changed."""
+        joined_at = {name: self._members[name].joined_at for name in self.catalog.nodes}
+        counters = Counters(self._revision, self._next_queue, joined_at)
+        self._effects.append(Commit(self._next_commit, [*self._writes, write_counters(counters)]))
+        self._writes = []
+        self._next_commit += 1
 
     def _committed(self, commit: int) -> None:
         while self._batches and self._batches[0].commit <= commit:
@@ -363,7 +392,7 @@ class Coordinator:
         if first:
             self._report("info", "node joined", node=name)
 
-    # --- requests --------------------------------------------------------------------------------------------
+    # --- requests ---------------------------------------------------------------------------------
 
     def _requested(self, name: str, member: _Member, record: Requested) -> None:
         request = record.request
@@ -378,19 +407,15 @@ class Coordinator:
         else:
             self._next_queue += 1
             self._change(judgement)
-        self._answers.append(
-            (self._revision, name, member.incarnation, record.number, refusal)
-        )
+        self._answers.append((self._revision, name, member.incarnation, record.number, refusal))
         self._send_answers()
 
     def _send_answers(self) -> None:
         """Answer the requests whose changes all nodes of the cluster have followed."""
         if not self._answers:
             return
-        least = min(
-            (member.followed for member in self._members.values() if member.link is not None),
-            default=self._revision,
-        )
+        running = [one.followed for one in self._members.values() if one.state == "running"]
+        least = min(running, default=self._revision)
         kept = []
         for answer in self._answers:
             revision, name, incarnation, number, refusal = answer
@@ -413,7 +438,7 @@ class Coordinator:
             for entry in self.catalog.queues.values()
         }
 
-    # --- the operator ------------------------------------------------------------------------------------------
+    # --- the operator -----------------------------------------------------------------------------
 
     def _asked(self, event: Asked) -> None:
         """Answer "status"; take ("node died", name) from the supervisor."""

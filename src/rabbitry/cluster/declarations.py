@@ -1,8 +1,8 @@
 """Judging requests: from the catalog and a wish to the changes that fulfil it, or a refusal.
 
-Only the coordinator calls this, so each request is judged against the one true catalog and two nodes
-cannot both succeed with contradictory declarations. What needs the connection but not the catalog
-(reserved names, the default exchange, exchange types) was judged by the channel already.
+Only the coordinator calls this, so each request is judged against the one true catalog and two
+nodes cannot both succeed with contradictory declarations. What needs the connection but not the
+catalog (reserved names, the default exchange, exchange types) was judged by the channel already.
 
 Texts and codes are RabbitMQ's: rabbit_amqqueue.erl assert_equivalence/5, rabbit_exchange.erl
 assert_equivalence/6, rabbit_binding.erl, rabbit_misc.erl equivalence_fail/4.
@@ -10,7 +10,9 @@ assert_equivalence/6, rabbit_binding.erl, rabbit_misc.erl equivalence_fail/4.
 
 from __future__ import annotations
 
-from rabbitry.broker.exchanges import Binding
+from typing import Final
+
+from rabbitry.broker.exchanges import Binding, Exchange
 from rabbitry.cluster.catalog import Catalog, QueueEntry, binding_of
 from rabbitry.cluster.placement import place_new
 from rabbitry.cluster.records import (
@@ -39,6 +41,25 @@ from rabbitry.wire.values import FieldValue, decode_table
 
 Judgement = list[Change] | Refused
 
+# The arguments that a second declaration is compared by (rabbit_exchange.erl
+# assert_args_equivalence/2; rabbit_classic_queue.erl capabilities/0): any others may differ.
+EXCHANGE_ARGUMENTS: Final = ("alternate-exchange",)
+QUEUE_ARGUMENTS: Final = (
+    "x-expires",
+    "x-message-ttl",
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-max-priority",
+    "x-overflow",
+    "x-queue-mode",
+    "x-queue-version",
+    "x-single-active-consumer",
+    "x-queue-type",
+    "x-queue-master-locator",
+)
+
 
 def judge(catalog: Catalog, request: Request, node: str, next_queue: int) -> Judgement:
     """Return the changes that `request` of `node` makes, in order; empty where all is so already.
@@ -54,7 +75,7 @@ def judge(catalog: Catalog, request: Request, node: str, next_queue: int) -> Jud
             return _declare_queue(catalog, request, node, next_queue)
         case DeleteQueue():
             entry = catalog.queues.get(request.queue)
-            return _delete_queue(catalog, entry) if entry is not None else []
+            return _delete_queues(catalog, [entry] if entry is not None else [])
         case DeleteOwned():
             return delete_owned(catalog, request.owner)
         case Bind():
@@ -66,12 +87,17 @@ def judge(catalog: Catalog, request: Request, node: str, next_queue: int) -> Jud
 
 
 def delete_owned(catalog: Catalog, owner_prefix: str) -> list[Change]:
-    """Return the changes that delete the exclusive queues of a connection, or of all of a node."""
-    changes: list[Change] = []
-    for entry in list(catalog.queues.values()):
-        if entry.declared.owner and entry.declared.owner.startswith(owner_prefix):
-            changes += _delete_queue(catalog, entry)
-    return changes
+    """Return the changes that delete the exclusive queues of a connection, or of all of a node.
+
+    A prefix ends in "/": no connection is meant by the name of another.
+    """
+    owned = [
+        entry
+        for entry in catalog.queues.values()
+        if entry.declared.owner == owner_prefix
+        or (owner_prefix.endswith("/") and entry.declared.owner.startswith(owner_prefix))
+    ]
+    return _delete_queues(catalog, owned)
 
 
 def check_owner(entry: QueueEntry, owner: str, strict: bool = False) -> Refused | None:
@@ -99,79 +125,112 @@ def check_queue(entry: QueueEntry, request: DeclareQueue) -> Refused | None:
         check_owner(entry, request.owner, strict=True)
         or _differ("durable", subject, request.durable, declared.durable)
         or _differ("auto_delete", subject, request.auto_delete, declared.auto_delete)
-        or _arguments_differ(subject, request.arguments, declared.arguments)
+        or _arguments_differ(subject, QUEUE_ARGUMENTS, request.arguments, declared.arguments)
+    )
+
+
+def check_exchange(exchange: Exchange, request: DeclareExchange) -> Refused | None:
+    """Return why this exchange cannot be declared again in this way, if it cannot."""
+    subject = f"exchange '{request.name}' in vhost '{request.virtual_host}'"
+    return (
+        _differ("type", subject, request.kind, exchange.kind)
+        or _differ("durable", subject, request.durable, exchange.durable)
+        or _differ("auto_delete", subject, request.auto_delete, exchange.auto_delete)
+        or _differ("internal", subject, request.internal, exchange.internal)
+        or _arguments_differ(subject, EXCHANGE_ARGUMENTS, request.arguments, exchange.arguments)
+    )
+
+
+def has_binding(catalog: Catalog, request: Bind) -> bool:
+    """Whether this binding is there already and `request` may ask for it."""
+    exchange = catalog.find_exchange(request.virtual_host, request.source)
+    return (
+        exchange is not None
+        and _wanted(request) in exchange.bindings
+        and _check_ends(catalog, request) is None
     )
 
 
 def _declare_exchange(catalog: Catalog, request: DeclareExchange) -> Judgement:
     exchange = catalog.find_exchange(request.virtual_host, request.name)
-    if exchange is None:
-        return [
-            ExchangeDeclared(
-                request.virtual_host,
-                request.name,
-                request.kind,
-                request.durable,
-                request.auto_delete,
-                request.internal,
-                request.arguments,
-            )
-        ]
-    subject = f"exchange '{request.name}' in vhost '{request.virtual_host}'"
-    refusal = (
-        _differ("type", subject, request.kind, exchange.kind)
-        or _differ("durable", subject, request.durable, exchange.durable)
-        or _differ("auto_delete", subject, request.auto_delete, exchange.auto_delete)
-        or _differ("internal", subject, request.internal, exchange.internal)
-        or _arguments_differ(subject, request.arguments, exchange.arguments)
-    )
-    return refusal or []
+    if exchange is not None:
+        return check_exchange(exchange, request) or []
+    return [
+        ExchangeDeclared(
+            request.virtual_host,
+            request.name,
+            request.kind,
+            request.durable,
+            request.auto_delete,
+            request.internal,
+            request.arguments,
+        )
+    ]
 
 
 def _differ(name: str, subject: str, received: object, current: object) -> Refused | None:
     if received == current:
         return None
+    return _inequivalent(name, subject, _shown(received), _shown(current))
+
+
+def _inequivalent(name: str, subject: str, received: str, current: str) -> Refused:
     return Refused(
         PRECONDITION_FAILED,
-        f"inequivalent arg '{name}' for {subject}: "
-        f"received {_shown(received)} but current is {_shown(current)}",
+        f"inequivalent arg '{name}' for {subject}: received {received} but current is {current}",
     )
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return f"'{str(value).lower()}'"
-    if value is None:
-        return "none"
-    return f"'{value}'"
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "backslashreplace")
+    return f"'{str(value).lower()}'" if isinstance(value, bool) else f"'{value}'"
 
 
-def _arguments_differ(subject: str, received: bytes, current: bytes) -> Refused | None:
+def _arguments_differ(
+    subject: str, compared: tuple[str, ...], received: bytes, current: bytes
+) -> Refused | None:
+    """Compare arguments as RabbitMQ does: those that mean something, numbers by their value."""
     if received == current:
         return None
     new, old = _decoded(received), _decoded(current)
-    for name in [*new, *(name for name in old if name not in new)]:
-        if not name.startswith("x-") and name != "alternate-exchange":
-            continue
-        if new.get(name) != old.get(name) or (name in new) != (name in old):
-            got = _shown_argument(new.get(name))
-            return Refused(
-                PRECONDITION_FAILED,
-                f"inequivalent arg '{name}' for {subject}: "
-                f"received {got} but current is {_shown_argument(old.get(name))}",
-            )
+    for name in compared:
+        if name in new and name in old:
+            texts = _shown(new[name]), _shown(old[name])
+            # Numbers of any width are the same by value; 1, true and 1.0 are not.
+            if new[name] != old[name] or texts[0] != texts[1]:
+                return _inequivalent(name, subject, *texts)
+        elif name in new or name in old:
+            if name == "x-queue-type" and (new.get(name) or old.get(name)) == "classic":
+                continue  # the type that a queue has where none is said
+            return _inequivalent(name, subject, _typed(new, name), _typed(old, name))
     return None
 
 
-def _shown_argument(value: FieldValue) -> str:
-    if value is None:
+def _typed(arguments: dict[str, FieldValue], name: str) -> str:
+    if name not in arguments:
         return "none"
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "backslashreplace")
-    return f"the value '{value}' of type '{_TYPE_NAMES.get(type(value).__name__, 'signedint')}'"
+    value = arguments[name]
+    kind = type(value).__name__
+    return f"the value {_shown(value)} of type '{_TYPE_NAMES.get(kind, kind.lower())}'"
 
 
-_TYPE_NAMES = {"str": "longstr", "bool": "bool", "dict": "table", "list": "array", "float": "double"}
+# rabbit_binary_parser.erl's names of the field types, by ours, where these are not the same in
+# lower case (`Decimal`, `Timestamp`, `UnsignedByte`, ...).
+_TYPE_NAMES = {
+    "str": "longstr",
+    "bytes": "longstr",
+    "int": "signedint",
+    "dict": "table",
+    "list": "array",
+    "float": "double",
+    "NoneType": "void",
+    "SignedByte": "byte",
+    "SignedShort": "short",
+    "SignedLong": "long",
+    "SingleFloat": "float",
+    "ByteArray": "binary",
+}
 
 
 def _decoded(arguments: bytes) -> dict[str, FieldValue]:
@@ -208,10 +267,17 @@ def _declare_queue(
     return [declared, place_new(catalog, next_queue, bool(request.owner), node)]
 
 
-def _delete_queue(catalog: Catalog, entry: QueueEntry) -> list[Change]:
-    declared = entry.declared
-    changes: list[Change] = [QueueDeleted(declared.virtual_host, declared.name, declared.queue)]
-    return changes + _wither(catalog, declared.virtual_host, list(entry.bound_from), {})
+def _delete_queues(catalog: Catalog, entries: list[QueueEntry]) -> list[Change]:
+    changes: list[Change] = []
+    # Counted together: an exchange may wither by the last bindings of several queues.
+    gone: dict[str, list[tuple[str, Binding]]] = {}
+    for entry in entries:
+        declared = entry.declared
+        changes.append(QueueDeleted(declared.virtual_host, declared.name, declared.queue))
+        gone.setdefault(declared.virtual_host, []).extend(entry.bound_from)
+    for virtual_host, bindings in gone.items():
+        changes += _wither(catalog, virtual_host, bindings, {})
+    return changes
 
 
 def _wither(
@@ -244,41 +310,53 @@ def _bind(catalog: Catalog, request: Bind) -> Judgement:
     refusal = _check_ends(catalog, request)
     if refusal is not None:
         return refusal
-    exchange = catalog.find_exchange(request.virtual_host, request.source)
-    bound = Bound(
-        request.virtual_host,
-        request.source,
-        request.destination_kind,
-        request.destination,
-        request.routing_key,
-        request.arguments,
-    )
-    if exchange is not None and binding_of(bound) in exchange.bindings:
+    if has_binding(catalog, request):
         return []
-    return [bound]
+    return [
+        Bound(
+            request.virtual_host,
+            request.source,
+            request.destination_kind,
+            request.destination,
+            request.routing_key,
+            request.arguments,
+        )
+    ]
 
 
 def _unbind(catalog: Catalog, request: Unbind) -> Judgement:
-    refusal = _check_ends(catalog, request)
     exchange = catalog.find_exchange(request.virtual_host, request.source)
-    unbound = Unbound(
-        request.virtual_host,
-        request.source,
-        request.destination_kind,
-        request.destination,
-        request.routing_key,
-        request.arguments,
-    )
-    if refusal is not None and refusal.reply_code == NOT_FOUND:
+    binding = _wanted(request)
+    if exchange is None or binding not in exchange.bindings:
         # RabbitMQ 3.10: unbinding what is not there succeeds, missing ends included.
         return []
+    refusal = _check_ends(catalog, request)
     if refusal is not None:
         return refusal
-    binding = binding_of(unbound)
-    if exchange is None or binding not in exchange.bindings:
-        return []
-    changes: list[Change] = [unbound]
+    changes: list[Change] = [
+        Unbound(
+            request.virtual_host,
+            request.source,
+            request.destination_kind,
+            request.destination,
+            request.routing_key,
+            request.arguments,
+        )
+    ]
     return changes + _wither(catalog, request.virtual_host, [(request.source, binding)], {})
+
+
+def _wanted(request: Bind | Unbind) -> Binding:
+    return binding_of(
+        Bound(
+            request.virtual_host,
+            request.source,
+            request.destination_kind,
+            request.destination,
+            request.routing_key,
+            request.arguments,
+        )
+    )
 
 
 def _check_ends(catalog: Catalog, request: Bind | Unbind) -> Refused | None:

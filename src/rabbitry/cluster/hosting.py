@@ -1,9 +1,9 @@
 """The queues of one node: which it leads, which it mirrors, which its channels use.
 
-For each queue there is at most one leader or one mirror here, and a proxy if channels use the queue.
-The catalog says which; this module follows it (`place`), and carries records between the parts and
-the other nodes. A record that is ahead of the catalog here (its epoch, or its queue, is not known yet)
-waits until the catalog has caught up; one that is behind is dropped.
+For each queue there is at most one leader or one mirror here, and a proxy if channels use the
+queue. The catalog says which; this module follows it (`place`), and carries records between the
+parts and the other nodes. A record that is ahead of the catalog here (its epoch, or its queue, is
+not known yet) waits until the catalog has caught up; one that is behind is dropped.
 """
 
 from __future__ import annotations
@@ -20,14 +20,10 @@ from rabbitry.cluster.leader import QueueLeader
 from rabbitry.cluster.mirror import QueueMirror
 from rabbitry.cluster.peers import Peers
 from rabbitry.cluster.proxy import QueueProxy, consumer_of
-from rabbitry.cluster.records import (
+from rabbitry.cluster.queue_records import (
     Accepted,
-    AdmitMirror,
-    AnyRecord,
     Applied,
     Delivered,
-    DeleteQueue,
-    DropMirror,
     Get,
     Inquire,
     Lacked,
@@ -36,7 +32,6 @@ from rabbitry.cluster.records import (
     Record,
     Refused,
     Release,
-    Request,
     Requeue,
     Settle,
     Subscribe,
@@ -45,6 +40,7 @@ from rabbitry.cluster.records import (
     ToUser,
     Unsubscribe,
 )
+from rabbitry.cluster.records import AdmitMirror, AnyRecord, DeleteQueue, DropMirror, Request
 
 # How long confirms wait for a mirror whose link is down before it is taken out of the in-sync set.
 MIRROR_PATIENCE_US: Final = 1_000_000
@@ -116,7 +112,7 @@ class Hosting:
         self._accepted: dict[tuple[int, str], int] = {}  # to tell at the end of the step
         self._lost_since: dict[str, int] = {}  # peers that are not up: since when we know
 
-    # --- following the catalog ----------------------------------------------------------------------------
+    # --- following the catalog --------------------------------------------------------------------
 
     def set_catalog(self, catalog: Catalog) -> None:
         """Follow a catalog that was told anew: what it does not list is gone."""
@@ -166,14 +162,10 @@ class Hosting:
             before, mirror = leader, site.mirror
             leader = site.leader = QueueLeader(self, site.entry)
             if before is not None:
-                queue = before.queue
-                leader.restore(
-                    queue.entries(), queue.next_position - 1, queue.next_position, before.origins
-                )
+                self._to_pump.pop(before, None)
+                leader.restore(before.replica())
             elif mirror is not None:
-                leader.restore(
-                    mirror.entries(), mirror.seen_through, mirror.next_position, mirror.origins
-                )
+                leader.restore(mirror.take_replica())
             site.mirror = None
         leader.place(placed)
         for name in leader.not_begun():
@@ -224,8 +216,11 @@ class Hosting:
     def statistics(self) -> list[tuple[int, int, int]]:
         """Return (queue, messages, consumers) of each queue led here."""
         return [
-            (number, site.leader.queue.ready_count + site.leader.queue.held_count,
-             len(site.leader.queue.consumers))
+            (
+                number,
+                site.leader.queue.ready_count + site.leader.queue.held_count,
+                len(site.leader.queue.consumers),
+            )
             for number, site in self._sites.items()
             if site.leader is not None
         ]
@@ -238,8 +233,8 @@ class Hosting:
                 entries = site.leader.queue.entries()
                 position = site.leader.queue.next_position - 1
             elif site.mirror is not None:
-                entries = site.mirror.entries()
-                position = site.mirror.next_position - 1
+                entries = site.mirror.current.entries()
+                position = site.mirror.current.next_position - 1
             else:
                 continue
             mirror = site.mirror
@@ -253,7 +248,7 @@ class Hosting:
             }
         return found
 
-    # --- peers ---------------------------------------------------------------------------------------------
+    # --- peers ------------------------------------------------------------------------------------
 
     def peer_up(self, name: str, _origin: str) -> None:
         """Records can be sent to the node."""
@@ -284,20 +279,9 @@ class Hosting:
             if now - since < MIRROR_PATIENCE_US:
                 continue
             self._lost_since[name] = now
-            for number, site in self._sites.items():
-                if site.leader is not None and site.leader.required_but_lost(name):
-                    self._drop_mirror(number, site.epoch, name)
-
-    def _drop_mirror(self, queue: int, epoch: int, name: str) -> None:
-        self._port.request(
-            DropMirror(queue, epoch, name),
-            lambda _refused: self._admission_answered(queue, epoch, name),
-        )
-
-    def _admission_answered(self, queue: int, epoch: int, name: str) -> None:
-        site = self._sites.get(queue)
-        if site is not None and site.leader is not None and site.leader.epoch == epoch:
-            site.leader.admission_answered(name)
+            for site in self._sites.values():
+                if site.leader is not None:
+                    site.leader.give_up_mirror(name)
 
     def take_record(self, name: str, origin: str, record: AnyRecord) -> None:
         """Take a record of another node."""
@@ -320,9 +304,7 @@ class Hosting:
                 self._to_answer[site.mirror] = None
                 site.mirror.receive(cast("ToMirror", record))
 
-    def _lead_record(
-        self, leader: QueueLeader, name: str, origin: str, record: ToLeader
-    ) -> None:
+    def _lead_record(self, leader: QueueLeader, name: str, origin: str, record: ToLeader) -> None:
         match record:
             case Publish():
                 exchange, routing_key, contents = record.run
@@ -351,7 +333,7 @@ class Hosting:
             case Lacked():
                 leader.lacked(name, record)
 
-    # --- the end of a step ----------------------------------------------------------------------------------
+    # --- the end of a step ------------------------------------------------------------------------
 
     def flush(self) -> None:
         """Do what is done once for each step: deal, answer leaders, tell publishers."""
@@ -368,7 +350,7 @@ class Hosting:
             if site is not None:
                 self.tell_user(user, Accepted(queue, site.epoch, last))
 
-    # --- what leaders need ------------------------------------------------------------------------------------
+    # --- what leaders need ------------------------------------------------------------------------
 
     def tell_user(self, user: str, record: Record) -> None:
         """Send a record to the node that uses the queue, or hand it over where that is this one."""
@@ -422,12 +404,15 @@ class Hosting:
                 holder[0], Delivered(queue, site.epoch, holder, number, part, redelivered, run)
             )
 
-    def ask_about_mirror(self, request: AdmitMirror) -> None:
-        """Ask the coordinator to admit a mirror."""
-        self._port.request(
-            request,
-            lambda _refused: self._admission_answered(request.queue, request.epoch, request.node),
-        )
+    def ask_about_mirror(self, request: AdmitMirror | DropMirror) -> None:
+        """Ask the coordinator; `QueueLeader.mirror_answered` follows."""
+
+        def answered(_refused: Refused | None) -> None:
+            site = self._sites.get(request.queue)
+            if site is not None and site.leader is not None and site.leader.epoch == request.epoch:
+                site.leader.mirror_answered(request)
+
+        self._port.request(request, answered)
 
     def delete_queue(self, queue: int, on_answer: Callable[[], None] | None = None) -> None:
         """Have the coordinator delete the queue; `on_answer` follows when it is gone everywhere."""
@@ -443,7 +428,7 @@ class Hosting:
         """Return the revision of the catalog that this node has applied."""
         return self._port.catalog_revision()
 
-    # --- what proxies and mirrors need --------------------------------------------------------------------------
+    # --- what proxies and mirrors need ------------------------------------------------------------
 
     def send_to_node(self, node: str, record: Record) -> None:
         """Send a record over the link to a node."""

@@ -1,37 +1,44 @@
 """The leader of one queue: the queue itself, and the one ordered stream to its mirrors.
 
-Everything that changes the queue happens here first and goes out as a numbered record of the stream
-(`sequence`): enqueued, removed, announced, copied. A mirror answers with the number through which it
-holds the effect. `floor` is the least number that all *required* mirrors have answered; what waits
-for replication (`_pending`: confirms to publishing nodes, the answer to a purge) is released by it.
+Everything that changes the queue happens here first and goes out as a numbered record of the
+stream (`sequence`): enqueued, removed, announced, copied. A mirror answers with the number through
+which it holds the effect. `floor` is the least number that all *required* mirrors have answered;
+what waits for replication (`_pending`: confirms to publishing nodes, the answer to a purge) is
+released by it.
 
 Told race by race, each with its test of the same name in tests/cluster/test_leader.py:
 
 confirm needs all. A publish is accepted only when every member of the in-sync set holds it, so any
 member may be promoted without loss. The set is the coordinator's; the leader's idea of it may be
-larger (a mirror about to be admitted is required before the leader asks), never smaller.
+larger, never smaller: a mirror is required before the coordinator is asked to admit it, and asked
+for only when it has caught up with all that was confirmed without it (see `cluster.replication`).
 
-fenced leader. A leader that was replaced without knowing cannot confirm: its mirrors have moved to the
-next epoch and drop its records. It cannot deliver much either, see the next.
+fenced leader. A leader that was replaced without knowing cannot confirm: its mirrors have moved to
+the next epoch and drop its records. It cannot deliver much either, see the next.
 
-seen before marked. A message that comes again after a failover must carry `redelivered`, though the
-word of its delivery may die with the leader. So the leader announces, ahead of time, up to which
-position messages may go out, and delivers only what all required mirrors know of and hold
+seen before marked. A message that comes again after a failover must carry `redelivered`, though
+the word of its delivery may die with the leader. So the leader announces, ahead of time, up to
+which position messages may go out, and delivers only what all required mirrors know of and hold
 (`Queue.deliver_through`): a message that only the leader holds would be published again to its
-successor, and go out there as a new one. A promoted mirror marks everything up to its last announcement: no
-message that was out lacks the mark, and at most a consumer's window of messages has it in vain.
-Announcements run ahead of the consumers' credit, so that a delivery hardly ever waits for one.
+successor, and go out there as a new one. A promoted mirror marks everything up to its last
+announcement: no message that was out lacks the mark, and at most a consumer's window of messages
+has it in vain. Announcements run ahead of the consumers' credit, so that a delivery hardly ever
+waits.
 
-publish sent twice. A publishing node numbers what it publishes to a queue, keeps it until accepted, and
-sends it again to a new leader or after a broken link. `origins` has the last number accepted from
-each node, and travels with the stream, so that a new leader drops what it holds already.
+publish sent twice. A publishing node numbers what it publishes to a queue, keeps it until
+accepted, and sends it again to a new leader or after a broken link. `origins` has the last number
+accepted from each node, and travels with the stream, so that a new leader drops what it holds
+already. Messages and numbers belong together: a mirror that is still copying is promoted with both
+as they were before.
 
-mirror that lost the thread. After a new epoch or a broken link, `Begin` tells the mirror exactly which
-positions the leader holds. An in-sync mirror drops what the leader lacks (it was never confirmed) and
-asks for what it lacks itself (`Lacked`); positions name the same message on both, for both hold
-prefixes of one stream. Any other mirror starts from nothing. Both then take copies in the background,
-in chunks, within the same stream: what is removed meanwhile is not copied or removed again, because
-order decides. A mirror's answers count only once its copy is complete.
+mirror that lost the thread. After a new epoch or a broken link, `Begin` tells the mirror exactly
+which positions the leader holds, and the mirror asks for what it lacks (`Lacked`). It is copied in
+the background, in chunks, within the same stream: what is removed meanwhile is not copied or
+removed again, because order decides. A mirror's answers count only once its copy is complete, and
+until then what it held before is kept (see `cluster.mirror`). A position names the same message on
+both only as far as both hold prefixes of one stream: a new leader may have published at positions
+that its predecessor had given to other messages, which never were confirmed but lie on the mirror
+still. So `Begin` says in which epoch, and up to where, the leader's own beginnings lie.
 """
 
 from __future__ import annotations
@@ -43,24 +50,20 @@ from typing import Final, Protocol
 from rabbitry.broker.message import Message
 from rabbitry.broker.queue import Consumer, Holder, Queue, ranges_of
 from rabbitry.cluster.catalog import QueueEntry
-from rabbitry.cluster.copying import Copier
-from rabbitry.cluster.records import (
-    AdmitMirror,
+from rabbitry.cluster.queue_records import (
     Announced,
     Applied,
     Begin,
-    Copied,
     Enqueued,
     Got,
     Lacked,
-    QueuePlaced,
-    Range,
     Record,
     Refused,
-    Removed,
     Replied,
-    encode,
 )
+from rabbitry.cluster.records import AdmitMirror, DropMirror, QueuePlaced
+from rabbitry.cluster.replica import Replica
+from rabbitry.cluster.replication import Replication, ReplicationPort
 from rabbitry.wire.errors import ACCESS_REFUSED, PRECONDITION_FAILED
 
 # How far ahead of the head deliveries may be announced, and how much of it is spare at the most.
@@ -68,16 +71,13 @@ WINDOW_MAX: Final = 4096
 SPARE_MAX: Final = 64
 
 
-class LeaderPort(Protocol):
-    """What a leader needs of its node. Users and mirrors are named by their node."""
+class LeaderPort(ReplicationPort, Protocol):
+    """What a leader needs of its node. Users are named by their process, mirrors by their node."""
 
     origin: str
 
     def tell_user(self, user: str, record: Record) -> None:
         """Send a record to the node that uses the queue, or hand it over where that is this one."""
-
-    def tell_mirrors(self, nodes: list[str], encoded: bytes) -> None:
-        """Send an encoded record of the stream to these nodes."""
 
     def accepted(self, queue: int, user: str, last: int) -> None:
         """Tell a publishing node that all through its number `last` is safe."""
@@ -92,31 +92,11 @@ class LeaderPort(Protocol):
     ) -> None:
         """Bring messages to a consumer, here or on another node."""
 
-    def ask_about_mirror(self, request: AdmitMirror) -> None:
-        """Send the request; `admission_answered` follows."""
-
     def delete_queue(self, queue: int) -> None:
         """Have the queue deleted."""
 
     def wants_pump(self, leader: QueueLeader) -> None:
         """Have `pump` called at the end of this step."""
-
-    def catalog_revision(self) -> int:
-        """Return the revision of the catalog that this node has applied."""
-
-
-class _Mirror:
-    """What the leader knows of one mirror."""
-
-    __slots__ = ("applied", "asked", "begun", "complete", "copier", "required")
-
-    def __init__(self) -> None:
-        self.required = False  # confirms wait for it
-        self.begun = False  # its link is up and `Begin` was sent
-        self.complete = False  # it holds everything: `applied` counts
-        self.applied = -1
-        self.copier: Copier | None = None
-        self.asked = False  # the coordinator was asked to admit it
 
 
 class QueueLeader:
@@ -129,11 +109,10 @@ class QueueLeader:
         self.entry = entry
         self.queue = Queue(self._deliver)
         self.origins: dict[str, int] = {}
-        self.sequence = 0
         self.announced = 0
         self.sealed = False  # being deleted: publishes fall away as if it were gone
-        self._mirrors: dict[str, _Mirror] = {}
-        self._streaming: list[str] = []  # mirrors that the stream goes to
+        self._follows, self._first_position = 0, 1  # see `Begin`
+        self._replication = Replication(port, entry.number, entry.placed.epoch, self.queue)
         self._pending: deque[tuple[int, str, Record | int]] = deque()
         # What was announced and enqueued, each as (sequence, last position), until all required
         # mirrors know; then how far that goes.
@@ -144,111 +123,106 @@ class QueueLeader:
         self._gets: deque[tuple[str, int, Holder, bool]] = deque()
         self._had_consumer = False
 
-    # --- beginning -------------------------------------------------------------------------------
+    # --- beginning --------------------------------------------------------------------------------
 
-    def restore(
-        self,
-        entries: list[tuple[int, Message]],
-        seen_through: int,
-        next_position: int,
-        origins: dict[str, int],
-    ) -> None:
+    def restore(self, replica: Replica) -> None:
         """Take over what this node held as a mirror. Comes before everything else."""
-        self.queue.restore(entries, seen_through, next_position)
-        # What the other mirrors know of the last announcement is not sure, so nothing goes out before
-        # all have had `Begin`, which carries it (see "seen before marked").
-        self.announced = max(seen_through, self.queue.head - 1)
-        self.queue.deliver_through = 0
-        self._announcements.append((self.sequence, self.announced))
-        self._enqueued.append((self.sequence, self.queue.next_position - 1))
-        self.origins = dict(origins)
+        queue = self.queue
+        queue.restore(replica.entries(), replica.seen_through, replica.next_position)
+        self._follows, self._first_position = replica.epoch, replica.next_position
+        # What the other mirrors know of the last announcement is not sure, so nothing goes out
+        # before all have had `Begin`, which carries it (see "seen before marked").
+        self.announced = max(replica.seen_through, queue.head - 1)
+        queue.deliver_through = 0
+        self._announcements.append((0, self.announced))
+        self._enqueued.append((0, queue.next_position - 1))
+        self.origins = dict(replica.origins)
+
+    def replica(self) -> Replica:
+        """Return what is held here, for this node leads again in a later epoch.
+
+        In between others may have led, and let out any of it.
+        """
+        replica = Replica()
+        replica.epoch = self.epoch
+        replica.messages = dict(self.queue.entries())
+        replica.next_position = self.queue.next_position
+        replica.seen_through = replica.next_position - 1
+        replica.origins = dict(self.origins)
+        return replica
 
     def place(self, placed: QueuePlaced) -> None:
         """Follow the coordinator's word on mirrors and the in-sync set, of this epoch."""
-        for name in [name for name in self._mirrors if name not in placed.mirrors]:
-            del self._mirrors[name]
-        for name in placed.mirrors:
-            mirror = self._mirrors.setdefault(name, _Mirror())
-            mirror.required = name in placed.in_sync or mirror.asked
-        self._streaming = [name for name, mirror in self._mirrors.items() if mirror.begun]
+        self._replication.place(placed)
         self._advance()
         self._port.wants_pump(self)
 
     def begin_mirror(self, name: str) -> None:
         """A link to this node is up: start the stream to it, if it mirrors this queue."""
-        mirror = self._mirrors.get(name)
-        if mirror is None:
+        required = self._replication.begin(name)
+        if required is None:
             return
-        mirror.begun, mirror.complete, mirror.applied, mirror.copier = True, False, -1, None
-        if name not in self._streaming:
-            self._streaming.append(name)
         queue = self.queue
         self.announced = max(self.announced, queue.head - 1)
-        held = [position for position, _ in queue.entries_out()]
-        ranges = ranges_of(held)
+        ranges = ranges_of([position for position, _ in queue.entries_out()])
         if queue.ready:
             ranges.append((queue.head, queue.next_position - 1))
         begin = Begin(
             self.number,
             self.epoch,
-            self.sequence,
-            not mirror.required,
+            self._replication.sequence,
+            not required,
             ranges,
             queue.next_position,
             self.announced,
             self.origins,
+            self._follows,
+            self._first_position,
         )
-        self._port.tell_mirrors([name], encode(begin))
+        self._replication.send_begin(name, begin)
         self._limit_deliveries()
 
     def lose_mirror(self, name: str) -> None:
         """The link to this node is down; if it is required, confirms wait for it to come back."""
-        mirror = self._mirrors.get(name)
-        if mirror is not None:
-            mirror.begun, mirror.complete, mirror.applied, mirror.copier = False, False, -1, None
-            self._streaming = [one for one in self._streaming if one != name]
-            self._advance()
+        self._replication.lose(name)
+        self._advance()
 
-    def admission_answered(self, name: str) -> None:
-        """The coordinator has granted or refused; the catalog shows which."""
-        mirror = self._mirrors.get(name)
-        if mirror is not None:
-            mirror.asked = False
-            mirror.required = name in self.entry.placed.in_sync
-            self._advance()
+    def give_up_mirror(self, name: str) -> None:
+        """A node is out of reach for long: if confirms wait for it, have it taken out."""
+        self._replication.give_up(name)
+
+    def mirror_answered(self, request: AdmitMirror | DropMirror) -> None:
+        """The coordinator has answered; what it decided was told before, by `place`."""
+        self._replication.answered(request)
+        self._advance()
+        self._port.wants_pump(self)
 
     def not_begun(self) -> list[str]:
         """Return the mirrors that no stream goes to."""
-        return [name for name, mirror in self._mirrors.items() if not mirror.begun]
+        return self._replication.not_begun()
 
-    def required_but_lost(self, name: str) -> bool:
-        """Whether confirms wait for this node and no stream goes there."""
-        mirror = self._mirrors.get(name)
-        return mirror is not None and mirror.required and not mirror.begun
-
-    # --- from publishing nodes ---------------------------------------------------------------------
+    # --- from publishing nodes --------------------------------------------------------------------
 
     def publish(self, user: str, last: int, messages: list[Message]) -> None:
         """Add a run of messages, all of one route; `last` is the publisher's number of the last."""
+        replication = self._replication
         if last > self.origins.get(user, 0) and not self.sealed:
             self.origins[user] = last
             first = self.queue.next_position
             self.queue.publish(messages)
-            if self._streaming:
+            if replication.streaming:
                 route = messages[0][0]
                 run = (route.exchange, route.routing_key, [frames for _, frames in messages])
-                self.sequence += 1
-                self._stream(
-                    Enqueued(self.number, self.epoch, self.sequence, first, user, last, run)
-                )
-        if self._mirrors:
-            self._enqueued.append((self.sequence, self.queue.next_position - 1))
+                number = replication.next_number()
+                replication.send(Enqueued(self.number, self.epoch, number, first, user, last, run))
+        if replication.any_mirrors:
+            self._enqueued.append((replication.sequence, self.queue.next_position - 1))
             self._after_replication(user, last)
         else:
             self._port.accepted(self.number, user, last)
         self._port.wants_pump(self)
 
-    # --- from consuming nodes ------------------------------------------------------------------------
+    # --- from consuming nodes ---------------------------------------------------------------------
 
     def subscribe(self, user: str, request: int, consumer: Consumer) -> None:
         """Add a consumer, or say why not."""
@@ -275,7 +249,7 @@ class QueueLeader:
         settled = self.queue.settle(holder, positions)
         if settled:
             settled.sort()
-            self._remove(ranges_of(settled))
+            self._replication.remove(ranges_of(settled))
             self._port.wants_pump(self)
 
     def requeue(self, holder: Holder, positions: list[int]) -> None:
@@ -320,15 +294,13 @@ class QueueLeader:
         self._gets.append((user, request, holder, no_ack))
         self._port.wants_pump(self)
 
-    def inquire(
-        self, user: str, request: int, what: str, if_unused: bool, if_empty: bool
-    ) -> None:
+    def inquire(self, user: str, request: int, what: str, if_unused: bool, if_empty: bool) -> None:
         """Count, purge or delete; the answer to a purge waits for the mirrors."""
         declared = self.entry.declared
         name = f"queue '{declared.name}' in vhost '{declared.virtual_host}'"
         if what == "purge":
             count = self.queue.ready_count
-            self._remove(self.queue.purge())
+            self._replication.remove(self.queue.purge())
             reply = Replied(self.number, self.epoch, request, None, count, 0)
             self._after_replication(user, reply)
         elif what == "count":
@@ -344,70 +316,31 @@ class QueueLeader:
             self._port.delete_queue(self.number)
             self._reply(user, request, None)
 
-    # --- from mirrors ----------------------------------------------------------------------------------
+    # --- from mirrors -----------------------------------------------------------------------------
 
     def applied(self, name: str, record: Applied) -> None:
         """A mirror holds the effect of the stream through a number."""
-        mirror = self._mirrors.get(name)
-        if mirror is None or not mirror.begun:
-            return
-        copier = mirror.copier
-        if copier is not None and record.sequence >= copier.sent_at:
-            if not copier.finished:
-                self._copy(name, copier)
-            else:
-                mirror.copier, mirror.complete = None, True
-                if not mirror.required:
-                    # Required from now on, and only then asked for: see "confirm needs all".
-                    mirror.required = mirror.asked = True
-                    revision = self._port.catalog_revision()
-                    self._port.ask_about_mirror(
-                        AdmitMirror(self.number, self.epoch, name, revision)
-                    )
-        if mirror.complete:
-            mirror.applied = record.sequence
-            self._advance()
+        self._replication.applied(name, record)
+        if self._replication.wants_asking:
+            self._port.wants_pump(self)
+        self._advance()
 
     def lacked(self, name: str, record: Lacked) -> None:
         """A mirror says what it lacks: copy it there in the background."""
-        mirror = self._mirrors.get(name)
-        if mirror is not None and mirror.begun and not mirror.complete:
-            mirror.copier = Copier(self.queue, record.ranges)
-            self._copy(name, mirror.copier)
+        self._replication.lacked(name, record)
 
-    def _copy(self, name: str, copier: Copier) -> None:
-        entries = copier.next_chunk()
-        self.sequence += 1
-        copier.sent_at = self.sequence
-        copied = Copied(self.number, self.epoch, self.sequence, entries, copier.finished)
-        self._port.tell_mirrors([name], encode(copied))
-
-    # --- the stream --------------------------------------------------------------------------------------
-
-    def _stream(self, record: Enqueued | Removed | Announced) -> None:
-        self._port.tell_mirrors(self._streaming, encode(record))
-
-    def _remove(self, ranges: list[Range]) -> None:
-        if ranges and self._streaming:
-            self.sequence += 1
-            self._stream(Removed(self.number, self.epoch, self.sequence, ranges))
+    # --- what waits for the stream ----------------------------------------------------------------
 
     def _after_replication(self, user: str, what: Record | int) -> None:
         """Do this once all required mirrors hold the stream as it is now."""
-        self._pending.append((self.sequence, user, what))
-        if self._floor() >= self.sequence:
+        replication = self._replication
+        self._pending.append((replication.sequence, user, what))
+        if replication.floor >= replication.sequence:
             self._advance()
-
-    def _floor(self) -> int:
-        floor = self.sequence
-        for mirror in self._mirrors.values():
-            if mirror.required and mirror.applied < floor:
-                floor = mirror.applied
-        return floor
 
     def _advance(self) -> None:
         """Release what waited for replication."""
-        floor = self._floor()
+        floor = self._replication.floor
         pending = self._pending
         accepted: dict[str, int] = {}
         while pending and pending[0][0] <= floor:
@@ -428,7 +361,7 @@ class QueueLeader:
         """Set the limit that a queue with mirrors has, lift it from one without."""
         queue = self.queue
         before = queue.deliver_through
-        if not self._streaming and not any(one.required for one in self._mirrors.values()):
+        if not self._replication.limited:
             self._announcements.clear()
             self._enqueued.clear()
             self.announced = max(self.announced, queue.head - 1)
@@ -445,8 +378,9 @@ class QueueLeader:
 
     def pump(self) -> None:
         """Hand out what may go out, and announce what may go out next."""
+        self._replication.ask()
         while True:
-            self._remove(self.queue.deal())
+            self._replication.remove(self.queue.deal())
             self._answer_gets()
             if not self._announce():
                 break
@@ -468,10 +402,11 @@ class QueueLeader:
         if not wanted or ahead > wanted // 2:
             return False
         self.announced = queue.head - 1 + wanted
-        if self._streaming:
-            self.sequence += 1
-            self._stream(Announced(self.number, self.epoch, self.sequence, self.announced))
-        self._announcements.append((self.sequence, self.announced))
+        replication = self._replication
+        if replication.streaming:
+            number = replication.next_number()
+            replication.send(Announced(self.number, self.epoch, number, self.announced))
+        self._announcements.append((replication.sequence, self.announced))
         before = queue.deliver_through
         self._advance()
         return queue.deliver_through != before
@@ -486,7 +421,7 @@ class QueueLeader:
             else:
                 position, redelivered, (route, frames) = got
                 if no_ack:
-                    self._remove([(position, position)])
+                    self._replication.remove([(position, position)])
                 run = (route.exchange, route.routing_key, [frames])
                 remaining = queue.ready_count
                 record = Got(
@@ -523,5 +458,3 @@ class QueueLeader:
         ):
             self.sealed = True
             self._port.delete_queue(self.number)
-
-

@@ -1,15 +1,19 @@
-"""The links between nodes, and between a node and the coordinator: login and framing, without sockets.
+"""The links between nodes, and between a node and the coordinator: login and framing.
+
+No sockets here: bytes come in, and bytes and records go out.
 
     opener                                             acceptor
       |  magic, name, incarnation, nonce A  ---------->  |
-      |  <----------  nonce B, HMAC("acceptor", A, B)    |
-      |  HMAC("opener", A, B, name, incarnation)  ---->  |
+      |  <----  nonce B, HMAC("acceptor", all of these), name, incarnation
+      |  HMAC("opener", all of these)  --------------->  |
       |  records, both ways                              |
 
-Both prove that they know the cluster's secret (HMAC-SHA256) before either takes a record; the secret
-itself never travels. Everything is in frames of a four-byte length and a body. Until the login is done
-a frame longer than `LOGIN_FRAME_BYTES_MAX` ends the link, so foreign bytes (an AMQP client that has
-mistaken the port, a browser, noise) cost a few kilobytes and nothing else.
+Both prove that they know the cluster's secret (HMAC-SHA256) before either takes a record; the
+secret itself never travels. A proof covers both nonces and both names, so it is good for one link
+only, in one direction, and neither side can be given a false name. Everything is in frames of a
+four-byte length and a body. Until the login is done a frame longer than `LOGIN_FRAME_BYTES_MAX`
+ends the link, so foreign bytes (an AMQP client that has mistaken the port, a browser, noise) cost
+a few kilobytes and nothing else.
 """
 
 from __future__ import annotations
@@ -20,7 +24,8 @@ from typing import Final
 
 import msgspec
 
-from rabbitry.cluster.records import AnyRecord, Record, decode, encode
+from rabbitry.cluster.queue_records import Record
+from rabbitry.cluster.records import AnyRecord, decode, encode
 from rabbitry.machine import Entropy
 
 MAGIC: Final = b"RBTY1"
@@ -68,7 +73,7 @@ class ClusterLink:
         return b"".join(out)
 
     def receive(self, data: bytes) -> list[AnyRecord]:
-        """Take bytes, return the records they complete. Look at `ready` and `failure` afterwards."""
+        """Take bytes, return the records they complete. Look at `ready`, `failure` then."""
         records: list[AnyRecord] = []
         if self.failure:
             return records
@@ -99,7 +104,15 @@ class ClusterLink:
         return records
 
     def _login(self, frame: bytes) -> None:
-        if not self._opener and not self._peer_nonce:
+        if self._opener:
+            nonce, proof, name, incarnation = msgspec.msgpack.decode(
+                frame, type=tuple[bytes, bytes, str, str]
+            )
+            self.peer_name, self.peer_incarnation, self._peer_nonce = name, incarnation, nonce
+            if self._check_proof(b"acceptor", proof):
+                self._send_frame(self._proof(b"opener"))
+                self.ready = True
+        elif not self._peer_nonce:
             magic, name, incarnation, nonce = msgspec.msgpack.decode(
                 frame, type=tuple[bytes, str, str, bytes]
             )
@@ -107,35 +120,25 @@ class ClusterLink:
                 self.failure = "it speaks another version of the cluster's language"
                 return
             self.peer_name, self.peer_incarnation, self._peer_nonce = name, incarnation, nonce
-            proof = self._proof(b"acceptor", nonce, self._nonce, name, incarnation)
+            proof = self._proof(b"acceptor")
             self._send_frame(
                 msgspec.msgpack.encode((self._nonce, proof, self._name, self._incarnation))
             )
-        elif self._opener:
-            nonce, proof, name, incarnation = msgspec.msgpack.decode(
-                frame, type=tuple[bytes, bytes, str, str]
-            )
-            own = self._proof(b"acceptor", self._nonce, nonce, self._name, self._incarnation)
-            if not hmac.compare_digest(proof, own):
-                self.failure = "it does not know the cluster's secret"
-                return
-            self.peer_name, self.peer_incarnation = name, incarnation
-            answer = self._proof(b"opener", self._nonce, nonce, self._name, self._incarnation)
-            self._send_frame(answer)
-            self.ready = True
         else:
-            own = self._proof(
-                b"opener", self._peer_nonce, self._nonce, self.peer_name, self.peer_incarnation
-            )
-            if not hmac.compare_digest(frame, own):
-                self.failure = "it does not know the cluster's secret"
-                return
-            self.ready = True
+            self.ready = self._check_proof(b"opener", frame)
 
-    def _proof(
-        self, role: bytes, opener_nonce: bytes, acceptor_nonce: bytes, name: str, incarnation: str
-    ) -> bytes:
-        text = msgspec.msgpack.encode((role, opener_nonce, acceptor_nonce, name, incarnation))
+    def _check_proof(self, role: bytes, proof: bytes) -> bool:
+        if hmac.compare_digest(proof, self._proof(role)):
+            return True
+        self.failure = "it does not know the cluster's secret"
+        return False
+
+    def _proof(self, role: bytes) -> bytes:
+        """Return the proof of this role, for the two that are named on this link."""
+        own = (self._nonce, self._name, self._incarnation)
+        peer = (self._peer_nonce, self.peer_name, self.peer_incarnation)
+        opener, acceptor = (own, peer) if self._opener else (peer, own)
+        text = msgspec.msgpack.encode((role, opener, acceptor))
         return hmac.new(self._secret, text, hashlib.sha256).digest()
 
     def _send_frame(self, body: bytes) -> None:

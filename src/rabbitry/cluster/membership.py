@@ -1,9 +1,9 @@
 """A node's standing with the coordinator: joining, following the catalog, asking for changes.
 
-The node opens one link to the coordinator and keeps it open, trying again for ever. While it is down
-nothing can be declared and nothing fails over, but what is known stays known: queues serve, messages
-flow. Requests that were not answered are asked again after the next welcome; all of them may be carried
-out twice. Every `HEARTBEAT_US` the node says that it lives.
+The node opens one link to the coordinator and keeps it open, trying again for ever. While it is
+down nothing can be declared and nothing fails over, but what is known stays known: queues serve,
+messages flow. Requests that were not answered are asked again after the next welcome; all of them
+may be carried out twice. Every `HEARTBEAT_US` the node says that it lives.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Membership:
         self.tick(now)
 
     def tick(self, now: int) -> None:
-        """Open the link where there is none, and say that we live. Call it every tenth of a second."""
+        """Open the link where there is none, and say that we live; ten times a second."""
         if self._address is not None and self.link is None and now >= self._try_at:
             self.link = self._port.open_link(self._coordinator)
             self._try_at = now + RETRY_US
@@ -115,7 +115,7 @@ class Membership:
         if self._welcome and self._session is not None:
             self._session.send(Requested(number, request))
 
-    # --- the link -------------------------------------------------------------------------------------
+    # --- the link ---------------------------------------------------------------------------------
 
     def link_opened(self) -> None:
         """The link that was asked for is open."""
@@ -153,12 +153,13 @@ class Membership:
 
     def _take(self, session: ClusterLink, record: AnyRecord) -> None:
         if isinstance(record, Welcomed):
+            unanswered = list(self._requests.items())
             self._welcome = self.joined = True
             self.revision = record.revision
+            for number, (request, _) in unanswered:
+                session.send(Requested(number, request))
             self._port.welcomed(record.changes)
             session.send(Followed(self.revision))
-            for number, (request, _) in list(self._requests.items()):
-                session.send(Requested(number, request))
         elif isinstance(record, Changed) and self._welcome:
             self.revision = record.revision
             self._port.changed(record.changes)

@@ -1,30 +1,30 @@
-"""A mirror of one queue: the messages by position, kept as the leader's stream says.
+"""A mirror of one queue: it follows the leader's stream, and decides nothing.
 
-A mirror decides nothing. It applies records in order and answers with the number it has come to; what
-it holds is a prefix of what its leader did (see `cluster.leader` for the protocol, race by race).
-When the coordinator makes it the leader, `entries`, `seen_through`, `next_position` and `origins` are
-what a new `QueueLeader` takes over.
+It applies records in order and answers with the number it has come to (see `cluster.leader` for
+the protocol, race by race). At the beginning of a stream it makes a new replica beside the one it
+has: out of the messages that both have, those that are copied, and what the stream brings. Only
+when that is complete does it take the place of the old one. Until then the old one counts, for it
+holds all that was ever confirmed, and fits together; so if this node is made the leader meanwhile,
+`take_replica` gives the old one still.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable
 
-from rabbitry.broker.message import Message, Routes, messages_of
+from rabbitry.broker.message import Message, Routes
 from rabbitry.broker.queue import ranges_of
-from rabbitry.cluster.records import (
-    Announced,
+from rabbitry.cluster.queue_records import (
     Applied,
     Begin,
     Copied,
-    Enqueued,
     Lacked,
     Range,
     Record,
     Removed,
     ToMirror,
 )
+from rabbitry.cluster.replica import Replica
 
 
 class QueueMirror:
@@ -35,86 +35,62 @@ class QueueMirror:
     ) -> None:
         self.number = queue
         self.epoch = epoch
-        self.seen_through = 0
-        self.next_position = 1
-        self.origins: dict[str, int] = {}
         self.sequence = 0
-        self._messages: dict[int, Message] = {}
+        self.begun = False  # in this epoch: the stream has started
+        self.held = Replica()
+        self._coming: Replica | None = None  # what is made in the place of `held`
+        self._common_before = 0  # as far as positions in both name the same message
+        self._fresh = False  # `held` was not in sync, so whatever has come is better
         self._routes = routes
         self._tell = tell
         self._told = 0
-        self.begun = False  # in this epoch: the stream has started
-        self.complete = False  # what was lacking at its start has been copied
 
-    def __len__(self) -> int:
-        return len(self._messages)
+    @property
+    def complete(self) -> bool:
+        """Whether what was lacking at the start of the stream has been copied."""
+        return self.begun and self._coming is None
 
-    def entries(self) -> list[tuple[int, Message]]:
-        """Return what is held as (position, message), in order of position."""
-        return sorted(self._messages.items(), key=_position_of)
+    @property
+    def current(self) -> Replica:
+        """What the stream has brought so far, complete or not."""
+        return self.held if self._coming is None else self._coming
+
+    def take_replica(self) -> Replica:
+        """Return what a new leader takes over (see the module), and end.
+
+        A mirror that never was in sync is made the leader only where nobody is left who was. Then
+        it gives what it has, and forgets what was accepted: a message twice is better than none.
+        """
+        if self._coming is not None and self._fresh:
+            self._coming.origins = {}
+            return self._coming
+        return self.held
 
     def follow(self, epoch: int) -> None:
         """A new leader was named: what the old one still says does not count any more."""
         if epoch != self.epoch:
             self.epoch = epoch
-            self.begun = self.complete = False
+            self.begun = False
+            self._coming = None
 
     def forget_origin(self, origin: str) -> None:
         """That process has ended and will never publish again."""
-        self.origins.pop(origin, None)
+        self.held.origins.pop(origin, None)
+        if self._coming is not None:
+            self._coming.origins.pop(origin, None)
 
     def receive(self, record: ToMirror) -> None:
         """Apply a record of the stream, of this epoch."""
         if isinstance(record, Begin):
             self._begin(record)
-            return
-        if not self.begun:
-            return
-        self.sequence = record.sequence
-        if isinstance(record, Enqueued):
-            exchange, routing_key, contents = record.run
-            messages = messages_of(self._routes.get(exchange, routing_key), contents)
-            self.next_position = record.first + len(messages)
-            self._messages.update(zip(range(record.first, self.next_position), messages))
-            self.origins[record.origin] = record.last
-        elif isinstance(record, Removed):
-            pop = self._messages.pop
-            for first, last in record.ranges:
-                for position in range(first, last + 1):
-                    pop(position, None)
-        elif isinstance(record, Announced):
-            self.seen_through = record.through
-        elif isinstance(record, Copied):
-            for position, exchange, routing_key, frames in record.entries:
-                self._messages[position] = (self._routes.get(exchange, routing_key), frames)
-            self.complete = self.complete or record.complete
-
-    def _begin(self, record: Begin) -> None:
-        """Start anew from what the leader holds: drop what it lacks, ask for what we lack."""
-        if record.fresh:
-            self._messages = {}
-        else:
-            keep = _Membership(record.ranges)
-            self._messages = {
-                position: message
-                for position, message in self._messages.items()
-                if position in keep
-            }
-        self.begun, self.complete = True, False
-        self.sequence = self._told = record.sequence
-        self.next_position = record.next_position
-        self.seen_through = record.seen_through
-        self.origins = dict(record.origins)
-        lacking: list[int] = []
-        whole: list[Range] = []
-        held = self._messages
-        if not held:
-            whole = record.ranges
-        else:
-            for first, last in record.ranges:
-                lacking += [one for one in range(first, last + 1) if one not in held]
-        ranges = whole or ranges_of(lacking)
-        self._tell(self.number, Lacked(self.number, self.epoch, record.sequence, ranges))
+        elif self.begun:
+            self.sequence = record.sequence
+            self.current.apply(record, self._routes)
+            if self._coming is not None:
+                if isinstance(record, Removed):
+                    self.held.remove(record.ranges, self._common_before)
+                elif isinstance(record, Copied) and record.complete:
+                    self.held, self._coming = self._coming, None
 
     def answer(self) -> None:
         """Tell the leader how far we have come, if that is news. Called once for each step."""
@@ -122,18 +98,43 @@ class QueueMirror:
             self._told = self.sequence
             self._tell(self.number, Applied(self.number, self.epoch, self.sequence))
 
+    def _begin(self, record: Begin) -> None:
+        """Start a new replica with what we share with the leader, and ask for what we lack."""
+        known = self._share(record)
+        coming = Replica()
+        coming.epoch = record.epoch
+        coming.next_position = record.next_position
+        coming.seen_through = record.seen_through
+        coming.origins = dict(record.origins)
+        ranges: list[Range] = record.ranges
+        if known:
+            lacking: list[int] = []
+            for first, last in record.ranges:
+                for position in range(first, last + 1):
+                    message = known.get(position)
+                    if message is None:
+                        lacking.append(position)
+                    else:
+                        coming.messages[position] = message
+            ranges = ranges_of(lacking)
+        self._coming, self._fresh = coming, record.fresh
+        self.begun = True
+        self.sequence = self._told = record.sequence
+        self._tell(self.number, Lacked(self.number, self.epoch, record.sequence, ranges))
 
-class _Membership:
-    """Whether a position lies in one of many ascending ranges."""
-
-    def __init__(self, ranges: list[Range]) -> None:
-        self._firsts = [first for first, _ in ranges]
-        self._lasts = [last for _, last in ranges]
-
-    def __contains__(self, position: int) -> bool:
-        index = bisect_right(self._firsts, position) - 1
-        return index >= 0 and position <= self._lasts[index]
-
-
-def _position_of(entry: tuple[int, Message]) -> int:
-    return entry[0]
+    def _share(self, record: Begin) -> dict[int, Message]:
+        """Return the messages that are the leader's too, after what it has removed is gone."""
+        held, before = self.held, self.held.common_before(record)
+        self._common_before = before
+        shared: dict[int, Message] = {}
+        for first, last in record.ranges:
+            for position in range(first, min(last + 1, before)):
+                message = held.messages.get(position)
+                if message is not None:
+                    shared[position] = message
+        beyond = {one: message for one, message in held.messages.items() if one >= before}
+        held.messages = shared | beyond
+        if self._coming is not None and self._coming.epoch == record.epoch:
+            # The link broke while this leader's messages were being copied.
+            return self._coming.messages | shared
+        return shared

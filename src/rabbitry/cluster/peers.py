@@ -1,18 +1,22 @@
 """The links of a node to the other nodes: one for each pair, opened by the one whose name is less.
 
-A peer is *up* while the catalog lists it and a link to it has logged in. `peer_up` and `peer_down`
-alternate strictly for each peer, also where a link is replaced by a younger one before its end was
-noticed; between them records go both ways in order. A link that breaks is opened again at the next
-tick.
+A peer is *up* while the catalog lists it and a link to its process has logged in; a link to a
+process that the catalog does not list yet waits for that. `peer_up` and `peer_down` alternate
+strictly for each peer, also where a link is replaced by a younger one before its end was noticed;
+between them records go both ways in order. A link that breaks is opened again at the next tick,
+one that does not log in is given up after `LOGIN_TICKS_MAX`.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from rabbitry.cluster.links import ClusterLink
-from rabbitry.cluster.records import AnyRecord, NodeJoined, Record
+from rabbitry.cluster.queue_records import Record
+from rabbitry.cluster.records import AnyRecord, NodeJoined
 from rabbitry.machine import Address, Entropy
+
+LOGIN_TICKS_MAX: Final = 50
 
 
 class PeersPort(Protocol):
@@ -57,8 +61,9 @@ class Peers:
         self._nodes: dict[str, NodeJoined] = {}
         self._links: dict[int, ClusterLink] = {}
         self._opening: dict[int, str] = {}  # links that we opened, and to whom
+        self._logins: dict[int, int] = {}  # links that have not logged in: ticks left
         self._up: dict[str, int] = {}  # the link of each peer that is up
-        self._logged_in: dict[str, int] = {}  # links of nodes that the catalog does not list (yet)
+        self._logged_in: dict[str, int] = {}  # links to processes that the catalog does not list
         self._early: dict[int, list[AnyRecord]] = {}  # what came over these
 
     def set_nodes(self, nodes: dict[str, NodeJoined]) -> None:
@@ -69,18 +74,30 @@ class Peers:
                 self._close(link)
         self._nodes = dict(nodes)
         for name, link in list(self._logged_in.items()):
-            if name in nodes:
+            if self._is_listed(self._links[link]):
                 del self._logged_in[name]
                 self._peer_up(link)
-        self.tick()
+        self._open_missing()
 
     def tick(self) -> None:
-        """Open the links that are missing."""
-        under_way = dict.fromkeys(self._opening.values())
+        """Open the links that are missing. Call it every tenth of a second."""
+        for link, left in list(self._logins.items()):
+            if left:
+                self._logins[link] = left - 1
+            else:
+                self._refuse(link, "it did not log in")
+        self._open_missing()
+
+    def _open_missing(self) -> None:
+        known = dict.fromkeys([*self._opening.values(), *self._up, *self._logged_in])
         for name, node in self._nodes.items():
-            if name > self._name and name not in self._up and name not in under_way:
+            if name > self._name and name not in known:
                 link = self._port.open_link(Address(node.host, node.port))
                 self._opening[link] = name
+
+    def _is_listed(self, session: ClusterLink) -> bool:
+        node = self._nodes.get(session.peer_name)
+        return node is not None and node.incarnation == session.peer_incarnation
 
     def is_up(self, name: str) -> bool:
         """Whether records can be sent to this node."""
@@ -103,7 +120,7 @@ class Peers:
         if link is not None:
             self._links[link].send_encoded(encoded)
 
-    # --- links ----------------------------------------------------------------------------------------
+    # --- links ------------------------------------------------------------------------------------
 
     def owns(self, link: int) -> bool:
         """Whether a link is one of these."""
@@ -114,10 +131,12 @@ class Peers:
         self._links[link] = ClusterLink(
             opener, self._secret, self._name, self._incarnation, self._entropy
         )
+        self._logins[link] = LOGIN_TICKS_MAX
 
     def link_closed(self, link: int) -> None:
         """A link is gone, or could not be opened."""
         self._opening.pop(link, None)
+        self._logins.pop(link, None)
         self._early.pop(link, None)
         session = self._links.pop(link, None)
         if session is None:
@@ -143,9 +162,8 @@ class Peers:
             self._early.setdefault(link, []).extend(records)
         else:
             self._pass(link, session, records)
-        if session.failure:
-            self._port.report("warning", "link refused", reason=session.failure)
-            self._close(link)
+        if session.failure and link in self._links:
+            self._refuse(link, session.failure)
 
     def _pass(self, link: int, session: ClusterLink, records: list[AnyRecord]) -> None:
         origin = f"{session.peer_name}#{session.peer_incarnation}"
@@ -165,11 +183,15 @@ class Peers:
 
     def _logged(self, link: int, session: ClusterLink) -> None:
         name = session.peer_name
-        self._opening.pop(link, None)
+        expected = self._opening.pop(link, name)
+        del self._logins[link]
+        if name != expected or name in ("", self._name):
+            self._refuse(link, "it is another node than the catalog says")
+            return
         for older in (self._up.get(name), self._logged_in.get(name)):
             if older is not None:
                 self._close(older)
-        if name in self._nodes:
+        if self._is_listed(session):
             self._peer_up(link)
         else:
             self._logged_in[name] = link
@@ -180,6 +202,10 @@ class Peers:
         origin = f"{session.peer_name}#{session.peer_incarnation}"
         self._port.peer_up(session.peer_name, origin)
         self._pass(link, session, self._early.pop(link, []))
+
+    def _refuse(self, link: int, reason: str) -> None:
+        self._port.report("warning", "link refused", reason=reason)
+        self._close(link)
 
     def _close(self, link: int) -> None:
         self._port.close_link(link)

@@ -1,14 +1,14 @@
 """Where queues live: who leads a queue, who mirrors it, and who takes over.
 
-Pure functions from the catalog to `QueuePlaced` changes; only the coordinator calls them. The default
-policy is RabbitMQ's `ha-mode: all`: every node mirrors every queue, but exclusive ones, which live
-and die with the node of their connection (RabbitMQ: rabbit_mirror_queue_misc.erl).
+Pure functions from the catalog to `QueuePlaced` changes; only the coordinator calls them. The
+default policy is RabbitMQ's `ha-mode: all`: every node mirrors every queue, but exclusive ones,
+which live and die with the node of their connection (RabbitMQ: rabbit_mirror_queue_misc.erl).
 
-A new leader is chosen among the in-sync replicas only, for they hold all that was ever confirmed: the
-one that leads the fewest queues, so that load spreads; the older in the list where equal. Where the
-process of the leader is dead and no in-sync replica lives, what was confirmed is lost whatever we
-do; the queue goes on with what a mirror has, or empty, and `forsaken` says so to people. Where the
-leader only hangs, the queue waits for it.
+A new leader is chosen among the in-sync replicas only, for they hold all that was ever confirmed:
+the one that leads the fewest queues, so that load spreads; the older in the list where equal. Where
+the process of the leader is dead and no in-sync replica lives, what was confirmed is lost whatever
+we do; the queue goes on with what a mirror has, or empty, and `forsaken` says so to people. Where
+the leader only hangs, the queue waits for it.
 """
 
 from __future__ import annotations

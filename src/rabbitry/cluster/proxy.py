@@ -1,12 +1,12 @@
 """A queue as the channels of one node see it, wherever its leader is.
 
-Channels speak to the proxy; the proxy speaks to the leader, by call where the leader is on this node and
-by records where it is not. It keeps what must outlive a leader: publishes that were not accepted yet
-(sent again, in order, and recognised by their numbers), subscriptions (made again) and questions that
-nobody answered (asked again). A connection to one leader in one epoch over one unbroken link is a
-*session*; deliveries are leased for a session, and what channels do to deliveries of an earlier one
-is dropped here, for these messages have gone back to their places and may be with others by now.
-So an old acknowledgement neither fails nor settles another message.
+Channels speak to the proxy; the proxy speaks to the leader, by call where the leader is on this
+node and by records where it is not. It keeps what must outlive a leader: publishes that were not
+accepted yet (sent again, in order, and recognised by their numbers), subscriptions (made again)
+and questions that nobody answered (asked again). A connection to one leader in one epoch over one
+unbroken link is a *session*; deliveries are leased for a session, and what channels do to
+deliveries of an earlier one is dropped here, for these messages have gone back to their places and
+may be with others by now. So an old acknowledgement neither fails nor settles another message.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from rabbitry.broker.message import Message, Routes, messages_of
 from rabbitry.broker.ports import (
@@ -28,7 +30,7 @@ from rabbitry.broker.queue import Consumer, Holder
 from rabbitry.cluster.catalog import QueueEntry
 from rabbitry.cluster.declarations import check_owner
 from rabbitry.cluster.leader import QueueLeader
-from rabbitry.cluster.records import (
+from rabbitry.cluster.queue_records import (
     Accepted,
     Delivered,
     Get,
@@ -70,11 +72,12 @@ _Question = Subscribe | Unsubscribe | Get | Inquire
 
 
 class _Subscription:
-    __slots__ = ("consumer", "paused", "subscriber")
+    __slots__ = ("consumer", "established", "paused", "subscriber")
 
     def __init__(self, consumer: Consumer, subscriber: Subscriber) -> None:
         self.consumer = consumer
         self.subscriber = subscriber
+        self.established = False  # the queue has agreed once; until then the question is open
         self.paused = False
 
 
@@ -95,37 +98,34 @@ class QueueProxy:
         self._subscriptions: dict[tuple[Holder, int], _Subscription] = {}
         self._next_request = 1
         self._questions: dict[int, tuple[_Question, OnReply]] = {}
+        # Subscriptions made again in this session and not answered, by the number of the request.
+        self._made_again: dict[int, tuple[Holder, int]] = {}
 
-    # --- sessions ----------------------------------------------------------------------------------
+    # --- sessions ---------------------------------------------------------------------------------
 
     def connect(self, node: str, epoch: int, leader: QueueLeader | None) -> None:
-        """Begin a session with the leader: `leader` where it is on this node, else over the link."""
+        """Begin a session with the leader: `leader` if it is on this node, else over the link."""
         failed_over = self._epoch not in (0, epoch)
         self._leader, self._leader_node, self._epoch = leader, node, epoch
         self.lease = Lease(self)
         for last, messages, _ in list(self._outbox):
             self._send_publish(last, messages)
         for key, subscription in list(self._subscriptions.items()):
-            if failed_over and subscription.subscriber.failed_over():
-                del self._subscriptions[key]
+            # What concerns one whose beginning or end is awaited is among the questions.
+            if not subscription.established or self._is_ending(key):
                 continue
-            # One whose beginning or end is awaited is among the questions already.
-            if not self._is_asked(key):
-                self._subscribe_again(key, subscription)
-        for request, (question, on_reply) in list(self._questions.items()):
-            if isinstance(question, Unsubscribe):
-                # The new leader never heard of the subscription.
-                del self._questions[request]
-                on_reply(Replied(self.number, epoch, request, None))
+            if failed_over and subscription.subscriber.failed_over():
+                self._subscriptions.pop(key, None)
             else:
+                self._subscribe_again(key, subscription)
+        for request, (question, _) in list(self._questions.items()):
+            if request in self._questions:
                 self._ask(request, question)
-        for (holder, number), subscription in list(self._subscriptions.items()):
-            if subscription.paused:
-                self.pause_consumer(holder, number, True)
 
     def disconnect(self) -> None:
         """The session is over; what it leased is void. Another will follow, or `deleted`."""
         self._leader, self._leader_node = None, ""
+        self._made_again.clear()
         self.lease = Lease(self)
 
     @property
@@ -156,7 +156,7 @@ class QueueProxy:
         for subscription in subscriptions.values():
             subscription.subscriber.cancelled()
 
-    # --- what channels do ----------------------------------------------------------------------------
+    # --- what channels do -------------------------------------------------------------------------
 
     def publish(self, messages: list[Message], receipt: Receipt | None) -> None:
         """Send messages of one route; `receipt` is told when they are safe."""
@@ -170,11 +170,13 @@ class QueueProxy:
     ) -> None:
         """Consume; the reply says whether the queue agrees, and precedes the first delivery."""
         key = (consumer.holder, consumer.number)
-        self._subscriptions[key] = _Subscription(consumer, subscriber)
+        subscription = self._subscriptions[key] = _Subscription(consumer, subscriber)
 
         def answered(reply: Replied | Got) -> None:
             if isinstance(reply, Replied) and reply.refusal is not None:
                 self._subscriptions.pop(key, None)
+            else:
+                subscription.established = True
             on_reply(_queue_reply(reply))
 
         self._question(self._subscribe_record(consumer), answered)
@@ -276,7 +278,7 @@ class QueueProxy:
         else:
             self._send(PauseConsumer(self.number, self._epoch, holder, number, paused))
 
-    # --- what the leader says ---------------------------------------------------------------------------
+    # --- what the leader says ---------------------------------------------------------------------
 
     def receive(self, record: ToUser) -> None:
         """Take a record of the leader, of this session's epoch."""
@@ -288,10 +290,10 @@ class QueueProxy:
             self.delivered(
                 record.holder, record.number, record.positions, messages, record.redelivered
             )
+        elif record.request in self._questions:
+            self._questions.pop(record.request)[1](record)
         else:
-            question = self._questions.pop(record.request, None)
-            if question is not None:
-                question[1](record)
+            self._made_again_answered(record)
 
     def accepted(self, last: int) -> None:
         """All through our number `last` is safe."""
@@ -317,7 +319,7 @@ class QueueProxy:
         else:
             self.requeue(self.lease, holder, list(positions))
 
-    # --- inside -------------------------------------------------------------------------------------------
+    # --- inside -----------------------------------------------------------------------------------
 
     def _send(self, record: Record) -> None:
         if self._leader_node:
@@ -343,21 +345,24 @@ class QueueProxy:
             consumer.prefetch_count,
         )
 
-    def _is_asked(self, key: tuple[Holder, int]) -> bool:
+    def _is_ending(self, key: tuple[Holder, int]) -> bool:
         return any(
-            isinstance(question, Subscribe | Unsubscribe)
-            and (question.holder, question.number) == key
+            isinstance(question, Unsubscribe) and (question.holder, question.number) == key
             for question, _ in self._questions.values()
         )
 
     def _subscribe_again(self, key: tuple[Holder, int], subscription: _Subscription) -> None:
-        def settle(reply: Replied | Got) -> None:
-            if isinstance(reply, Replied) and reply.refusal is not None:
-                ended = self._subscriptions.pop(key, None)
-                if ended is not None:
-                    ended.subscriber.cancelled()
+        request = self._next_request
+        self._next_request += 1
+        self._made_again[request] = key
+        self._ask(request, self._subscribe_record(subscription.consumer))
 
-        self._remember(self._subscribe_record(subscription.consumer), settle)
+    def _made_again_answered(self, reply: Replied | Got) -> None:
+        key = self._made_again.pop(reply.request, None)
+        if key is not None and isinstance(reply, Replied) and reply.refusal is not None:
+            ended = self._subscriptions.pop(key, None)
+            if ended is not None:
+                ended.subscriber.cancelled()
 
     def _remember(self, question: _Question, on_reply: OnReply) -> int:
         request = self._next_request
@@ -387,21 +392,17 @@ class QueueProxy:
                 leader.unsubscribe(user, request, question.holder, question.number)
             else:
                 self._send(Unsubscribe(number, epoch, request, question.holder, question.number))
-        elif leader is not None:
-            leader.subscribe(user, request, consumer_of(question))
         else:
-            self._send(
-                Subscribe(
-                    number,
-                    epoch,
-                    request,
-                    question.holder,
-                    question.number,
-                    question.no_ack,
-                    question.exclusive,
-                    question.prefetch_count,
-                )
-            )
+            self._ask_to_subscribe(request, question)
+
+    def _ask_to_subscribe(self, request: int, question: Subscribe) -> None:
+        subscription = self._subscriptions.get((question.holder, question.number))
+        paused = subscription is not None and subscription.paused
+        record = replace(question, epoch=self._epoch, request=request, paused=paused)
+        if self._leader is not None:
+            self._leader.subscribe(self._port.origin, request, consumer_of(record))
+        else:
+            self._send(record)
 
 
 def _refusal(refused: Refused | None) -> Refusal | None:
@@ -417,10 +418,12 @@ def _queue_reply(reply: Replied | Got) -> QueueReply:
 
 def consumer_of(record: Subscribe) -> Consumer:
     """Return the consumer that a record asks for."""
-    return Consumer(
+    consumer = Consumer(
         record.holder,
         record.number,
         no_ack=record.no_ack,
         exclusive=record.exclusive,
         prefetch_count=record.prefetch_count,
     )
+    consumer.paused = record.paused
+    return consumer

@@ -3,29 +3,19 @@
 Names in the past tense tell, names in the imperative ask. Encoded with msgspec's MessagePack, as
 arrays with a numeric tag; the framing and the login of a link are `cluster.links`.
 
-Between a node and the coordinator: `Join` .. `Answered`. Between nodes, about one queue (named by its
-`queue` number, which the coordinator never gives twice): from a queue's users to its leader `Publish`
-.. `Inquire`; from the leader to its users `Accepted` .. `Replied`; the one ordered stream from the
-leader to a mirror `Begin` .. `Copied`; and back `Lacked` and `Applied`. Every record about a queue
-carries the leader's `epoch`; a record of another epoch than the receiver's is dropped.
+Here are the catalog's changes `ExchangeDeclared` .. `NodeLeft` and what nodes and coordinator say,
+`Join` .. `StatisticsTold`; what nodes say to each other about a queue is in
+`cluster.queue_records`. A tag is never given to another struct.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from rabbitry.broker.queue import Holder
+from rabbitry.cluster.queue_records import Record, ToLeader, ToMirror, ToUser
+from rabbitry.cluster.queue_records import Refused as Refused  # said by the coordinator too
 
-Range = tuple[int, int]  # inclusive positions
-# (exchange, routing key, contents): messages of one route, in order
-Run = tuple[bytes, bytes, list[bytes]]
-
-
-class Record(msgspec.Struct, array_like=True, gc=False):
-    """Base of all records."""
-
-
-# --- the catalog's changes: what the coordinator decided, in one order for all ---------------------
+# --- the catalog's changes: what the coordinator decided, in one order for all --------------------
 
 
 class ExchangeDeclared(Record, tag=1):
@@ -119,7 +109,7 @@ Change = (
     | NodeLeft
 )
 
-# --- node and coordinator --------------------------------------------------------------------------
+# --- node and coordinator -------------------------------------------------------------------------
 
 
 class Join(Record, tag=20):
@@ -147,14 +137,6 @@ class Followed(Record, tag=23):
     """The node has applied everything through `revision`; also the heartbeat of its lease."""
 
     revision: int
-
-
-class Refused(Record, tag=24):
-    """Why a request cannot be: an AMQP reply code and text; hard ones end the connection."""
-
-    reply_code: int
-    text: str
-    hard: bool = False
 
 
 class DeclareExchange(Record, tag=30):
@@ -271,223 +253,9 @@ class StatisticsTold(Record, tag=43):
     queues: list[tuple[int, int, int]]
 
 
-# --- to a queue's leader ----------------------------------------------------------------------------
-
-
-class Publish(Record, tag=50):
-    """A run of messages. `last` is the number that this node has given to the last of them."""
-
-    queue: int
-    epoch: int
-    last: int
-    run: Run
-
-
-class Subscribe(Record, tag=51):
-    queue: int
-    epoch: int
-    request: int
-    holder: Holder
-    number: int
-    no_ack: bool
-    exclusive: bool
-    prefetch_count: int
-
-
-class Unsubscribe(Record, tag=52):
-    queue: int
-    epoch: int
-    request: int
-    holder: Holder
-    number: int
-
-
-class Settle(Record, tag=53):
-    queue: int
-    epoch: int
-    holder: Holder
-    positions: list[int]
-
-
-class Requeue(Record, tag=54):
-    queue: int
-    epoch: int
-    holder: Holder
-    positions: list[int]
-
-
-class Release(Record, tag=55):
-    """A channel has ended: its consumers too, and what it held comes back."""
-
-    queue: int
-    epoch: int
-    holder: Holder
-
-
-class Get(Record, tag=56):
-    queue: int
-    epoch: int
-    request: int
-    holder: Holder
-    no_ack: bool
-
-
-class Inquire(Record, tag=57):
-    """`what`: "count", "purge", or "delete" with its two conditions."""
-
-    queue: int
-    epoch: int
-    request: int
-    what: str
-    if_unused: bool = False
-    if_empty: bool = False
-
-
-class PauseConsumer(Record, tag=58):
-    """Its client does not read fast enough (`paused`), or does again."""
-
-    queue: int
-    epoch: int
-    holder: Holder
-    number: int
-    paused: bool
-
-
-# --- from a queue's leader ---------------------------------------------------------------------------
-
-
-class Accepted(Record, tag=60):
-    """All that this node published through number `last` is held by every in-sync replica."""
-
-    queue: int
-    epoch: int
-    last: int
-
-
-class Delivered(Record, tag=61):
-    queue: int
-    epoch: int
-    holder: Holder
-    number: int
-    positions: list[int]
-    redelivered: bool
-    run: Run
-
-
-class Got(Record, tag=62):
-    """Answer to `Get`: one message, or none. `remaining` counts what is ready after it."""
-
-    queue: int
-    epoch: int
-    request: int
-    position: int
-    redelivered: bool
-    run: Run | None
-    remaining: int
-
-
-class Replied(Record, tag=63):
-    """Answer to `Subscribe` and `Inquire`."""
-
-    queue: int
-    epoch: int
-    request: int
-    refusal: Refused | None
-    messages: int = 0
-    consumers: int = 0
-
-
-# --- the stream from leader to mirror -----------------------------------------------------------------
-
-
-class Begin(Record, tag=70):
-    """The stream starts: the leader holds exactly `ranges`, and will give `next_position` next.
-
-    `fresh`: the mirror must forget what it holds (it was not in sync). `origins`: the last number
-    accepted from each publishing node. `seen_through`: no later position has been out.
-    """
-
-    queue: int
-    epoch: int
-    sequence: int
-    fresh: bool
-    ranges: list[Range]
-    next_position: int
-    seen_through: int
-    origins: dict[str, int]
-
-
-class Enqueued(Record, tag=71):
-    queue: int
-    epoch: int
-    sequence: int
-    first: int
-    origin: str
-    last: int
-    run: Run
-
-
-class Removed(Record, tag=72):
-    queue: int
-    epoch: int
-    sequence: int
-    ranges: list[Range]
-
-
-class Announced(Record, tag=73):
-    """Positions through `through` may go out from now on."""
-
-    queue: int
-    epoch: int
-    sequence: int
-    through: int
-
-
-class Copied(Record, tag=74):
-    """Messages that the mirror lacked: (position, exchange, routing key, content)."""
-
-    queue: int
-    epoch: int
-    sequence: int
-    entries: list[tuple[int, bytes, bytes, bytes]]
-    complete: bool
-
-
-class Lacked(Record, tag=75):
-    """The mirror's answer to `Begin`: what it does not hold of the leader's ranges."""
-
-    queue: int
-    epoch: int
-    sequence: int
-    ranges: list[Range]
-
-
-class Applied(Record, tag=76):
-    """The mirror holds the effect of the stream through `sequence`."""
-
-    queue: int
-    epoch: int
-    sequence: int
-
-
 CoordinatorRecord = (
     Join | Welcomed | Changed | Followed | Requested | Answered | StatisticsAsked | StatisticsTold
 )
-ToLeader = (
-    Publish
-    | Subscribe
-    | Unsubscribe
-    | Settle
-    | Requeue
-    | Release
-    | Get
-    | Inquire
-    | PauseConsumer
-    | Lacked
-    | Applied
-)
-ToUser = Accepted | Delivered | Got | Replied
-ToMirror = Begin | Enqueued | Removed | Announced | Copied
 AnyRecord = CoordinatorRecord | ToLeader | ToUser | ToMirror
 
 _encoder = msgspec.msgpack.Encoder()

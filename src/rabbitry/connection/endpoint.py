@@ -129,6 +129,7 @@ class Endpoint:
         self._received_at = self._sent_at = now
         self._give_up_at = now + HANDSHAKE_TIMEOUT_US  # 0: no limit is running
         self._heartbeats_run = False
+        self._reading_paused = False
         self._deaf = False  # the peer is not listened to any more
         self.finished = False
         self._offered = ConnectionTune(CHANNEL_MAX, FRAME_SIZE_MAX, heartbeat_s)
@@ -456,6 +457,14 @@ class Endpoint:
 
     # --- time and bytes out -----------------------------------------------------------------------
 
+    def pause_reading(self, paused: bool, now: int) -> None:
+        """Count no missed heartbeats while the owner leaves the peer's bytes unread.
+
+        RabbitMQ: rabbit_heartbeat.erl pause_monitor/1, resume_monitor/1.
+        """
+        self._reading_paused = paused
+        self._received_at = now
+
     def tick(self, now: int) -> None:
         """Send a heartbeat where one is due; end the connection where time has run out."""
         if self._give_up_at and now >= self._give_up_at:
@@ -464,7 +473,7 @@ class Endpoint:
         if not self._heartbeats_run or self.finished:
             return
         interval_us = self.heartbeat_s * MICROSECONDS_PER_SECOND
-        if now - self._received_at > 2 * interval_us:
+        if now - self._received_at > 2 * interval_us and not self._reading_paused:
             self._end(f"missed heartbeats from the peer, timeout {self.heartbeat_s} s")
         elif now - self._sent_at >= interval_us // 2 and not self._out:
             self._out.append(HEARTBEAT_FRAME)

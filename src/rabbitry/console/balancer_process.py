@@ -5,8 +5,10 @@ with its pages (`statistics_page`). `rabbitry balance` calls `balance`; the supe
 module.
 
 Options: `--config FILE`; `--ready-fd N`, where it says that it serves, as `runtime.supervised`
-describes; `--supervised`, it ends when its standard input does. Exit codes: 0 told to stop; 2 wrong
-configuration or port in use, each mistake a line on standard error; 70 a bug of ours.
+describes; `--supervised`, it ends when its standard input does; `--when-told`, it gets ready, but
+serves only when a line has come on standard input: so no client comes before there are servers.
+Exit codes: 0 told to stop; 2 wrong configuration or port in use, each mistake a line on standard
+error; 70 a bug of ours.
 """
 
 from __future__ import annotations
@@ -23,7 +25,12 @@ from rabbitry.runtime.errors import EXIT_USAGE
 from rabbitry.runtime.listeners import ListenFailed
 from rabbitry.runtime.loop import run
 from rabbitry.runtime.processes import raise_open_files_limit
-from rabbitry.runtime.supervised import ready_file, tell_failed, tell_ready
+from rabbitry.runtime.supervised import (
+    read_settings_line,
+    ready_file,
+    tell_failed,
+    tell_ready,
+)
 
 
 async def serve_page(listen: Listen, address: Address, read_rows: ReadRows) -> Page:
@@ -78,6 +85,13 @@ def main(arguments: list[str]) -> int:
         return EXIT_USAGE
     path = Path(arguments[arguments.index("--config") + 1])
     ready = ready_file(arguments)
+    if "--when-told" in arguments:
+        # What takes longest meanwhile.
+        import rabbitry.console.http_server
+        import rabbitry.console.statistics_page  # noqa: F401
+
+        if not read_settings_line():
+            return 0  # the supervisor is gone
     return balance(path, ready=ready, supervised="--supervised" in arguments)
 
 

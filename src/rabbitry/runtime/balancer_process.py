@@ -25,6 +25,9 @@ from rabbitry.runtime.driver import Driver
 from rabbitry.runtime.errors import EXIT_SOFTWARE
 from rabbitry.runtime.supervised import when_to_stop
 
+CLOSE_S = 1.0
+"""How long the end waits for clients that do not take note of it."""
+
 _log = logging.getLogger("rabbitry.balancer.lines")
 _LEVELS = {
     "debug": logging.DEBUG,
@@ -95,7 +98,7 @@ async def run_balancer(
     finally:
         for page in pages:
             await page.close()
-        await driver.close()
+        await driver.close(CLOSE_S)
 
 
 async def _until_stopped(driver: Driver, stopping: asyncio.Event) -> int:

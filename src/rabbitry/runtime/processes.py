@@ -70,7 +70,7 @@ class Child:
             os.close(theirs)
         self.pid = self._process.pid
         if settings:
-            self._give(settings + b"\n")
+            self.give(settings)
         os.set_blocking(self._ready_pipe, False)
         self._loop.add_reader(self._ready_pipe, self._read_ready)
         self._watch_exit()
@@ -106,11 +106,12 @@ class Child:
         self.signal(signal.SIGKILL)
         await asyncio.wait([self.exited])
 
-    def _give(self, line: bytes) -> None:
+    def give(self, line: bytes) -> None:
+        """Write a short line, given without its end, to its standard input."""
         assert self._process.stdin is not None
         # Far below what a pipe holds, so this cannot block; that a child is gone, we notice.
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(line)
+            self._process.stdin.write(line + b"\n")
             self._process.stdin.flush()
 
     def _read_ready(self) -> None:

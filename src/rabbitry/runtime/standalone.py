@@ -56,7 +56,10 @@ def run_standalone(name: str, listen: tuple[str, int]) -> int:
     log_to_terminal()
     raise_open_files_limit()
     settings = NodeSettings(
-        name=name, incarnation=os.urandom(8).hex(), secret=os.urandom(32), coordinator=Address("", 0)
+        name=name,
+        incarnation=os.urandom(8).hex(),
+        secret=os.urandom(32),
+        coordinator=Address("", 0),
     )
     driver = Driver(StandaloneNode(settings, SystemEntropy()))
     tune_garbage_collection()

@@ -4,10 +4,10 @@ Owns who is started, in which order, and what commands do to them. The coordinat
 process, on its own driver; each node and the balancer are processes of their own (`managed`).
 
 Start: take the data directory; serve commands; listen for the nodes; start all nodes and the
-balancer at once; print the one ready line when every node has joined and the balancer serves.
-Whatever fails before that ends everything that had started, with one line. End: all children at
-once, SIGTERM first, SIGKILL after `GRACE_S`; the coordinator last, so that nodes can still tell it
-goodbye.
+balancer at once; let the balancer serve when every node has joined, so that it finds all of them
+up; print the one ready line when it does. Whatever fails before that ends everything that had
+started, with one line. End: all children at once, SIGTERM first, SIGKILL after `GRACE_S`; the
+coordinator last, so that nodes can still tell it goodbye.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ GRACE_S = 5.0
 """How long a child has between SIGTERM and SIGKILL."""
 
 JOIN_S = 30.0
-"""How long `start` waits for a node to join before it says that something is wrong."""
+"""How long `up` and `start` wait for a node to join before they say that something is wrong."""
 
 PAGE_S = 1.0
 """How long `status` waits for the balancer's statistics page."""
@@ -52,6 +52,9 @@ BALANCER = "balancer"
 
 BALANCER_MODULE = "rabbitry.console.balancer_process"
 """What is run as the balancer: it stands above this room, so it is named, not imported."""
+
+SERVE = b"serve"
+"""The line that lets a waiting balancer serve."""
 
 _log = logging.getLogger("rabbitry")
 
@@ -113,7 +116,7 @@ class Supervisor:
         try:
             return await self._serve(secret)
         except (ChildFailed, ListenFailed) as error:
-            raise UserError(_with_hint(str(error))) from None
+            raise UserError(_with_hint(str(error), self._settings)) from None
         finally:
             await self._stop_children()
             self._gone.set()
@@ -169,18 +172,30 @@ class Supervisor:
     async def _all_ready(self) -> None:
         """Return when all nodes have joined and the balancer serves; raise `ChildFailed` if not."""
         assert self._balancer is not None
-        processes = [*self._nodes.values(), self._balancer]
-        await asyncio.gather(*(asyncio.shield(process.child.ready) for process in processes))
-        joined = asyncio.gather(*(node.joined.wait() for node in self._nodes.values()))
-        ends: list[asyncio.Future[Any]] = [process.child.exited for process in processes]
         try:
-            await asyncio.wait([joined, *ends], return_when=asyncio.FIRST_COMPLETED)
-            for process in processes:
-                if not process.alive:
-                    log = self._directory.layout.log(process.name)
-                    raise ChildFailed(f"{process.name} ended while it started; its log is {log}")
-        finally:
-            joined.cancel()
+            async with asyncio.timeout(JOIN_S):
+                nodes = self._nodes.values()
+                await self._unless_one_ends(asyncio.gather(*(node.joined.wait() for node in nodes)))
+                self._balancer.child.give(SERVE)
+                await self._unless_one_ends(self._balancer.child.ready)
+        except TimeoutError:
+            absent = [name for name, node in self._nodes.items() if not node.joined.is_set()]
+            late = ", ".join(absent or [BALANCER])
+            logs = self._directory.layout.log(BALANCER).parent
+            raise ChildFailed(f"{late} did not serve within {JOIN_S:.0f} s; logs: {logs}") from None
+
+    async def _unless_one_ends(self, awaited: asyncio.Future[Any]) -> None:
+        """Return when this is done; raise what it raises, or `ChildFailed` if a process ends."""
+        processes = self._processes()
+        ends: list[asyncio.Future[Any]] = [process.child.exited for process in processes]
+        await asyncio.wait([awaited, *ends], return_when=asyncio.FIRST_COMPLETED)
+        for process in processes:
+            if not process.alive:
+                awaited.cancel()
+                process.child.ready.result()  # raises, if it said why it could not start
+                log = self._directory.layout.log(process.name)
+                raise ChildFailed(f"{process.name} ended while it started; its log is {log}")
+        await awaited
 
     # --- what is started ------------------------------------------------------------------------
 
@@ -234,11 +249,15 @@ class Supervisor:
         path = self._directory.layout.balancer_configuration
         path.write_text(classic(settings.front, settings.places, settings.statistics))
         arguments = [sys.executable, "-P", "-m", BALANCER_MODULE]
-        arguments += ["--config", str(path), "--supervised"]
+        arguments += ["--config", str(path), "--supervised", "--when-told"]
         log = self._directory.layout.log(BALANCER)
-        return ManagedProcess(
-            BALANCER, settings.balancer_port, lambda: Child(BALANCER, arguments, log=log)
-        )
+
+        def spawn() -> Child:
+            # The first is told when the nodes have joined; one that takes its place serves at once.
+            told = SERVE if self._balancer is not None else b""
+            return Child(BALANCER, arguments, settings=told, log=log)
+
+        return ManagedProcess(BALANCER, settings.balancer_port, spawn)
 
     # --- the end --------------------------------------------------------------------------------
 
@@ -280,6 +299,12 @@ class Supervisor:
                 EXIT_NOT_SO,
             )
         child = node.child
+        if request.signal == "TERM" and child.stopped:
+            raise UserError(
+                f"node {node.name} (pid {pid}) is stopped and would not hear of it; "
+                "let it go on with --signal CONT first, or use --signal KILL",
+                EXIT_NOT_SO,
+            )
         ends = request.signal in ("KILL", "TERM")
         if ends:
             node.killed = True
@@ -288,8 +313,9 @@ class Supervisor:
         if ends:
             await asyncio.wait([child.exited], timeout=2 * GRACE_S)
             if child.alive:
-                why = "stopped" if child.stopped else "still ending"
-                raise UserError(f"node {node.name} (pid {pid}) is {why}; use --signal KILL", 1)
+                raise UserError(
+                    f"node {node.name} (pid {pid}) is still ending; use --signal KILL", EXIT_NOT_SO
+                )
         return {"node": node.name, "pid": pid}
 
     async def _start(self, name: str) -> dict[str, Any]:
@@ -374,12 +400,14 @@ class Supervisor:
         return page.decode(errors="replace") if b" 200 " in head.split(b"\r\n", 1)[0] else ""
 
 
-def _with_hint(line: str) -> str:
+def _with_hint(line: str, settings: UpSettings) -> str:
     """Say which option chooses another port, where a port was the trouble."""
     if os.strerror(errno.EADDRINUSE) not in line:
         return line
-    if line.startswith(BALANCER):
-        return f"{line}; choose another with --balancer-port or --stats-port"
+    if f"{settings.front} " in line:
+        return f"{line}; choose another with --balancer-port"
+    if f"{settings.statistics} " in line:
+        return f"{line}; choose another with --stats-port"
     return f"{line}; choose others with --port"
 
 

@@ -1,0 +1,251 @@
+"""What nodes say to each other about one queue: its users, its leader and its mirrors.
+
+From a queue's users to its leader `Publish` .. `PauseConsumer`; from the leader to its users
+`Accepted` .. `Replied`; the one ordered stream from the leader to a mirror `Begin` .. `Copied`;
+and back `Lacked` and `Applied`. A queue is named by its number, which the coordinator never gives
+twice. Every record carries the leader's `epoch`; one of another epoch than the receiver's is
+dropped. Tags are unique together with those of `cluster.records`, where all records are encoded
+and decoded.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from rabbitry.broker.queue import Holder
+
+Range = tuple[int, int]  # inclusive positions
+# (exchange, routing key, contents): messages of one route, in order
+Run = tuple[bytes, bytes, list[bytes]]
+
+
+class Record(msgspec.Struct, array_like=True, gc=False):
+    """Base of all records."""
+
+
+class Refused(Record, tag=24):
+    """Why a request cannot be: an AMQP reply code and text; hard ones end the connection."""
+
+    reply_code: int
+    text: str
+    hard: bool = False
+
+
+# --- to a queue's leader --------------------------------------------------------------------------
+
+
+class Publish(Record, tag=50):
+    """A run of messages. `last` is the number that this node has given to the last of them."""
+
+    queue: int
+    epoch: int
+    last: int
+    run: Run
+
+
+class Subscribe(Record, tag=51):
+    queue: int
+    epoch: int
+    request: int
+    holder: Holder
+    number: int
+    no_ack: bool
+    exclusive: bool
+    prefetch_count: int
+    paused: bool = False
+
+
+class Unsubscribe(Record, tag=52):
+    queue: int
+    epoch: int
+    request: int
+    holder: Holder
+    number: int
+
+
+class Settle(Record, tag=53):
+    queue: int
+    epoch: int
+    holder: Holder
+    positions: list[int]
+
+
+class Requeue(Record, tag=54):
+    queue: int
+    epoch: int
+    holder: Holder
+    positions: list[int]
+
+
+class Release(Record, tag=55):
+    """A channel has ended: its consumers too, and what it held comes back."""
+
+    queue: int
+    epoch: int
+    holder: Holder
+
+
+class Get(Record, tag=56):
+    queue: int
+    epoch: int
+    request: int
+    holder: Holder
+    no_ack: bool
+
+
+class Inquire(Record, tag=57):
+    """`what`: "count", "purge", or "delete" with its two conditions."""
+
+    queue: int
+    epoch: int
+    request: int
+    what: str
+    if_unused: bool = False
+    if_empty: bool = False
+
+
+class PauseConsumer(Record, tag=58):
+    """Its client does not read fast enough (`paused`), or does again."""
+
+    queue: int
+    epoch: int
+    holder: Holder
+    number: int
+    paused: bool
+
+
+# --- from a queue's leader ------------------------------------------------------------------------
+
+
+class Accepted(Record, tag=60):
+    """All that this node published through number `last` is held by every in-sync replica."""
+
+    queue: int
+    epoch: int
+    last: int
+
+
+class Delivered(Record, tag=61):
+    queue: int
+    epoch: int
+    holder: Holder
+    number: int
+    positions: list[int]
+    redelivered: bool
+    run: Run
+
+
+class Got(Record, tag=62):
+    """Answer to `Get`: one message, or none. `remaining` counts what is ready after it."""
+
+    queue: int
+    epoch: int
+    request: int
+    position: int
+    redelivered: bool
+    run: Run | None
+    remaining: int
+
+
+class Replied(Record, tag=63):
+    """Answer to `Subscribe` and `Inquire`."""
+
+    queue: int
+    epoch: int
+    request: int
+    refusal: Refused | None
+    messages: int = 0
+    consumers: int = 0
+
+
+# --- the stream from leader to mirror -------------------------------------------------------------
+
+
+class Begin(Record, tag=70):
+    """The stream starts: the leader holds exactly `ranges`, and will give `next_position` next.
+
+    `fresh`: the mirror is not in sync. `origins`: the last number accepted from each publishing
+    node. `seen_through`: no later position has been out. `follows`: of which epoch's stream the
+    leader held a prefix when it took over; from `first_position` on it gave out positions anew.
+    """
+
+    queue: int
+    epoch: int
+    sequence: int
+    fresh: bool
+    ranges: list[Range]
+    next_position: int
+    seen_through: int
+    origins: dict[str, int]
+    follows: int
+    first_position: int
+
+
+class Enqueued(Record, tag=71):
+    queue: int
+    epoch: int
+    sequence: int
+    first: int
+    origin: str
+    last: int
+    run: Run
+
+
+class Removed(Record, tag=72):
+    queue: int
+    epoch: int
+    sequence: int
+    ranges: list[Range]
+
+
+class Announced(Record, tag=73):
+    """Positions through `through` may go out from now on."""
+
+    queue: int
+    epoch: int
+    sequence: int
+    through: int
+
+
+class Copied(Record, tag=74):
+    """Messages that the mirror lacked: (position, exchange, routing key, content)."""
+
+    queue: int
+    epoch: int
+    sequence: int
+    entries: list[tuple[int, bytes, bytes, bytes]]
+    complete: bool
+
+
+class Lacked(Record, tag=75):
+    """The mirror's answer to `Begin`: what it does not hold of the leader's ranges."""
+
+    queue: int
+    epoch: int
+    sequence: int
+    ranges: list[Range]
+
+
+class Applied(Record, tag=76):
+    """The mirror holds the effect of the stream through `sequence`."""
+
+    queue: int
+    epoch: int
+    sequence: int
+
+
+ToLeader = (
+    Publish
+    | Subscribe
+    | Unsubscribe
+    | Settle
+    | Requeue
+    | Release
+    | Get
+    | Inquire
+    | PauseConsumer
+    | Lacked
+    | Applied
+)
+ToUser = Accepted | Delivered | Got | Replied
+ToMirror = Begin | Enqueued | Removed | Announced | Copied

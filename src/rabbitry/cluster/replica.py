@@ -1,0 +1,80 @@
+"""A replica: what one node holds of a queue that another leads, or led.
+
+A replica is a prefix of the stream of one leader, named by that leader's epoch: the messages by
+position, how far they may have been seen, and the last number taken from each publishing node. All
+of it belongs together: a new leader that had the messages of one prefix and the numbers of a
+longer one would take publishes that it lacks for publishes that it holds.
+
+Owns applying the stream's records; when a replica counts and where it comes from is
+`cluster.mirror`.
+"""
+
+from __future__ import annotations
+
+from rabbitry.broker.message import Message, Routes, messages_of
+from rabbitry.cluster.queue_records import (
+    Announced,
+    Begin,
+    Copied,
+    Enqueued,
+    Range,
+    Removed,
+)
+
+
+class Replica:
+    """An empty one is a prefix of every stream; its epoch is 0."""
+
+    __slots__ = ("epoch", "messages", "next_position", "origins", "seen_through")
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.messages: dict[int, Message] = {}
+        self.next_position = 1
+        self.seen_through = 0
+        self.origins: dict[str, int] = {}
+
+    def entries(self) -> list[tuple[int, Message]]:
+        """Return what is held as (position, message), in order of position."""
+        return sorted(self.messages.items(), key=_position_of)
+
+    def apply(self, record: Enqueued | Removed | Announced | Copied, routes: Routes) -> None:
+        """Take the next record of the stream."""
+        if isinstance(record, Enqueued):
+            exchange, routing_key, contents = record.run
+            messages = messages_of(routes.get(exchange, routing_key), contents)
+            self.next_position = record.first + len(messages)
+            self.messages.update(
+                zip(range(record.first, self.next_position), messages, strict=True)
+            )
+            self.origins[record.origin] = record.last
+        elif isinstance(record, Removed):
+            self.remove(record.ranges, self.next_position)
+        elif isinstance(record, Announced):
+            self.seen_through = record.through
+        else:
+            for position, exchange, routing_key, frames in record.entries:
+                self.messages[position] = (routes.get(exchange, routing_key), frames)
+
+    def remove(self, ranges: list[Range], before: int) -> None:
+        """Forget the messages in these ranges whose position is less than `before`."""
+        pop = self.messages.pop
+        for first, last in ranges:
+            for position in range(first, min(last + 1, before)):
+                pop(position, None)
+
+    def common_before(self, begin: Begin) -> int:
+        """Return before which position a message here and one of that leader are the same one.
+
+        Two prefixes of one stream agree as far as both go. Where this replica and the leader's
+        beginnings are of different epochs, nothing is known.
+        """
+        if self.epoch == begin.epoch:
+            return self.next_position
+        if self.epoch == begin.follows:
+            return min(self.next_position, begin.first_position)
+        return 0
+
+
+def _position_of(entry: tuple[int, Message]) -> int:
+    return entry[0]

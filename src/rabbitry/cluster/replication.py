@@ -1,0 +1,246 @@
+"""What the leader of a queue knows of its mirrors, and how one becomes part of the in-sync set.
+
+Owns the numbers of the stream, to whom it goes, how far each mirror has come, and copying. What is
+in the records, and what waits for them, is `cluster.leader`, where the races are told too.
+
+A mirror is *required* while anything that is confirmed must be held by it. That is so for the
+members of the in-sync set, and before it can become one of them:
+
+    copying   the stream goes to it, and what it lacked at the beginning is copied
+    joining   it has all of that: from here on confirms wait for it, but it may lag behind what
+              was confirmed without it; when it has come to `ask_at` it lacks nothing
+    asked     the coordinator was asked to admit it, and may have done so already
+    in sync   the coordinator has told us
+
+If its link breaks, one that was only joining is copying again. One that was asked for stays
+required until the answer has come, for nobody but the coordinator knows which it is; and the
+answer counts only for the mirror that was asked for, not for one that has left and joined again
+since.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from rabbitry.broker.queue import Queue
+from rabbitry.cluster.copying import Copier
+from rabbitry.cluster.queue_records import Applied, Begin, Copied, Lacked, Range, Record, Removed
+from rabbitry.cluster.records import AdmitMirror, DropMirror, QueuePlaced, encode
+
+
+class ReplicationPort(Protocol):
+    """What replication needs of its node. Mirrors are named by their node."""
+
+    def tell_mirrors(self, nodes: list[str], encoded: bytes) -> None:
+        """Send an encoded record of the stream to these nodes."""
+        ...
+
+    def ask_about_mirror(self, request: AdmitMirror | DropMirror) -> None:
+        """Ask the coordinator; `QueueLeader.mirror_answered` follows."""
+        ...
+
+    def catalog_revision(self) -> int:
+        """Return the revision of the catalog that this node has applied."""
+        ...
+
+
+class _Mirror:
+    """One mirror; see the module."""
+
+    __slots__ = (
+        "applied",
+        "ask_at",
+        "asked",
+        "begun",
+        "complete",
+        "copier",
+        "dropping",
+        "in_sync",
+        "sent",
+    )
+
+    def __init__(self) -> None:
+        self.in_sync = False  # so says the coordinator
+        self.begun = False  # its link is up and `Begin` was sent
+        self.complete = False  # it holds everything: `applied` counts
+        self.sent = 0  # the number of the last record that went to it
+        self.applied = -1
+        self.copier: Copier | None = None
+        self.ask_at: int | None = None
+        self.asked: int | None = None  # at which revision of the catalog
+        self.dropping = False  # the coordinator was asked to take it out of the set
+
+    @property
+    def required(self) -> bool:
+        return self.in_sync or self.ask_at is not None or self.asked is not None
+
+    def restart(self, begun: bool) -> None:
+        self.begun, self.complete, self.applied = begun, False, -1
+        self.copier = self.ask_at = None
+
+
+class Replication:
+    """The mirrors of one queue in one epoch. `sequence` numbers the stream's records."""
+
+    def __init__(self, port: ReplicationPort, number: int, epoch: int, queue: Queue) -> None:
+        self.sequence = 0
+        self._port = port
+        self._number = number
+        self._epoch = epoch
+        self._queue = queue
+        self._mirrors: dict[str, _Mirror] = {}
+        self._begun: list[_Mirror] = []  # those that the stream goes to, and their names
+        self._streaming: list[str] = []
+
+    # --- who mirrors ------------------------------------------------------------------------------
+
+    def place(self, placed: QueuePlaced) -> None:
+        """Follow the coordinator's word on mirrors and the in-sync set."""
+        for name in [name for name in self._mirrors if name not in placed.mirrors]:
+            del self._mirrors[name]
+        for name in placed.mirrors:
+            self._mirrors.setdefault(name, _Mirror()).in_sync = name in placed.in_sync
+        self._find_streaming()
+
+    def begin(self, name: str) -> bool | None:
+        """The stream to this mirror starts. Return whether it is required; None: it mirrors not."""
+        mirror = self._mirrors.get(name)
+        if mirror is None:
+            return None
+        mirror.restart(begun=True)
+        mirror.sent = self.sequence
+        self._find_streaming()
+        return mirror.required
+
+    def lose(self, name: str) -> None:
+        """The link to this node is down."""
+        mirror = self._mirrors.get(name)
+        if mirror is not None:
+            mirror.restart(begun=False)
+            self._find_streaming()
+
+    def give_up(self, name: str) -> None:
+        """A node is out of reach for long: if confirms wait for it, have it taken out."""
+        mirror = self._mirrors.get(name)
+        if mirror is not None and mirror.required and not mirror.begun and not mirror.dropping:
+            mirror.dropping = True
+            self._port.ask_about_mirror(DropMirror(self._number, self._epoch, name))
+
+    def answered(self, request: AdmitMirror | DropMirror) -> None:
+        """The coordinator has answered; what it decided was told before, by `place`."""
+        mirror = self._mirrors.get(request.node)
+        if mirror is None:
+            return
+        if isinstance(request, DropMirror):
+            mirror.dropping = False
+        elif mirror.asked == request.revision:
+            mirror.asked = None
+
+    def ask(self) -> None:
+        """Have mirrors admitted that hold everything. Call it at the end of a step.
+
+        Not before: one whose link this step has found to be that of a dead process is lost by then.
+        """
+        for name, mirror in self._mirrors.items():
+            if mirror.complete and not mirror.in_sync and mirror.asked is None:
+                if mirror.ask_at is None:
+                    mirror.ask_at = mirror.sent
+                if mirror.applied >= mirror.ask_at:
+                    mirror.ask_at, mirror.asked = None, self._port.catalog_revision()
+                    self._port.ask_about_mirror(
+                        AdmitMirror(self._number, self._epoch, name, mirror.asked)
+                    )
+
+    def not_begun(self) -> list[str]:
+        """Return the mirrors that no stream goes to."""
+        return [name for name, mirror in self._mirrors.items() if not mirror.begun]
+
+    @property
+    def any_mirrors(self) -> bool:
+        """Whether there are any, required or not."""
+        return bool(self._mirrors)
+
+    @property
+    def streaming(self) -> bool:
+        """Whether the stream goes to anybody."""
+        return bool(self._streaming)
+
+    @property
+    def limited(self) -> bool:
+        """Whether somebody besides the leader counts, or soon may."""
+        return bool(self._streaming) or any(one.required for one in self._mirrors.values())
+
+    @property
+    def wants_asking(self) -> bool:
+        """Whether `ask` would do something, now or when a mirror has come further."""
+        return any(one.complete and not one.in_sync for one in self._mirrors.values())
+
+    def _find_streaming(self) -> None:
+        self._begun = [mirror for mirror in self._mirrors.values() if mirror.begun]
+        self._streaming = [name for name, mirror in self._mirrors.items() if mirror.begun]
+
+    # --- the stream -------------------------------------------------------------------------------
+
+    def next_number(self) -> int:
+        """Return the number of the record that is sent next."""
+        self.sequence += 1
+        return self.sequence
+
+    def send(self, record: Record) -> None:
+        """Send a record of the stream, numbered just now, to all whom it goes to."""
+        for mirror in self._begun:
+            mirror.sent = self.sequence
+        self._port.tell_mirrors(self._streaming, encode(record))
+
+    def send_begin(self, name: str, record: Begin) -> None:
+        """Send the beginning of the stream to a mirror; it has the number of the last record."""
+        self._port.tell_mirrors([name], encode(record))
+
+    def remove(self, ranges: list[Range]) -> None:
+        """Messages are no more."""
+        if ranges and self._streaming:
+            for mirror in self._mirrors.values():
+                if mirror.copier is not None:
+                    mirror.copier.removed(ranges)
+            self.send(Removed(self._number, self._epoch, self.next_number(), ranges))
+
+    @property
+    def floor(self) -> int:
+        """The number through which all required mirrors hold what concerns them.
+
+        (Not all have heard of it: copies go to one mirror only.)
+        """
+        floor = self.sequence
+        for mirror in self._mirrors.values():
+            if mirror.applied < mirror.sent and mirror.applied < floor and mirror.required:
+                floor = mirror.applied
+        return floor
+
+    # --- from mirrors -----------------------------------------------------------------------------
+
+    def applied(self, name: str, record: Applied) -> None:
+        """A mirror holds the effect of the stream through a number."""
+        mirror = self._mirrors.get(name)
+        if mirror is None or not mirror.begun:
+            return
+        copier = mirror.copier
+        if copier is not None and record.sequence >= copier.sent_at:
+            if copier.finished:
+                mirror.copier, mirror.complete = None, True
+            else:
+                self._copy(name, mirror, copier)
+        if mirror.complete:
+            mirror.applied = record.sequence
+
+    def lacked(self, name: str, record: Lacked) -> None:
+        """A mirror says what it lacks: copy it there in the background."""
+        mirror = self._mirrors.get(name)
+        if mirror is not None and mirror.begun and not mirror.complete:
+            mirror.copier = Copier(self._queue, record.ranges)
+            self._copy(name, mirror, mirror.copier)
+
+    def _copy(self, name: str, mirror: _Mirror, copier: Copier) -> None:
+        entries = copier.next_chunk()
+        mirror.sent = copier.sent_at = self.next_number()
+        copied = Copied(self._number, self._epoch, copier.sent_at, entries, copier.finished)
+        self._port.tell_mirrors([name], encode(copied))

@@ -1,0 +1,124 @@
+"""Who leads, who mirrors, who takes over: each case of a node that leaves or joins."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from support.coordination_catalogs import History, NodeComes, NodeGoes, Wish, wishes
+
+from rabbitry.cluster.catalog import Catalog, QueueEntry
+from rabbitry.cluster.placement import place_new, place_with, place_without
+from rabbitry.cluster.records import NodeJoined, QueueDeclared, QueuePlaced
+
+
+def cluster(*nodes: str) -> Catalog:
+    catalog = Catalog()
+    for name in nodes:
+        catalog.apply(NodeJoined(name, "1", "h", 1))
+    return catalog
+
+
+def queue(
+    catalog: Catalog, leader: str, mirrors: str = "", in_sync: str = "", owner: str = ""
+) -> QueueEntry:
+    """Add a queue; each letter is a node."""
+    number = len(catalog.queues) + 1
+    catalog.apply(QueueDeclared("/", f"q{number}", number, True, False, owner, b""))
+    catalog.apply(QueuePlaced(number, 3, leader, list(mirrors), list(in_sync)))
+    return catalog.queues[number]
+
+
+def test_a_new_queue_is_led_where_it_is_declared_and_mirrored_by_all() -> None:
+    placed = place_new(cluster("a", "b", "c"), 1, False, "b")
+    assert placed == QueuePlaced(1, 1, "b", ["a", "c"], ["b", "a", "c"])
+
+
+def test_an_exclusive_queue_lives_with_its_connection_only() -> None:
+    catalog = cluster("a", "b")
+    assert place_new(catalog, 1, True, "b") == QueuePlaced(1, 1, "b", [], ["b"])
+    entry = queue(catalog, "b", "", "b", owner="b#1/1")
+    assert place_with(entry, "a") is None
+    assert place_without(catalog, entry, "b", dead=False) is None
+
+
+def test_a_mirror_that_leaves() -> None:
+    catalog = cluster("a", "c")
+    entry = queue(catalog, "a", "bc", "abc")
+    after = QueuePlaced(1, 3, "a", ["c"], ["a", "c"])
+    assert place_without(catalog, entry, "b", dead=False) == (after, False)
+    assert place_without(catalog, entry, "d", dead=True) is None
+
+
+def test_a_leader_that_leaves_is_followed_by_an_in_sync_mirror() -> None:
+    catalog = cluster("b", "c")
+    entry = queue(catalog, "a", "bc", "ac")
+    after = QueuePlaced(1, 4, "c", ["b"], ["c"])
+    assert place_without(catalog, entry, "a", dead=False) == (after, False)
+
+
+def test_the_one_that_leads_the_fewest_takes_over() -> None:
+    catalog = cluster("b", "c")
+    queue(catalog, "b", "c", "bc")
+    entry = queue(catalog, "a", "bc", "abc")
+    after = QueuePlaced(2, 4, "c", ["b"], ["c", "b"])
+    assert place_without(catalog, entry, "a", dead=False) == (after, False)
+
+
+def test_an_in_sync_mirror_that_has_left_cannot_take_over() -> None:
+    catalog = cluster("c")
+    entry = queue(catalog, "a", "bc", "abc")
+    placement = place_without(catalog, entry, "a", dead=True)
+    assert placement is not None
+    assert placement[0].leader == "c"
+
+
+def test_a_queue_waits_for_a_hung_leader_that_alone_has_everything() -> None:
+    catalog = cluster("b", "c")
+    entry = queue(catalog, "a", "bc", "a")
+    assert place_without(catalog, entry, "a", dead=False) is None
+
+
+def test_a_queue_whose_last_full_replica_is_dead_is_forsaken() -> None:
+    catalog = cluster("b", "c")
+    entry = queue(catalog, "a", "b", "a")
+    after = QueuePlaced(1, 4, "b", [], ["b"])
+    assert place_without(catalog, entry, "a", dead=True) == (after, True)
+    unmirrored = queue(catalog, "a", "", "a")
+    placement = place_without(catalog, unmirrored, "a", dead=True)
+    assert placement == (QueuePlaced(2, 4, "b", [], ["b"]), True)
+
+
+def test_a_queue_with_nobody_left_waits_for_whoever_joins() -> None:
+    catalog = cluster()
+    entry = queue(catalog, "a", "", "a")
+    placement = place_without(catalog, entry, "a", dead=True)
+    assert placement == (QueuePlaced(1, 3, "", [], []), True)
+    catalog.apply(placement[0])
+    assert place_with(entry, "b") == QueuePlaced(1, 4, "b", [], ["b"])
+
+
+def test_a_node_that_joins_mirrors_and_is_not_in_sync() -> None:
+    catalog = cluster("a", "b")
+    entry = queue(catalog, "a", "", "a")
+    assert place_with(entry, "b") == QueuePlaced(1, 3, "a", ["b"], ["a"])
+    assert place_with(entry, "a") is None
+    assert place_with(queue(catalog, "a", "b", "a"), "b") is None
+
+
+@given(wishes)
+def test_places_are_sound_and_epochs_name_one_leader(drawn: list[Wish]) -> None:
+    history = History()
+    for node in "abc":
+        history.grant(NodeComes(node))
+    leaders: dict[tuple[int, int], str] = {}
+    for wish in [*drawn, NodeGoes("a", True), NodeGoes("b", False)]:
+        history.grant(wish)
+        for number, entry in history.catalog.queues.items():
+            placed = entry.placed
+            assert placed.leader not in placed.mirrors
+            held = [placed.leader, *placed.mirrors] if placed.leader else placed.mirrors
+            assert set(placed.in_sync) <= set(held)
+            assert len(placed.in_sync) == len(set(placed.in_sync))
+            assert not placed.leader or placed.leader in placed.in_sync
+            if placed.leader:
+                known = leaders.setdefault((number, placed.epoch), placed.leader)
+                assert known == placed.leader

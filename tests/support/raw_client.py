@@ -1,0 +1,227 @@
+"""A client that says exactly what it is told over a blocking socket and writes down what it hears.
+
+Everything that comes is one line of a transcript, so that two brokers can be compared by comparing
+two lists of text. Names that a broker makes up are replaced by a star. Nothing is judged here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import socket
+from collections import deque
+from types import TracebackType
+
+from rabbitry.wire.content import ContentAssembler
+from rabbitry.wire.frames import (
+    PROTOCOL_HEADER,
+    content_body,
+    content_frames,
+    content_properties,
+    method_frame,
+)
+from rabbitry.wire.methods import (
+    BasicAck,
+    BasicNack,
+    BasicProperties,
+    BasicPublish,
+    ChannelClose,
+    ChannelCloseOk,
+    ChannelOpen,
+    ConnectionClose,
+    ConnectionCloseOk,
+    ConnectionOpen,
+    ConnectionStartOk,
+    ConnectionTuneOk,
+    Method,
+)
+from rabbitry.wire.values import FieldValue
+
+# Long enough for a busy machine; only a broker that says too little makes anybody wait.
+PATIENCE_S = 20.0
+NO_PROPERTIES = BasicProperties().encode()
+_LINE_BREAK = re.compile(r"\\n +")  # Erlang breaks the lines of long terms in its texts
+_MADE_UP = re.compile(r"amq\.(gen|ctag)-[A-Za-z0-9_-]+")
+_BODY_SHOWN_MAX = 40
+
+
+def shown(method: Method) -> str:
+    """Return a method as a line: its name and its arguments, without the reserved ones."""
+    fields = [
+        f"{field.name.strip('_')}={getattr(method, field.name)!r}"
+        for field in dataclasses.fields(method)  # type: ignore[arg-type]
+        if not field.name.startswith("reserved")
+    ]
+    return _MADE_UP.sub(r"amq.\1-*", _LINE_BREAK.sub("", " ".join([method.name, *fields])))
+
+
+def shown_content(content: bytes) -> str:
+    """Return a content as the end of a line: its properties, if any, and its body."""
+    body, properties = content_body(content), content_properties(content)
+    line = f" {body!r}" if len(body) <= _BODY_SHOWN_MAX else f" {len(body)} bytes"
+    return line if properties == NO_PROPERTIES else f"{line} {properties!r}"
+
+
+class RawClient:
+    """One connection. Closes are answered by itself; `heard` has everything that came."""
+
+    def __init__(
+        self,
+        port: int,
+        transcript: list[str],
+        name: str = "",
+        *,
+        frame_max: int = 131072,
+        channel_max: int = 2047,
+        capabilities: tuple[str, ...] = ("consumer_cancel_notify", "authentication_failure_close"),
+    ) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._assembler = ContentAssembler(0)
+        self._transcript = transcript
+        self._prefix = f"{name}: " if name else ""
+        self._frame_max = frame_max
+        self._channel_max = channel_max
+        self._confirmed_through = 0
+        self._capabilities = capabilities
+        self._waiting: deque[tuple[int, Method, bytes | None]] = deque()
+        self.ended = False
+        self.heard: list[Method] = []
+
+    def __enter__(self) -> RawClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._socket.close()
+
+    # --- speaking ---------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+        self._socket.sendall(data)
+
+    def send(self, *methods: Method, channel: int = 1) -> None:
+        """Send methods, without waiting for anything."""
+        self.write(b"".join(method_frame(channel, method.encode()) for method in methods))
+
+    def publish(
+        self,
+        routing_key: str,
+        *bodies: bytes,
+        exchange: str = "",
+        mandatory: bool = False,
+        immediate: bool = False,
+        channel: int = 1,
+        properties: BasicProperties | None = None,
+    ) -> None:
+        """Send messages."""
+        method = BasicPublish(0, exchange, routing_key, mandatory, immediate)
+        head = method_frame(channel, method.encode())
+        encoded = (properties or BasicProperties()).encode()
+        frames = []
+        for body in bodies:
+            frames += [head, content_frames(channel, encoded, body, self._frame_max)]
+        self.write(b"".join(frames))
+
+    def start(self, *, password: str = "guest", mechanism: str = "PLAIN") -> None:
+        """Say the protocol header and log in, with what the client was made with."""
+        self.write(PROTOCOL_HEADER)
+        self._take()  # connection.start: versions and products differ
+        properties: dict[str, FieldValue] = {
+            "capabilities": dict.fromkeys(self._capabilities, True)
+        }
+        response = b"\0guest\0" + password.encode()
+        self.send(ConnectionStartOk(properties, mechanism, response, "en_US"), channel=0)
+
+    def open(self, virtual_host: str = "/", *, channels: int = 1) -> RawClient:
+        """Log in and open channels; writes nothing down if all goes well."""
+        self.start()
+        self._take()  # connection.tune
+        limits = ConnectionTuneOk(self._channel_max, self._frame_max, 0)
+        self.send(limits, ConnectionOpen(virtual_host), channel=0)
+        answer = self._take()
+        if answer is None or answer[1].name != "connection.open-ok":
+            self._write_down(answer)
+            return self
+        for channel in range(1, channels + 1):
+            self.send(ChannelOpen(), channel=channel)
+            answer = self._take()
+            if answer is None or answer[1].name != "channel.open-ok":
+                self._write_down(answer)
+        return self
+
+    # --- listening --------------------------------------------------------------------------------
+
+    def ask(self, *methods: Method, channel: int = 1, hear: int | None = None) -> None:
+        """Send methods and hear one thing for each, or as many as `hear` says."""
+        self.send(*methods, channel=channel)
+        self.hear(len(methods) if hear is None else hear)
+
+    def hear(self, count: int = 1) -> None:
+        """Write down the next `count` things, or fewer where the link ends."""
+        for _ in range(count):
+            if self.ended:
+                return
+            self._write_down(self._take())
+
+    def confirms(self, count: int) -> None:
+        """Hear acks and nacks until `count` publishes have one; their grouping is left out."""
+        outcome: dict[int, str] = {}
+        while len(outcome) < count:
+            answer = self._take()
+            if answer is None:
+                self._write_down(answer)
+                return
+            method = answer[1]
+            if not isinstance(method, BasicAck | BasicNack):
+                self._write_down(answer)
+                continue
+            last = method.delivery_tag
+            first = self._confirmed_through + 1 if method.multiple else last
+            for tag in range(first, last + 1):
+                outcome.setdefault(tag, method.name)
+            if method.multiple:
+                self._confirmed_through = last
+        listed = ", ".join(f"{tag} {outcome[tag]}" for tag in sorted(outcome))
+        self._transcript.append(f"{self._prefix}confirms: {listed}")
+
+    def hear_end(self) -> None:
+        """Write down what comes until the link ends."""
+        while not self.ended:
+            self._write_down(self._take())
+
+    def _write_down(self, answer: tuple[int, Method, bytes | None] | None) -> None:
+        if answer is None:
+            self._transcript.append(f"{self._prefix}the link ended")
+            return
+        channel, method, content = answer
+        self.heard.append(method)
+        line = f"{self._prefix}{channel} {shown(method)}"
+        self._transcript.append(line if content is None else line + shown_content(content))
+        if isinstance(method, ChannelClose):
+            self.send(ChannelCloseOk(), channel=channel)
+        elif isinstance(method, ConnectionClose):
+            self.send(ConnectionCloseOk(), channel=0)
+
+    def _take(self) -> tuple[int, Method, bytes | None] | None:
+        """Return the next method with its content, or None at the end of the link."""
+        while not self._waiting:
+            try:
+                data = self._socket.recv(262144)
+            except TimeoutError:
+                raise AssertionError(f"nothing came; so far: {self._transcript}") from None
+            except ConnectionResetError:
+                data = b""
+            if not data:
+                self.ended = True
+                return None
+            for command in self._assembler.feed(data):
+                method = command.method()
+                for content in command.contents or [None]:  # type: ignore[list-item]
+                    self._waiting.append((command.channel, method, content))
+        return self._waiting.popleft()

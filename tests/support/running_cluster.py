@@ -1,0 +1,181 @@
+"""A `rabbitry up` of real processes, driven by the commands that a user types.
+
+Owns its data directory, its ports and its end: whatever a test does, `destroy` leaves nothing
+behind. What can be awaited is awaited with a deadline; what only `rabbitry status` tells is asked
+for again until it is so (`wait_status`), and a failure shows the status as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+PATIENCE_S = 30.0
+"""Far more than anything here takes: a hang becomes a failure."""
+
+RABBITRY = [sys.executable, "-m", "rabbitry"]
+NODES = ["rabbit", "rabbit_1", "rabbit_2"]
+
+Status = dict[str, Any]
+
+
+PORTS = range(20_000, 32_000)
+"""Below what systems give to outgoing connections: such a port may be taken at any moment."""
+
+
+def free_ports(count: int) -> int:
+    """Return the first of `count` ports in a row that nobody listens on."""
+    for _ in range(100):
+        first = random.randrange(PORTS.start, PORTS.stop - count)
+        try:
+            for port in range(first, first + count):
+                socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return first
+    raise AssertionError("no ports to be had")
+
+
+class RunningCluster:
+    """One `rabbitry up` with three nodes at `port`, `port + 1`, `port + 2`."""
+
+    def __init__(self, data_dir: Path, port: int | None = None) -> None:
+        self.data_dir = data_dir
+        self.port = free_ports(5) if port is None else port
+        self.front = self.port + 3
+        options = ["--data-dir", str(data_dir), "--port", str(self.port)]
+        options += ["--balancer-port", str(self.front), "--stats-port", str(self.port + 4)]
+        self.started_at = time.monotonic()
+        self.process = subprocess.Popen(
+            [*RABBITRY, "up", *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_ready(self) -> RunningCluster:
+        """Wait for the ready line, which is the only thing that it prints."""
+        assert self.process.stdout is not None
+        assert select.select([self.process.stdout], [], [], PATIENCE_S)[0], "not ready"
+        line = self.process.stdout.readline()
+        self.ready_after_s = time.monotonic() - self.started_at
+        assert line == f"ready: amqp://guest:guest@127.0.0.1:{self.front}/\n", self.complaint()
+        return self
+
+    def complaint(self) -> str:
+        """Wait for its end and return what it wrote to standard error."""
+        return str(self.process.communicate(timeout=PATIENCE_S)[1])
+
+    def node_port(self, name: str) -> int:
+        """Return the port of a node itself, past the balancer."""
+        return self.port + NODES.index(name)
+
+    # --- commands -------------------------------------------------------------------------------
+
+    def command(self, *arguments: str, exit_code: int = 0) -> str:
+        """Run `rabbitry ARGUMENTS` on this cluster; return its output, or its one line of error."""
+        done = subprocess.run(
+            [*RABBITRY, *arguments, "--data-dir", str(self.data_dir)],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+        )
+        assert done.returncode == exit_code, f"{arguments}: {done}"
+        if exit_code:
+            assert done.stdout == ""
+            assert done.stderr.startswith("rabbitry: ")
+            assert done.stderr.count("\n") == 1, done.stderr
+            return done.stderr
+        assert done.stderr == ""
+        return done.stdout
+
+    def status(self) -> Status:
+        """Return what `rabbitry status --json` prints."""
+        status: Status = json.loads(self.command("status", "--json"))
+        return status
+
+    def wait_status(self, what: str, so: Callable[[Status], bool]) -> Status:
+        """Return the first status that is `so`; fail with the last one when there is none."""
+        until = time.monotonic() + PATIENCE_S
+        while not so(status := self.status()):
+            if time.monotonic() > until:
+                raise AssertionError(f"not so within {PATIENCE_S} s: {what}\n{status}")
+            # Nobody tells when a status changes; each question costs a process as it is.
+            threading.Event().wait(0.02)
+        return status
+
+    def queue(self, name: str) -> dict[str, Any]:
+        """Return the status of one queue."""
+        return queue_of(self.status(), name)
+
+    def wait_in_sync(self, name: str, at_least: int = 3) -> dict[str, Any]:
+        """Wait until that many replicas of a queue hold everything; return its status."""
+        status = self.wait_status(
+            f"{at_least} replicas of {name} in sync",
+            lambda status: len(queue_of(status, name)["in_sync"]) >= at_least,
+        )
+        return queue_of(status, name)
+
+    def wait_empty(self, name: str) -> None:
+        """Wait until a queue holds nothing, neither ready nor unacknowledged."""
+        self.wait_status(f"{name} is empty", lambda status: queue_of(status, name)["messages"] == 0)
+
+    def pids(self) -> dict[str, int | None]:
+        """Return the PIDs of the children by name, None for those that are down."""
+        status = self.status()
+        pids = {node["name"]: node["pid"] for node in status["nodes"]}
+        return {**pids, "balancer": status["balancer"]["pid"]}
+
+    def states(self) -> dict[str, str]:
+        """Return the state of each node."""
+        return {node["name"]: node["state"] for node in self.status()["nodes"]}
+
+    # --- the end --------------------------------------------------------------------------------
+
+    def destroy(self) -> None:
+        """End it at once, whatever state it is in."""
+        with contextlib.suppress(OSError):
+            os.kill(self.process.pid, signal.SIGCONT)
+        self.process.kill()  # its children end with it: they watch their standard input
+        self.process.communicate()
+
+
+def queue_of(status: Status, name: str) -> dict[str, Any]:
+    """Return one queue of a status."""
+    found: list[dict[str, Any]] = [one for one in status["queues"] if one["name"] == name]
+    assert len(found) == 1, status["queues"]
+    return found[0]
+
+
+@contextlib.contextmanager
+def all_gone_after(pids: list[int | None]) -> Iterator[None]:
+    """Check that all these processes have ended soon after the block."""
+    files = [os.pidfd_open(pid) for pid in pids if pid is not None]
+    try:
+        yield
+        for file in files:
+            assert select.select([file], [], [], PATIENCE_S)[0], "a process is left"
+    finally:
+        for file in files:
+            os.close(file)
+
+
+def accepts(port: int) -> bool:
+    """Say whether somebody listens on a port."""
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
