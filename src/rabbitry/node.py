@@ -183,7 +183,7 @@ class Node:
                 self._backlogged[client] = None
                 self._set_reading(client)
         elif link == self._membership.link:
-            self._membership.receive(data)
+            self._membership.receive(data, self._now)
         else:
             self._peers.receive(link, data)
 

@@ -1,4 +1,4 @@
-"""Hosting: a cluster of three under resets, failovers and restarts as a model; its rules one by one.
+"""Hosting: a cluster of three under resets, failovers and restarts; its own rules one by one.
 
 The model (`Replication`) lets records, words of the coordinator and faults come in any order, and
 keeps count of every message from its publish to its last delivery.
@@ -29,6 +29,7 @@ class Replication(RuleBasedStateMachine):
         super().__init__()
         self.cluster = HostingCluster(NAMES)
         self.published = 0
+        self.channels = 0
         self.receipts: list[tuple[str, Receipt]] = []  # with the publishing process
         self.readers: list[Reader] = []
         self.seen: dict[bytes, None] = {}  # delivered at all
@@ -65,7 +66,8 @@ class Replication(RuleBasedStateMachine):
     @rule(name=names, prefetch=st.integers(0, 3))
     def consume(self, name: str, prefetch: int) -> None:
         if self.serves(name) and len(self.readers) < 4:
-            reader = self.cluster.reader(name, len(self.readers) + 1, prefetch_count=prefetch)
+            self.channels += 1
+            reader = self.cluster.reader(name, self.channels, prefetch_count=prefetch)
             reader.on_delivery = self.delivered
             self.readers.append(reader)
             reader.subscribe()
@@ -162,10 +164,10 @@ class Replication(RuleBasedStateMachine):
     @rule(name=names, choice=st.integers(0, 1))
     def fence(self, name: str, choice: int) -> None:
         successor = self.successor(name, choice)
-        if name in self.cluster.nodes and successor is not None:
-            if name in self.cluster.catalog.nodes:
-                self.calm = False
-                self.cluster.fence(name, successor)
+        known = name in self.cluster.nodes and name in self.cluster.catalog.nodes
+        if known and successor is not None:
+            self.calm = False
+            self.cluster.fence(name, successor)
 
     @rule(name=names)
     def come_back(self, name: str) -> None:
@@ -221,7 +223,7 @@ class Replication(RuleBasedStateMachine):
         """Have everything delivered and settled."""
         for reader in self.readers:
             reader.proxy.pause_consumer(reader.holder, 1, False)
-        last = self.cluster.reader("a", 99)
+        last = self.cluster.reader("a", self.channels + 1)
         last.on_delivery = self.delivered
         self.readers.append(last)
         last.subscribe()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from support.coordination_stage import SECRET, Counted
 
 from rabbitry.cluster.links import ClusterLink
-from rabbitry.cluster.membership import HEARTBEAT_US, RETRY_US, Membership
+from rabbitry.cluster.membership import HEARTBEAT_US, Membership, RETRY_US, SILENCE_US
 from rabbitry.cluster.records import (
     Answered,
     AnyRecord,
@@ -13,6 +13,7 @@ from rabbitry.cluster.records import (
     Changed,
     DeleteOwned,
     Followed,
+    Heard,
     Join,
     NodeJoined,
     Record,
@@ -24,6 +25,7 @@ from rabbitry.cluster.records import (
 )
 from rabbitry.machine import Address
 
+TICK = 100_000
 COORDINATOR = Address("127.0.0.1", 9000)
 HERE = Address("127.0.0.1", 7000)
 JOINED = NodeJoined("a", "1", "127.0.0.1", 7000)
@@ -87,7 +89,8 @@ class Stage:
             to_node = self.coordinator.take_bytes()
             if not to_coordinator and not to_node:
                 return
-            self.membership.receive(to_node)
+            if to_node:
+                self.membership.receive(to_node, self.now)
 
     def say(self, *records: Record) -> list[AnyRecord]:
         """Say this and return what the node says to it."""
@@ -220,5 +223,32 @@ def test_statistics() -> None:
 def test_bytes_of_a_link_that_is_gone_are_dropped() -> None:
     stage = member()
     stage.membership.link_closed()
-    stage.membership.receive(b"anything")
+    stage.membership.receive(b"anything", stage.now)
     assert stage.membership.take_bytes() == b""
+
+
+def test_a_coordinator_that_went_dark_is_given_up() -> None:
+    """A half-open link tells nothing by itself: no end comes, and no answer either."""
+    stage = member()
+    link = stage.membership.link
+    for _ in range(SILENCE_US // TICK):
+        stage.wait(TICK)
+    assert stage.membership.link == link
+    stage.wait(TICK)
+    assert stage.closed == [link]
+    stage.wait(TICK)
+    assert len(stage.opened) == 2, "and another is opened"
+
+
+def test_a_coordinator_that_answers_is_not() -> None:
+    stage = member()
+    for _ in range(3 * SILENCE_US // TICK):
+        stage.wait(TICK)
+        stage.say(Heard())
+    assert stage.closed == []
+
+
+def test_a_node_that_was_stopped_reads_first_what_has_come_meanwhile() -> None:
+    stage = member()
+    stage.wait(5 * SILENCE_US)
+    assert stage.closed == []

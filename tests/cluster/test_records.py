@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rabbitry.cluster import records
@@ -26,6 +26,7 @@ KINDS = get_args(AnyRecord)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_a_record_survives(kind: type[Any], data: st.DataObject) -> None:
     record = data.draw(st.from_type(kind).filter(_fits))
@@ -44,6 +45,7 @@ def _fits(record: Record) -> bool:
 
 
 @pytest.mark.parametrize("kind", get_args(records.Change), ids=lambda kind: kind.__name__)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_a_change_survives_the_store(kind: type[Any], data: st.DataObject) -> None:
     change = data.draw(st.from_type(kind).filter(_fits))

@@ -45,6 +45,7 @@ from rabbitry.cluster.records import (
     Change,
     Changed,
     Followed,
+    Heard,
     Join,
     NodeJoined,
     NodeLeft,
@@ -252,6 +253,7 @@ class Coordinator:
         member = self._members[name]
         member.heard_at = self._now
         if isinstance(record, Followed):
+            link.send(Heard())
             self._followed(name, member, record.revision)
         elif isinstance(record, Requested):
             if self._welcomes:

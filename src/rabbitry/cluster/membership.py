@@ -3,7 +3,8 @@
 The node opens one link to the coordinator and keeps it open, trying again for ever. While it is
 down nothing can be declared and nothing fails over, but what is known stays known: queues serve,
 messages flow. Requests that were not answered are asked again after the next welcome; all of them
-may be carried out twice. Every `HEARTBEAT_US` the node says that it lives.
+may be carried out twice. Every `HEARTBEAT_US` the node says that it lives, and the coordinator answers; a link over which
+nothing comes for `SILENCE_US` leads nowhere (its other end went dark) and is given up.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from rabbitry.machine import Address, Entropy
 
 HEARTBEAT_US: Final = 250_000
 RETRY_US: Final = 100_000
+SILENCE_US: Final = 2_000_000
 
 
 class MembershipPort(Protocol):
@@ -91,6 +93,8 @@ class Membership:
         self._requests: dict[int, tuple[Request, OnAnswer]] = {}
         self._try_at = 0
         self._beat_at = 0
+        self._heard_at = 0
+        self._ticked_at = 0
 
     def begin(self, address: Address, now: int) -> None:
         """Other nodes reach this one at `address`: join."""
@@ -100,9 +104,16 @@ class Membership:
 
     def tick(self, now: int) -> None:
         """Open the link where there is none, and say that we live; ten times a second."""
+        if now - self._ticked_at > SILENCE_US // 2:
+            self._heard_at = now  # we were stopped: what has come meanwhile is still to be read
+        self._ticked_at = now
+        if self.link is not None and now - self._heard_at > SILENCE_US:
+            self._port.close_link(self.link)
+            self.link_closed()
         if self._address is not None and self.link is None and now >= self._try_at:
             self.link = self._port.open_link(self._coordinator)
             self._try_at = now + RETRY_US
+            self._heard_at = now
         if self._welcome and self._session is not None and now >= self._beat_at:
             self._beat_at = now + HEARTBEAT_US
             self._session.send(Followed(self.revision))
@@ -133,11 +144,12 @@ class Membership:
         """Return what shall be sent."""
         return self._session.take_bytes() if self._session is not None else b""
 
-    def receive(self, data: bytes) -> None:
+    def receive(self, data: bytes, now: int) -> None:
         """Take bytes of the coordinator."""
         session = self._session
         if session is None:
             return
+        self._heard_at = now
         was_ready = session.ready
         records = session.receive(data)
         if session.ready and not was_ready and self._address is not None:

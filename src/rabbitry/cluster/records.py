@@ -133,6 +133,10 @@ class Changed(Record, tag=22):
     changes: list[Change]
 
 
+class Heard(Record, tag=25):
+    """The coordinator's answer to `Followed`: it lives, and the link leads to it."""
+
+
 class Followed(Record, tag=23):
     """The node has applied everything through `revision`; also the heartbeat of its lease."""
 
@@ -254,7 +258,15 @@ class StatisticsTold(Record, tag=43):
 
 
 CoordinatorRecord = (
-    Join | Welcomed | Changed | Followed | Requested | Answered | StatisticsAsked | StatisticsTold
+    Join
+    | Welcomed
+    | Changed
+    | Followed
+    | Heard
+    | Requested
+    | Answered
+    | StatisticsAsked
+    | StatisticsTold
 )
 AnyRecord = CoordinatorRecord | ToLeader | ToUser | ToMirror
 
