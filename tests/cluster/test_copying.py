@@ -1,4 +1,4 @@
-"""Copying: chunks in order of position, without what has gone meanwhile, whatever becomes of the rest."""
+"""Copying: chunks in order of position, without what has gone meanwhile."""
 
 from __future__ import annotations
 

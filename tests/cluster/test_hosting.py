@@ -6,7 +6,6 @@ keeps count of every message from its publish to its last delivery.
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -15,7 +14,7 @@ from support.cluster_hostings import QUEUE, Delivery, HostingCluster, Reader, Re
 from rabbitry.broker.message import Route
 from rabbitry.cluster.hosting import MIRROR_PATIENCE_US
 from rabbitry.cluster.queue_records import Publish, Release, Subscribe
-from rabbitry.cluster.records import NodeJoined, QueueDeclared, QueueDeleted, QueuePlaced
+from rabbitry.cluster.records import QueueDeclared, QueueDeleted, QueuePlaced
 
 NAMES = ("a", "b", "c")
 names = st.sampled_from(NAMES)
@@ -243,3 +242,159 @@ TestReplication.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
+
+
+# --- its own rules -------------------------------------------------------------------------------
+
+
+def test_records_ahead_of_the_catalog_wait_for_it() -> None:
+    cluster = HostingCluster(NAMES)
+    cluster.kill("a", "b")
+    while cluster.pass_word("c"):
+        pass
+    receipts = cluster.publish("c", b"1")  # b does not know yet that it leads
+    assert cluster.pass_record("c", "b")
+    assert cluster.nodes["b"].leader is None
+    while cluster.pass_word("b"):
+        pass
+    assert cluster.nodes["b"].held() == {1: b"1"}
+    cluster.settle_down()
+    assert [one.accepted for one in receipts] == [True]
+
+
+def test_records_of_a_queue_not_known_yet_wait_and_go_with_their_link() -> None:
+    cluster = HostingCluster(NAMES)
+    node = cluster.nodes["a"]
+    late = QUEUE + 1
+    run = (b"", b"r", [b"1"])
+    node.hosting.take_record("b", "b#2", Publish(late, 1, 1, run))
+    node.hosting.take_record("c", "c#3", Publish(late, 1, 1, run))
+    node.hosting.peer_down("c", "c#3")
+    node.catalog.apply(QueueDeclared("/", "r", late, True, False, "", b""))
+    node.catalog.apply(QueuePlaced(late, 1, "a", [], ["a"]))
+    node.hosting.place(node.catalog.queues[late])
+    assert node.hosting.statistics() == [(QUEUE, 0, 0), (late, 1, 0)]
+    assert node.hosting.inspect()[late]["entries"] == [(1, b"1")]
+
+
+def test_records_of_an_old_epoch_or_of_a_queue_that_is_gone_are_dropped() -> None:
+    cluster = HostingCluster(NAMES)
+    cluster.kill("a", "b")
+    cluster.settle_down()
+    node = cluster.nodes["b"]
+    node.hosting.take_record("c", "c#3", Publish(QUEUE, 1, 1, (b"", b"q", [b"1"])))
+    assert node.held() == {}
+    cluster.change(QueueDeleted("/", "q", QUEUE))
+    cluster.settle_down()
+    node.hosting.take_record("c", "c#3", Publish(QUEUE, 2, 1, (b"", b"q", [b"1"])))
+    assert node.hosting.inspect() == {}
+
+
+def test_a_deleted_queue_settles_its_publishers_everywhere() -> None:
+    cluster = HostingCluster(NAMES)
+    reader = cluster.reader("c", 1)
+    reader.subscribe()
+    cluster.settle_down()
+    receipts = [*cluster.publish("a", b"1"), *cluster.publish("c", b"2")]
+    cluster.change(QueueDeleted("/", "q", QUEUE))
+    cluster.settle_down()
+    assert [one.accepted for one in receipts] == [True, True]
+    assert reader.cancels == 1
+    assert all(node.backlog == 0 for node in cluster.nodes.values())
+
+
+def test_a_channel_deletes_a_queue_through_its_leader() -> None:
+    cluster = HostingCluster(NAMES)
+    replies: list[object] = []
+    cluster.nodes["c"].proxy.inquire("delete", replies.append)
+    cluster.settle_down()
+    assert len(replies) == 1
+    assert QUEUE not in cluster.catalog.queues
+
+
+def test_a_catalog_told_anew_drops_what_it_does_not_list() -> None:
+    cluster = HostingCluster(NAMES)
+    cluster.nodes["c"].listens = False
+    cluster.change(QueueDeleted("/", "q", QUEUE))
+    cluster.settle_down()
+    assert QUEUE in cluster.nodes["c"].hosting.inspect()
+    cluster.rejoin("c")
+    cluster.settle_down()
+    assert cluster.nodes["c"].hosting.inspect() == {}
+
+
+def test_one_that_was_fenced_and_dropped_comes_back_into_the_set() -> None:
+    cluster = HostingCluster(NAMES)
+    cluster.fence("c")
+    cluster.settle_down()
+    assert cluster.placed.in_sync == ["a", "b"]
+    cluster.publish("a", b"1")
+    cluster.rejoin("c")
+    cluster.settle_down()
+    assert cluster.placed.in_sync == ["a", "b", "c"]
+    assert cluster.nodes["c"].held() == {1: b"1"}
+
+
+def test_a_mirror_dropped_while_its_link_came_back_is_admitted_again() -> None:
+    cluster = HostingCluster(NAMES)
+    cluster.reset("a", "c")
+    cluster.notice("a", "c")
+    cluster.leader.hosting.tick(0)
+    cluster.leader.hosting.tick(MIRROR_PATIENCE_US)  # asks to drop c; nobody has heard it yet
+    cluster.notice("c", "a")
+    cluster.connect("a", "c")
+    cluster.come_up("a", "c")
+    cluster.come_up("c", "a")
+    while cluster.pass_record("a", "c") or cluster.pass_record("c", "a"):
+        pass
+    cluster.hear_requests("a")
+    assert cluster.placed.in_sync == ["a", "b"]
+    cluster.settle_down()
+    assert cluster.placed.in_sync == ["a", "b", "c"]
+
+
+def test_the_last_replica_standing_leads_with_what_it_has() -> None:
+    cluster = HostingCluster(NAMES)
+    cluster.publish("a", b"1", b"2")
+    cluster.settle_down()
+    cluster.kill("c")
+    cluster.start("c")
+    for name in NAMES:
+        while cluster.pass_word(name):
+            pass
+    cluster.connect("a", "c")
+    cluster.come_up("a", "c")
+    cluster.come_up("c", "a")
+    cluster.pass_record("a", "c")
+    cluster.kill("b")
+    cluster.kill("a", "c")  # c was copying: nobody is left who holds everything
+    receipts = cluster.publish("c", b"3")
+    cluster.settle_down()
+    assert [one.accepted for one in receipts] == [True]
+    assert list(cluster.leader.held().values()) == [b"3"]
+
+
+def test_deliveries_of_one_batch_are_split_by_route() -> None:
+    cluster = HostingCluster(NAMES)
+    node = cluster.nodes["a"]
+    for key in (b"q", b"r", b"r"):
+        node.proxy.publish([(Route(b"x", key), key)], None)
+    reader = cluster.reader("c", 1)
+    reader.subscribe()
+    cluster.settle_down()
+    assert [(one.position, one.body) for one in reader.deliveries] == [
+        (1, b"q"),
+        (2, b"r"),
+        (3, b"r"),
+    ]
+
+
+def test_what_is_for_another_than_the_leader_goes_nowhere() -> None:
+    cluster = HostingCluster(NAMES)
+    node = cluster.nodes["b"]
+    node.hosting.take_record("c", "c#3", Subscribe(QUEUE, 1, 1, ("c#3", 1), 1, False, False, 0))
+    node.hosting.take_record("c", "c#3", Release(QUEUE, 1, ("c#3", 1)))
+    node.hosting.flush()
+    cluster.settle_down()
+    assert node.hosting.statistics() == []
+    assert cluster.leader.hosting.statistics() == [(QUEUE, 0, 0)]

@@ -1,7 +1,7 @@
 """The leader of a queue: its races, each under the name its essay gives it, and its other duties.
 
-Races are played on a cluster of three (`support.cluster_hostings`), where a leads, b and c mirror, and
-nothing arrives before a test lets it; the rest on a leader alone, whose port records.
+Races are played on a cluster of three (`support.cluster_hostings`), where a leads, b and c mirror,
+and nothing arrives before a test lets it; the rest on a leader alone, whose port records.
 """
 
 from __future__ import annotations
@@ -452,9 +452,8 @@ def test_deleting_has_its_conditions() -> None:
     alone.leader.subscribe("u", 2, Consumer(("u", 1), 1))
     alone.leader.inquire("u", 3, "delete", True, False)
     refused = [record.refusal for _, record in alone.port.told]
-    assert [one and one.reply_code for one in refused] == [PRECONDITION_FAILED, None] + [
-        PRECONDITION_FAILED
-    ]
+    codes = [one and one.reply_code for one in refused]
+    assert codes == [PRECONDITION_FAILED, None, PRECONDITION_FAILED]
     assert alone.port.deletions == 0
     alone.leader.inquire("u", 4, "delete", False, False)
     assert alone.port.deletions == 1

@@ -213,7 +213,7 @@ def test_the_answer_of_another_link_is_worth_nothing() -> None:
 
 
 def test_a_proof_cannot_be_reflected() -> None:
-    """An acceptor's own proof, sent back to it on a link with the same nonces, is not the opener's."""
+    """An acceptor's own proof, sent back to it, is not the opener's."""
     acceptor = make(False)
     nonce = b"n" * 16
     acceptor.receive(frame(msgspec.msgpack.encode((MAGIC, "a", "1", nonce))))

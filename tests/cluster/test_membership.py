@@ -5,7 +5,7 @@ from __future__ import annotations
 from support.coordination_stage import SECRET, Counted
 
 from rabbitry.cluster.links import ClusterLink
-from rabbitry.cluster.membership import HEARTBEAT_US, Membership, RETRY_US, SILENCE_US
+from rabbitry.cluster.membership import HEARTBEAT_US, RETRY_US, SILENCE_US, Membership
 from rabbitry.cluster.records import (
     Answered,
     AnyRecord,

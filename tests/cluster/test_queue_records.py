@@ -1,4 +1,4 @@
-"""Records about a queue: each names the queue and the epoch first, which is what they are sorted by."""
+"""Records about a queue: each names the queue and the epoch first, by which they are sorted."""
 
 from __future__ import annotations
 

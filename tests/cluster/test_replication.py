@@ -1,4 +1,4 @@
-"""Replication: the stages of a mirror on its way into the in-sync set, and what the floor waits for."""
+"""Replication: a mirror's stages on its way into the in-sync set, and what the floor waits for."""
 
 from __future__ import annotations
 

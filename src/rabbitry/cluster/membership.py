@@ -3,8 +3,9 @@
 The node opens one link to the coordinator and keeps it open, trying again for ever. While it is
 down nothing can be declared and nothing fails over, but what is known stays known: queues serve,
 messages flow. Requests that were not answered are asked again after the next welcome; all of them
-may be carried out twice. Every `HEARTBEAT_US` the node says that it lives, and the coordinator answers; a link over which
-nothing comes for `SILENCE_US` leads nowhere (its other end went dark) and is given up.
+may be carried out twice. Every `HEARTBEAT_US` the node says that it lives, and the coordinator
+answers; a link over which nothing comes for `SILENCE_US` leads nowhere (its other end went dark)
+and is given up.
 """
 
 from __future__ import annotations

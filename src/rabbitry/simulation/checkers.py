@@ -145,9 +145,9 @@ def check_replicas_agree(views: Sequence[ReplicaView]) -> list[str]:
 def check_mirror(leader: ReplicaView, mirror: ReplicaView) -> list[str]:
     """A mirror of the leader's epoch holds a prefix of what its leader did. Holds at any moment.
 
-    It is never ahead, at each position it holds the leader's message, and once it has `complete`d it
-    lacks none that the leader had given it by its position. One whose stream has not `begun` in this
-    epoch may hold what its former leader told it, and is not judged.
+    It is never ahead, at each position it holds the leader's message, and once it has `complete`d
+    it lacks none that the leader had given it by its position. One whose stream has not `begun` in
+    this epoch may hold what its former leader told it, and is not judged.
     """
     if mirror is leader or mirror.epoch != leader.epoch or not mirror.begun:
         return []

@@ -17,8 +17,9 @@ from rabbitry.simulation.pipe import LinkWeather
 from rabbitry.simulation.world import World
 
 KINDS = ("crash", "freeze", "reset", "stall", "partition", "coordinator")
-"""What can be drawn. "crash" kills a node's process, "coordinator" the coordinator's, "freeze" stops one for a while, "reset" breaks
-a link off, "stall" holds one up, "partition" cuts the way between two hosts, one way or both."""
+"""What can be drawn. "crash" kills a node's process, "coordinator" the coordinator's, "freeze" stops
+a node for a while, "reset" breaks a link off, "stall" holds one up, "partition" cuts the way
+between two hosts, one way or both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,8 @@ def draw_plan(
 class FaultInjector:
     """Carries a plan out on a world. `hosts` are the nodes that may suffer.
 
-    `coordinator` may be empty. `partitioned` are the hosts between which the way may be cut; `may_lose` says whether the system
-    would survive the loss of this node at this moment.
+    `coordinator` may be empty. `partitioned` are the hosts between which the way may be cut;
+    `may_lose` says whether the system would survive the loss of this node at this moment.
     """
 
     def __init__(

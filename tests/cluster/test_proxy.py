@@ -1,0 +1,372 @@
+"""A proxy: what it keeps across sessions with leaders, and what it lets go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from rabbitry.broker.message import Message, Route, Routes
+from rabbitry.broker.ports import GetReply, Lease, QueueReply
+from rabbitry.broker.queue import Consumer
+from rabbitry.cluster.catalog import QueueEntry
+from rabbitry.cluster.proxy import QueueProxy, consumer_of
+from rabbitry.cluster.queue_records import (
+    Accepted,
+    Delivered,
+    Get,
+    Got,
+    Inquire,
+    PauseConsumer,
+    Publish,
+    Record,
+    Refused,
+    Release,
+    Replied,
+    Requeue,
+    Settle,
+    Subscribe,
+    Unsubscribe,
+)
+from rabbitry.cluster.records import QueueDeclared
+from rabbitry.wire.errors import NOT_FOUND, RESOURCE_LOCKED
+
+ROUTE = Route(b"x", b"k")
+HOLDER = ("here#1", 4)
+
+
+class Receipt:
+    def __init__(self) -> None:
+        self.count = 0
+
+    def settled(self) -> None:
+        self.count += 1
+
+
+class Subscriber:
+    def __init__(self, wants_cancel: bool = False) -> None:
+        self.wants_cancel = wants_cancel
+        self.delivered: list[tuple[Lease, list[int], list[bytes], bool]] = []
+        self.cancels = 0
+
+    def deliver(
+        self, lease: Lease, positions: Sequence[int], messages: list[Message], redelivered: bool
+    ) -> None:
+        found = [body for _, body in messages]
+        self.delivered.append((lease, list(positions), found, redelivered))
+
+    def cancelled(self) -> None:
+        self.cancels += 1
+
+    def failed_over(self) -> bool:
+        return self.wants_cancel
+
+
+class Remote:
+    """A proxy whose leaders are on other nodes; what it sends to each is written down."""
+
+    origin = "here#1"
+
+    def __init__(self, owner: str = "") -> None:
+        self.routes = Routes()
+        self.sent: list[tuple[str, Record]] = []
+        self.backlog = 0
+        self.deletions: list[Callable[[], None] | None] = []
+        self.replies: list[QueueReply] = []
+        self.gets: list[tuple[GetReply, Lease]] = []
+        self.proxy = QueueProxy(
+            self, QueueEntry(QueueDeclared("/", "q", 1, True, False, owner, b""))
+        )
+
+    def send_to_node(self, node: str, record: Record) -> None:
+        self.sent.append((node, record))
+
+    def delete_queue(self, queue: int, on_answer: Callable[[], None] | None = None) -> None:
+        self.deletions.append(on_answer)
+
+    def backlog_grew(self, messages: int) -> None:
+        self.backlog += messages
+
+    def taken(self) -> list[Record]:
+        sent, self.sent = self.sent, []
+        return [record for _, record in sent]
+
+    def publish(self, *bodies: bytes) -> Receipt:
+        receipt = Receipt()
+        self.proxy.publish([(ROUTE, body) for body in bodies], receipt)
+        return receipt
+
+    def subscribe(self, subscriber: Subscriber, number: int = 1) -> None:
+        consumer = Consumer(HOLDER, number, prefetch_count=3)
+        self.proxy.subscribe(consumer, subscriber, self.replies.append)
+
+    def subscribed(self, wants_cancel: bool = False) -> Subscriber:
+        """Return a subscriber whose subscription leader a has granted in epoch 1."""
+        subscriber = Subscriber(wants_cancel)
+        self.proxy.connect("a", 1, None)
+        self.subscribe(subscriber)
+        (asked,) = self.taken()
+        assert isinstance(asked, Subscribe)
+        self.proxy.receive(Replied(1, 1, asked.request, None))
+        return subscriber
+
+    def deliver(self, *positions: int, epoch: int = 1) -> None:
+        run = (b"x", b"k", [b"%d" % position for position in positions])
+        self.proxy.receive(Delivered(1, epoch, HOLDER, 1, list(positions), False, run))
+
+
+def published(record: Record) -> tuple[int, list[bytes]]:
+    assert isinstance(record, Publish)
+    return record.last, record.run[2]
+
+
+# --- publishes -----------------------------------------------------------------------------------
+
+
+def test_publishes_are_numbered_kept_and_sent_again() -> None:
+    one = Remote()
+    early = one.publish(b"1", b"2")
+    assert one.taken() == []
+    one.proxy.connect("a", 1, None)
+    late = one.publish(b"3")
+    assert [published(record) for record in one.taken()] == [(2, [b"1", b"2"]), (3, [b"3"])]
+    assert one.backlog == 3
+    one.proxy.receive(Accepted(1, 1, 2))
+    assert (early.count, late.count, one.backlog) == (1, 0, 1)
+    one.proxy.disconnect()
+    one.publish(b"4")
+    one.proxy.connect("b", 2, None)
+    assert [published(record) for record in one.taken()] == [(3, [b"3"]), (4, [b"4"])]
+    one.proxy.receive(Accepted(1, 2, 4))
+    one.proxy.receive(Accepted(1, 2, 4))
+    assert (early.count, late.count, one.backlog) == (1, 1, 0)
+
+
+# --- subscriptions -------------------------------------------------------------------------------
+
+
+def test_a_subscription_is_made_again_with_each_leader() -> None:
+    one = Remote()
+    subscriber = one.subscribed()
+    assert [reply.refusal for reply in one.replies] == [None]
+    one.proxy.disconnect()
+    one.proxy.connect("b", 2, None)
+    (again,) = one.taken()
+    assert isinstance(again, Subscribe)
+    assert (again.epoch, again.holder, again.number, again.prefetch_count) == (2, HOLDER, 1, 3)
+    assert not consumer_of(again).paused
+    one.proxy.receive(Replied(1, 2, again.request, None))
+    one.deliver(5, epoch=2)
+    assert subscriber.delivered == [(one.proxy.lease, [5], [b"5"], False)]
+    assert len(one.replies) == 1, "the channel does not hear of it"
+
+
+def test_a_subscription_not_answered_is_asked_once_in_each_session() -> None:
+    one = Remote()
+    one.proxy.connect("a", 1, None)
+    one.subscribe(Subscriber())
+    for epoch in (2, 3):
+        one.taken()
+        one.proxy.disconnect()
+        one.proxy.connect("b", epoch, None)
+        assert [type(record) for record in one.taken()] == [Subscribe]
+    one.proxy.disconnect()
+    one.proxy.connect("b", 3, None)
+    one.proxy.disconnect()
+    one.taken()
+    one.proxy.connect("b", 4, None)
+    assert [type(record) for record in one.taken()] == [Subscribe]
+
+
+def test_one_made_again_and_not_answered_is_asked_once_too() -> None:
+    one = Remote()
+    one.subscribed()
+    for epoch in (2, 3):
+        one.proxy.disconnect()
+        one.proxy.connect("b", epoch, None)
+        assert [type(record) for record in one.taken()] == [Subscribe]
+
+
+def test_a_refused_subscription_is_none() -> None:
+    one = Remote()
+    one.proxy.connect("a", 1, None)
+    one.subscribe(Subscriber())
+    one.taken()
+    one.proxy.receive(Replied(1, 1, 1, Refused(403, "in exclusive use")))
+    assert one.replies[0].refusal is not None
+    one.proxy.disconnect()
+    one.proxy.connect("b", 2, None)
+    assert one.taken() == []
+
+
+def test_one_that_is_refused_when_it_is_made_again_is_cancelled() -> None:
+    one = Remote()
+    subscriber = one.subscribed()
+    one.proxy.disconnect()
+    one.proxy.connect("b", 2, None)
+    (again,) = one.taken()
+    assert isinstance(again, Subscribe)
+    one.proxy.receive(Replied(1, 2, again.request, Refused(403, "in exclusive use")))
+    assert subscriber.cancels == 1
+
+
+def test_a_failover_ends_a_subscription_that_wants_to_hear() -> None:
+    one = Remote()
+    one.subscribed(wants_cancel=True)
+    one.proxy.disconnect()
+    one.proxy.connect("a", 1, None)
+    assert [type(record) for record in one.taken()] == [Subscribe], "the leader is the same"
+    one.proxy.disconnect()
+    one.proxy.connect("b", 2, None)
+    assert one.taken() == [], "also where the last one had not answered"
+
+
+def test_a_failover_does_not_end_what_has_not_begun() -> None:
+    one = Remote()
+    one.proxy.connect("a", 1, None)
+    one.subscribe(Subscriber(wants_cancel=True))
+    one.taken()
+    one.proxy.disconnect()
+    one.proxy.connect("b", 2, None)
+    assert [type(record) for record in one.taken()] == [Subscribe]
+
+
+def test_an_end_asked_for_before_the_beginning_was_granted_follows_it() -> None:
+    """Else the next leader would deliver for ever to somebody who is not there."""
+    one = Remote()
+    one.proxy.connect("a", 1, None)
+    one.subscribe(Subscriber())
+    one.proxy.unsubscribe(HOLDER, 1, one.replies.append)
+    one.taken()
+    one.proxy.disconnect()
+    one.proxy.connect("b", 2, None)
+    assert [type(record) for record in one.taken()] == [Subscribe, Unsubscribe]
+
+
+def test_an_end_that_was_not_answered_is_asked_for_again() -> None:
+    one = Remote()
+    one.subscribed()
+    one.proxy.unsubscribe(HOLDER, 1, one.replies.append)
+    one.taken()
+    one.proxy.disconnect()
+    one.proxy.connect("b", 2, None)
+    (asked,) = one.taken()
+    assert isinstance(asked, Unsubscribe)
+    one.proxy.receive(Replied(1, 2, asked.request, None))
+    assert len(one.replies) == 2
+    one.deliver(7, epoch=2)
+    assert one.taken() == [Requeue(1, 2, HOLDER, [7])]
+
+
+def test_a_paused_consumer_is_paused_with_the_next_leader_from_the_start() -> None:
+    one = Remote()
+    one.subscribed()
+    one.proxy.pause_consumer(HOLDER, 1, True)
+    one.proxy.pause_consumer(HOLDER, 99, True)
+    assert one.taken() == [PauseConsumer(1, 1, HOLDER, 1, True)]
+    one.proxy.disconnect()
+    one.proxy.connect("b", 2, None)
+    (again,) = one.taken()
+    assert isinstance(again, Subscribe)
+    assert consumer_of(again).paused
+
+
+# --- deliveries ----------------------------------------------------------------------------------
+
+
+def test_settling_is_good_in_the_session_of_the_delivery_only() -> None:
+    one = Remote()
+    subscriber = one.subscribed()
+    one.deliver(1, 2)
+    ((lease, _, _, _),) = subscriber.delivered
+    one.proxy.settle(lease, HOLDER, [1])
+    one.proxy.requeue(lease, HOLDER, [2])
+    assert one.taken() == [Settle(1, 1, HOLDER, [1]), Requeue(1, 1, HOLDER, [2])]
+    one.proxy.disconnect()
+    one.proxy.settle(lease, HOLDER, [1])
+    one.proxy.connect("a", 1, None)
+    one.taken()
+    one.proxy.settle(lease, HOLDER, [1])
+    one.proxy.requeue(lease, HOLDER, [2])
+    assert one.taken() == []
+
+
+def test_a_channel_that_ends_leaves_nothing() -> None:
+    one = Remote()
+    one.subscribed()
+    one.proxy.get(HOLDER, False, lambda reply, lease: one.gets.append((reply, lease)))
+    one.taken()
+    one.proxy.release(HOLDER)
+    assert one.taken() == [Release(1, 1, HOLDER)]
+    one.proxy.receive(Got(1, 1, 2, 1, False, (b"", b"", [b"1"]), 0))
+    one.proxy.disconnect()
+    one.proxy.connect("b", 2, None)
+    assert one.taken() == []
+    assert one.gets == []
+
+
+# --- questions -----------------------------------------------------------------------------------
+
+
+def test_a_get_that_was_not_answered_is_asked_again() -> None:
+    one = Remote()
+    one.proxy.connect("a", 1, None)
+    one.proxy.get(HOLDER, True, lambda reply, lease: one.gets.append((reply, lease)))
+    one.taken()
+    one.proxy.disconnect()
+    one.proxy.connect("b", 2, None)
+    assert one.taken() == [Get(1, 2, 1, HOLDER, True)]
+    one.proxy.receive(Got(1, 2, 1, 8, True, (b"x", b"k", [b"8"]), 3))
+    one.proxy.receive(Got(1, 2, 1, 8, True, (b"x", b"k", [b"8"]), 3))
+    ((reply, lease),) = one.gets
+    assert lease is one.proxy.lease
+    assert (reply.position, reply.redelivered, reply.remaining) == (8, True, 3)
+    assert reply.message == (one.routes.get(b"x", b"k"), b"8")
+
+
+@pytest.mark.parametrize("what", ["count", "purge"])
+def test_figures_come_back(what: str) -> None:
+    one = Remote()
+    one.proxy.connect("a", 1, None)
+    one.proxy.inquire(what, one.replies.append)
+    assert one.taken() == [Inquire(1, 1, 1, what)]
+    one.proxy.receive(Replied(1, 1, 1, None, 5, 2))
+    assert one.replies == [QueueReply(None, 5, 2)]
+
+
+def test_deleting_waits_for_the_coordinator() -> None:
+    one = Remote()
+    one.proxy.connect("a", 1, None)
+    one.proxy.inquire("delete", one.replies.append, if_empty=True)
+    assert one.taken() == [Inquire(1, 1, 1, "delete", False, True)]
+    one.proxy.receive(Replied(1, 1, 1, None, 5, 0))
+    assert one.replies == []
+    (on_answer,) = one.deletions
+    assert on_answer is not None
+    on_answer()
+    assert one.replies == [QueueReply(None, 5, 0)]
+
+
+def test_a_queue_that_is_deleted_settles_all_that_waits() -> None:
+    one = Remote()
+    subscriber = one.subscribed()
+    receipt = one.publish(b"1")
+    waiting = Subscriber()
+    one.subscribe(waiting, 2)
+    one.proxy.get(HOLDER, False, lambda reply, lease: one.gets.append((reply, lease)))
+    one.proxy.unsubscribe(HOLDER, 3, one.replies.append)
+    one.proxy.deleted()
+    assert (receipt.count, one.backlog) == (1, 0)
+    assert (subscriber.cancels, waiting.cancels) == (1, 0)
+    refusals = [reply.refusal for reply in one.replies[1:]]
+    assert [one and one.reply_code for one in refusals] == [NOT_FOUND, None]
+    assert one.gets[0][0].refusal is not None
+    assert one.gets[0][0].refusal.reply_code == NOT_FOUND
+
+
+def test_an_exclusive_queue_is_locked_to_others() -> None:
+    one = Remote(owner="here#1/5")
+    assert one.proxy.refuse("here#1/5") is None
+    refusal = one.proxy.refuse("here#1/6")
+    assert refusal is not None
+    assert refusal.reply_code == RESOURCE_LOCKED
