@@ -9,7 +9,8 @@ from __future__ import annotations
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from support.cluster_hostings import QUEUE, Delivery, HostingCluster, Reader, Receipt
+from support.cluster_clients import Delivery, Reader, Receipt
+from support.cluster_hostings import QUEUE, HostingCluster
 
 from rabbitry.broker.message import Route
 from rabbitry.cluster.hosting import MIRROR_PATIENCE_US
