@@ -203,6 +203,7 @@ def test_seen_before_marked(cluster: HostingCluster) -> None:
 def test_seen_before_marked_and_what_only_the_leader_holds_stays(cluster: HostingCluster) -> None:
     reader = cluster.reader("a", 1)
     reader.subscribe()
+    cluster.flush()
     cluster.settle_down()  # announced far ahead
     cluster.publish("a", b"1")
     round_trip(cluster, "b")
