@@ -11,6 +11,7 @@ import pytest
 from support.coordination_network import COORDINATOR, Client, Network
 
 from rabbitry import node as node_module
+from rabbitry.cluster.hosting import DESERTED_TICKS
 from rabbitry.cluster.links import MAGIC
 from rabbitry.machine import (
     Asked,
@@ -20,7 +21,7 @@ from rabbitry.machine import (
     WritingPaused,
     WritingResumed,
 )
-from rabbitry.node import NodeSettings
+from rabbitry.node import TICK_US, NodeSettings
 from rabbitry.wire.methods import (
     BasicAck,
     BasicConsume,
@@ -71,6 +72,24 @@ def test_what_goes_in_through_one_node_comes_out_through_another() -> None:
     assert consumer.bodies == [b"one", b"two", b"x" * 300_000]
     consumer.say(BasicAck(delivery_tag=3, multiple=True))
     assert counts(publisher) == (0, 1)
+
+
+def test_an_auto_delete_queue_goes_with_the_node_of_its_consumers() -> None:
+    """The word of their going dies with the leader; its successor waits for them, then deletes."""
+    network = running("a", "b", "c")
+    leader = declared(network.client("a").open(), auto_delete=True)
+    leader.say(BasicConsume(queue="q")).take()
+    declared(leader, "p", auto_delete=True)
+    leader.say(BasicConsume(queue="p")).take()
+    assert counts(leader) == (0, 1)
+    stays = network.client("c").open().say(BasicConsume(queue="p"))
+    assert stays.take() == ["basic.consume-ok"]
+    network.kill("a")
+    network.wait(2 * DESERTED_TICKS * TICK_US)
+    client = network.client("c").open()
+    assert counts(client, "p") == (0, 1)
+    client.say(QueueDeclare(queue="q", passive=True))
+    assert client.take() == ["channel.close"]
 
 
 def test_a_mirror_takes_over_and_consumers_go_on() -> None:

@@ -7,9 +7,14 @@ import itertools
 import pytest
 
 from rabbitry.cluster.links import ClusterLink
-from rabbitry.cluster.peers import LOGIN_TICKS_MAX, Peers
+from rabbitry.cluster.peers import (
+    HEARTBEAT_TICKS,
+    LOGIN_TICKS_MAX,
+    SILENT_TICKS_MAX,
+    Peers,
+)
 from rabbitry.cluster.queue_records import Accepted
-from rabbitry.cluster.records import AnyRecord, NodeJoined
+from rabbitry.cluster.records import AnyRecord, Heard, NodeJoined
 from rabbitry.machine import Address
 
 SECRET = b"s" * 32
@@ -200,11 +205,39 @@ def test_a_link_that_leads_to_another_than_expected_is_refused(local: Local, nam
 
 def test_a_link_that_never_logs_in_is_given_up(local: Local) -> None:
     local.peers.set_nodes({"a": node("a"), "b": node("b")})
-    local.log_in(1, "a")
+    remote = local.log_in(1, "a")
     local.peers.link_opened(2, opener=False)
     for _ in range(LOGIN_TICKS_MAX):
         local.peers.tick()
+        remote.send(Heard())
+        local.talk(1, remote)
     assert local.closed == []
     local.peers.tick()
     assert local.closed == [2]
     assert local.peers.is_up("a")
+
+
+def test_a_link_over_which_nothing_comes_is_given_up(local: Local) -> None:
+    """Its other end went dark: no end comes by itself, and confirms would wait for ever."""
+    local.peers.set_nodes({"a": node("a"), "b": node("b")})
+    local.log_in(1, "a")
+    for _ in range(SILENT_TICKS_MAX):
+        local.peers.tick()
+    assert local.closed == []
+    local.peers.tick()
+    assert local.closed == [1]
+    assert local.log == [("up", "a#1"), ("down", "a#1")]
+
+
+def test_a_node_tells_its_peers_that_it_lives(local: Local) -> None:
+    local.peers.set_nodes({"a": node("a"), "b": node("b")})
+    remote = local.log_in(1, "a")
+    local.records.clear()
+    for _ in range(2 * HEARTBEAT_TICKS):
+        local.peers.tick()
+        local.talk(1, remote)
+    assert local.records == [("to a", Heard())] * 2
+    remote.send(Heard())
+    local.records.clear()
+    local.talk(1, remote)
+    assert local.records == [], "it is nobody else's business"

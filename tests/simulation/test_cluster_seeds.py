@@ -73,5 +73,5 @@ def test_faults_of_every_kind_strike_and_failovers_happen() -> None:
         redelivered += sum(one.redelivered for one in run.history.deliveries)
     assert sorted(struck) == sorted(KINDS)
     assert struck["crash"] > 20
-    assert epochs > 40
+    assert epochs > 20
     assert redelivered > 100

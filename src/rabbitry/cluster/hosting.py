@@ -44,6 +44,8 @@ from rabbitry.cluster.records import AdmitMirror, AnyRecord, DeleteQueue, DropMi
 
 # How long confirms wait for a mirror whose link is down before it is taken out of the in-sync set.
 MIRROR_PATIENCE_US: Final = 1_000_000
+# How many ticks an auto-delete queue waits after a failover for consumers to come back.
+DESERTED_TICKS: Final = 50
 
 _TO_LEADER: Final = (
     Publish,
@@ -110,6 +112,7 @@ class Hosting:
         self._to_pump: dict[QueueLeader, None] = {}
         self._to_answer: dict[QueueMirror, None] = {}
         self._accepted: dict[tuple[int, str], int] = {}  # to tell at the end of the step
+        self._deserted: dict[int, int] = {}  # auto-delete queues after a failover: ticks seen so
         self._lost_since: dict[str, int] = {}  # peers that are not up: since when we know
 
     # --- following the catalog --------------------------------------------------------------------
@@ -167,6 +170,9 @@ class Hosting:
             elif mirror is not None:
                 leader.restore(mirror.take_replica())
             site.mirror = None
+            if leader.is_deserted():
+                # Those of its consumers that live on other nodes will subscribe again.
+                self._deserted[site.entry.number] = 0
         leader.place(placed)
         for name in leader.not_begun():
             if self._peers.is_up(name):
@@ -270,7 +276,15 @@ class Hosting:
                 site.proxy.disconnect()
 
     def tick(self, now: int) -> None:
-        """Give up mirrors that cannot be reached, so that confirms go on."""
+        """Give up what does not come back: mirrors, so that confirms go on, and consumers."""
+        for number, ticks in list(self._deserted.items()):
+            site = self._sites.get(number)
+            if site is None or site.leader is None or not site.leader.is_deserted():
+                del self._deserted[number]
+            elif ticks >= DESERTED_TICKS:
+                site.leader.delete_if_deserted()
+            else:
+                self._deserted[number] = ticks + 1
         for name in self._catalog.nodes:
             if name == self._name or self._peers.is_up(name):
                 self._lost_since.pop(name, None)

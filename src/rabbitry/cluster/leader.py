@@ -21,9 +21,9 @@ the word of its delivery may die with the leader. So the leader announces, ahead
 which position messages may go out, and delivers only what all required mirrors know of and hold
 (`Queue.deliver_through`): a message that only the leader holds would be published again to its
 successor, and go out there as a new one. A promoted mirror marks everything up to its last
-announcement: no message that was out lacks the mark, and at most a consumer's window of messages
-has it in vain. Announcements run ahead of the consumers' credit, so that a delivery hardly ever
-waits.
+announcement: no message that was out lacks the mark, and at most as many have it in vain as
+consumers could have taken at that moment. What consumers with free credit wait for is announced
+before it is published.
 
 publish sent twice. A publishing node numbers what it publishes to a queue, keeps it until
 accepted, and sends it again to a new leader or after a broken link. `origins` has the last number
@@ -66,9 +66,8 @@ from rabbitry.cluster.replica import Replica
 from rabbitry.cluster.replication import Replication, ReplicationPort
 from rabbitry.wire.errors import ACCESS_REFUSED, PRECONDITION_FAILED
 
-# How far ahead of the head deliveries may be announced, and how much of it is spare at the most.
+# How far ahead of the head deliveries may be announced.
 WINDOW_MAX: Final = 4096
-SPARE_MAX: Final = 64
 
 
 class LeaderPort(ReplicationPort, Protocol):
@@ -137,6 +136,7 @@ class QueueLeader:
         self._announcements.append((0, self.announced))
         self._enqueued.append((0, queue.next_position - 1))
         self.origins = dict(replica.origins)
+        self._had_consumer = replica.consumed
 
     def replica(self) -> Replica:
         """Return what is held here, for this node leads again in a later epoch.
@@ -149,6 +149,7 @@ class QueueLeader:
         replica.next_position = self.queue.next_position
         replica.seen_through = replica.next_position - 1
         replica.origins = dict(self.origins)
+        replica.consumed = self._had_consumer
         return replica
 
     def place(self, placed: QueuePlaced) -> None:
@@ -178,6 +179,7 @@ class QueueLeader:
             self.origins,
             self._follows,
             self._first_position,
+            self._had_consumer,
         )
         self._replication.send_begin(name, begin)
         self._limit_deliveries()
@@ -242,7 +244,7 @@ class QueueLeader:
         ended = self.queue.remove_consumer(holder, number)
         self._reply(user, request, None)
         if ended:
-            self._consumers_went()
+            self.delete_if_deserted()
 
     def settle(self, holder: Holder, positions: list[int]) -> None:
         """Messages are done with."""
@@ -261,7 +263,7 @@ class QueueLeader:
         """A channel has ended."""
         self._gets = deque(get for get in self._gets if get[2] != holder)
         if self.queue.release(holder):
-            self._consumers_went()
+            self.delete_if_deserted()
         self._port.wants_pump(self)
 
     def release_user(self, user: str) -> None:
@@ -393,11 +395,9 @@ class QueueLeader:
         if queue.deliver_through is None or not (queue.consumers or self._gets):
             return False
         wanted = len(self._gets)
-        spare = 0
         for consumer in queue.consumers:
             wanted += consumer.credit(WINDOW_MAX)
-            spare += consumer.prefetch_count
-        wanted = min(wanted + min(spare, SPARE_MAX), WINDOW_MAX)
+        wanted = min(wanted, WINDOW_MAX)
         ahead = self.announced - queue.head + 1
         if not wanted or ahead > wanted // 2:
             return False
@@ -405,7 +405,10 @@ class QueueLeader:
         replication = self._replication
         if replication.streaming:
             number = replication.next_number()
-            replication.send(Announced(self.number, self.epoch, number, self.announced))
+            announced = self.announced
+            replication.send(
+                Announced(self.number, self.epoch, number, announced, self._had_consumer)
+            )
         self._announcements.append((replication.sequence, self.announced))
         before = queue.deliver_through
         self._advance()
@@ -449,12 +452,17 @@ class QueueLeader:
         )
         self._port.tell_user(user, reply)
 
-    def _consumers_went(self) -> None:
-        if (
+    def is_deserted(self) -> bool:
+        """Whether all consumers of an auto-delete queue have gone."""
+        return (
             self.entry.declared.auto_delete
             and self._had_consumer
             and not self.queue.consumers
             and not self.sealed
-        ):
+        )
+
+    def delete_if_deserted(self) -> None:
+        """Have an auto-delete queue deleted whose consumers have all gone."""
+        if self.is_deserted():
             self.sealed = True
             self._port.delete_queue(self.number)

@@ -106,6 +106,7 @@ class QueueMirror:
         coming.next_position = record.next_position
         coming.seen_through = record.seen_through
         coming.origins = dict(record.origins)
+        coming.consumed = record.consumed
         ranges: list[Range] = record.ranges
         if known:
             lacking: list[int] = []

@@ -4,7 +4,9 @@ A peer is *up* while the catalog lists it and a link to its process has logged i
 process that the catalog does not list yet waits for that. `peer_up` and `peer_down` alternate
 strictly for each peer, also where a link is replaced by a younger one before its end was noticed;
 between them records go both ways in order. A link that breaks is opened again at the next tick,
-one that does not log in is given up after `LOGIN_TICKS_MAX`.
+one that does not log in is given up after `LOGIN_TICKS_MAX`. Both sides say every `HEARTBEAT_TICKS`
+that they live; a link over which nothing comes for `SILENT_TICKS_MAX` leads nowhere (its other end
+went dark, or something between swallows all) and is given up too.
 """
 
 from __future__ import annotations
@@ -13,10 +15,12 @@ from typing import Final, Protocol
 
 from rabbitry.cluster.links import ClusterLink
 from rabbitry.cluster.queue_records import Record
-from rabbitry.cluster.records import AnyRecord, NodeJoined
+from rabbitry.cluster.records import AnyRecord, Heard, NodeJoined
 from rabbitry.machine import Address, Entropy
 
 LOGIN_TICKS_MAX: Final = 50
+HEARTBEAT_TICKS: Final = 5
+SILENT_TICKS_MAX: Final = 30
 
 
 class PeersPort(Protocol):
@@ -65,6 +69,8 @@ class Peers:
         self._up: dict[str, int] = {}  # the link of each peer that is up
         self._logged_in: dict[str, int] = {}  # links to processes that the catalog does not list
         self._early: dict[int, list[AnyRecord]] = {}  # what came over these
+        self._ticks = 0
+        self._silent: dict[int, int] = {}  # of links that have logged in: ticks since bytes came
 
     def set_nodes(self, nodes: dict[str, NodeJoined]) -> None:
         """Follow the catalog: these are in the cluster now."""
@@ -86,6 +92,15 @@ class Peers:
                 self._logins[link] = left - 1
             else:
                 self._refuse(link, "it did not log in")
+        self._ticks += 1
+        beat = self._ticks % HEARTBEAT_TICKS == 0
+        for link, ticks in list(self._silent.items()):
+            if ticks >= SILENT_TICKS_MAX:
+                self._refuse(link, "nothing comes over it")
+                continue
+            self._silent[link] = ticks + 1
+            if beat:
+                self._links[link].send(Heard())
         self._open_missing()
 
     def _open_missing(self) -> None:
@@ -138,6 +153,7 @@ class Peers:
         self._opening.pop(link, None)
         self._logins.pop(link, None)
         self._early.pop(link, None)
+        self._silent.pop(link, None)
         session = self._links.pop(link, None)
         if session is None:
             return
@@ -153,6 +169,8 @@ class Peers:
         session = self._links.get(link)
         if session is None:
             return
+        if link in self._silent:
+            self._silent[link] = 0
         was_ready = session.ready
         records = session.receive(data)
         if session.ready and not was_ready:
@@ -170,6 +188,8 @@ class Peers:
         for record in records:
             if self._up.get(session.peer_name) != link:
                 break
+            if isinstance(record, Heard):
+                continue
             self._port.take_record(session.peer_name, origin, record)
 
     def take_bytes(self) -> list[tuple[int, bytes]]:
@@ -185,6 +205,7 @@ class Peers:
         name = session.peer_name
         expected = self._opening.pop(link, name)
         del self._logins[link]
+        self._silent[link] = 0
         if name != expected or name in ("", self._name):
             self._refuse(link, "it is another node than the catalog says")
             return

@@ -167,6 +167,7 @@ class Begin(Record, tag=70):
     `fresh`: the mirror is not in sync. `origins`: the last number accepted from each publishing
     node. `seen_through`: no later position has been out. `follows`: of which epoch's stream the
     leader held a prefix when it took over; from `first_position` on it gave out positions anew.
+    `consumed`: the queue has had a consumer.
     """
 
     queue: int
@@ -179,6 +180,7 @@ class Begin(Record, tag=70):
     origins: dict[str, int]
     follows: int
     first_position: int
+    consumed: bool = False
 
 
 class Enqueued(Record, tag=71):
@@ -199,12 +201,13 @@ class Removed(Record, tag=72):
 
 
 class Announced(Record, tag=73):
-    """Positions through `through` may go out from now on."""
+    """Positions through `through` may go out from now on. `consumed` as in `Begin`."""
 
     queue: int
     epoch: int
     sequence: int
     through: int
+    consumed: bool = False
 
 
 class Copied(Record, tag=74):

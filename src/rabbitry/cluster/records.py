@@ -134,7 +134,7 @@ class Changed(Record, tag=22):
 
 
 class Heard(Record, tag=25):
-    """The coordinator's answer to `Followed`: it lives, and the link leads to it."""
+    """The sender lives: the coordinator's answer to `Followed`, a node's word to its peers."""
 
 
 class Followed(Record, tag=23):

@@ -25,7 +25,7 @@ from rabbitry.cluster.queue_records import (
 class Replica:
     """An empty one is a prefix of every stream; its epoch is 0."""
 
-    __slots__ = ("epoch", "messages", "next_position", "origins", "seen_through")
+    __slots__ = ("consumed", "epoch", "messages", "next_position", "origins", "seen_through")
 
     def __init__(self) -> None:
         self.epoch = 0
@@ -33,6 +33,7 @@ class Replica:
         self.next_position = 1
         self.seen_through = 0
         self.origins: dict[str, int] = {}
+        self.consumed = False  # the queue has had a consumer
 
     def entries(self) -> list[tuple[int, Message]]:
         """Return what is held as (position, message), in order of position."""
@@ -52,6 +53,7 @@ class Replica:
             self.remove(record.ranges, self.next_position)
         elif isinstance(record, Announced):
             self.seen_through = record.through
+            self.consumed = record.consumed
         else:
             for position, exchange, routing_key, frames in record.entries:
                 self.messages[position] = (routes.get(exchange, routing_key), frames)

@@ -17,8 +17,8 @@ from rabbitry.simulation.pipe import LinkWeather
 from rabbitry.simulation.world import World
 
 KINDS = ("crash", "freeze", "reset", "stall", "partition", "coordinator")
-"""What can be drawn. "crash" kills a node's process, "coordinator" the coordinator's, "freeze" stops
-a node for a while, "reset" breaks a link off, "stall" holds one up, "partition" cuts the way
+"""What can be drawn. "crash" kills a node's process, "coordinator" the coordinator's, "freeze"
+stops a node for a while, "reset" breaks a link off, "stall" holds one up, "partition" cuts the way
 between two hosts, one way or both."""
 
 
