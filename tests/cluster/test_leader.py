@@ -11,6 +11,7 @@ from support.cluster_hostings import HostingCluster
 from support.cluster_leader import ROUTE, LeaderAlone
 
 from rabbitry.broker.queue import Consumer
+from rabbitry.cluster.hosting import MIRROR_PATIENCE_US
 from rabbitry.cluster.leader import WINDOW_MAX
 from rabbitry.cluster.queue_records import (
     Announced,
@@ -67,10 +68,10 @@ def test_confirm_needs_all_also_one_out_of_reach(cluster: HostingCluster) -> Non
     assert accepted(receipts) == [False]
     hosting = cluster.leader.hosting
     hosting.tick(0)
-    hosting.tick(999_999)
+    hosting.tick(MIRROR_PATIENCE_US - 1)
     cluster.settle_down(reconnect=False)
     assert accepted(receipts) == [False]
-    hosting.tick(1_000_000)
+    hosting.tick(MIRROR_PATIENCE_US)
     cluster.settle_down(reconnect=False)
     assert cluster.placed.in_sync == ["a", "b"]
     assert accepted(receipts) == [True]

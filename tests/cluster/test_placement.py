@@ -36,16 +36,43 @@ def test_an_exclusive_queue_lives_with_its_connection_only() -> None:
     catalog = cluster("a", "b")
     assert place_new(catalog, 1, True, "b") == QueuePlaced(1, 1, "b", [], ["b"])
     entry = queue(catalog, "b", "", "b", owner="b#1/1")
-    assert place_with(entry, "a") is None
+    assert place_with(catalog, entry, "a") is None
     assert place_without(catalog, entry, "b", dead=False) is None
 
 
-def test_a_mirror_that_leaves() -> None:
+def test_a_mirror_that_dies() -> None:
     catalog = cluster("a", "c")
     entry = queue(catalog, "a", "bc", "abc")
     after = QueuePlaced(1, 3, "a", ["c"], ["a", "c"])
-    assert place_without(catalog, entry, "b", dead=False) == (after, False)
+    assert place_without(catalog, entry, "b", dead=True) == (after, False)
     assert place_without(catalog, entry, "d", dead=True) is None
+
+
+def test_a_mirror_that_only_leaves_keeps_its_place() -> None:
+    """Soak seeds 1000, 1802, 7407: a leader died, and a mirror's link broke before that showed."""
+    catalog = cluster("a", "c")
+    entry = queue(catalog, "a", "bc", "abc")
+    assert place_without(catalog, entry, "b", dead=False) is None
+    assert place_with(catalog, entry, "b") is None
+
+
+def test_a_queue_waits_for_full_replicas_that_may_be_alive() -> None:
+    catalog = cluster("c")
+    entry = queue(catalog, "a", "bc", "ab")
+    placement = place_without(catalog, entry, "a", dead=True)
+    assert placement == (QueuePlaced(1, 3, "", ["b", "c"], ["b"]), False)
+    catalog.apply(placement[0])
+    assert place_with(catalog, entry, "d") == QueuePlaced(1, 3, "", ["b", "c", "d"], ["b"])
+    assert place_with(catalog, entry, "b") == QueuePlaced(1, 4, "b", ["c"], ["b"])
+    placement = place_without(catalog, entry, "b", dead=True)
+    assert placement == (QueuePlaced(1, 4, "c", [], ["c"]), True)
+
+
+def test_a_full_replica_that_comes_back_leads_where_the_leader_is_away() -> None:
+    catalog = cluster("c")
+    entry = queue(catalog, "a", "bc", "ab")
+    assert place_without(catalog, entry, "a", dead=False) is None
+    assert place_with(catalog, entry, "b") == QueuePlaced(1, 4, "b", ["c"], ["b"])
 
 
 def test_a_leader_that_leaves_is_followed_by_an_in_sync_mirror() -> None:
@@ -93,15 +120,15 @@ def test_a_queue_with_nobody_left_waits_for_whoever_joins() -> None:
     placement = place_without(catalog, entry, "a", dead=True)
     assert placement == (QueuePlaced(1, 3, "", [], []), True)
     catalog.apply(placement[0])
-    assert place_with(entry, "b") == QueuePlaced(1, 4, "b", [], ["b"])
+    assert place_with(catalog, entry, "b") == QueuePlaced(1, 4, "b", [], ["b"])
 
 
 def test_a_node_that_joins_mirrors_and_is_not_in_sync() -> None:
     catalog = cluster("a", "b")
     entry = queue(catalog, "a", "", "a")
-    assert place_with(entry, "b") == QueuePlaced(1, 3, "a", ["b"], ["a"])
-    assert place_with(entry, "a") is None
-    assert place_with(queue(catalog, "a", "b", "a"), "b") is None
+    assert place_with(catalog, entry, "b") == QueuePlaced(1, 3, "a", ["b"], ["a"])
+    assert place_with(catalog, entry, "a") is None
+    assert place_with(catalog, queue(catalog, "a", "b", "a"), "b") is None
 
 
 @given(wishes)

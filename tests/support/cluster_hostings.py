@@ -323,7 +323,7 @@ class HostingCluster:
             successor = successor or self.candidates(name)[0]
             mirrors.remove(successor)
             self.change(QueuePlaced(QUEUE, old.epoch + 1, successor, mirrors, in_sync))
-        elif name in old.mirrors:
+        elif name in old.mirrors and dead:
             self.change(QueuePlaced(QUEUE, old.epoch, old.leader, mirrors, in_sync))
         self._send_answers()
 

@@ -126,7 +126,7 @@ class History:
     def _comes(self, node: str) -> list[Change]:
         changes: list[Change] = [NodeJoined(node, "1", "127.0.0.1", 7000)]
         for entry in self.catalog.queues.values():
-            placed = place_with(entry, node)
+            placed = place_with(self.catalog, entry, node)
             if placed is not None:
                 changes.append(placed)
         return changes

@@ -285,7 +285,7 @@ class Coordinator:
         if self.catalog.nodes.get(name) != joined:
             changes.append(joined)
             for entry in self.catalog.queues.values():
-                placed = place_with(entry, name)
+                placed = place_with(self.catalog, entry, name)
                 if placed is not None:
                     changes.append(placed)
         member.incarnation = record.incarnation

@@ -43,7 +43,7 @@ from rabbitry.cluster.queue_records import (
 from rabbitry.cluster.records import AdmitMirror, AnyRecord, DeleteQueue, DropMirror, Request
 
 # How long confirms wait for a mirror whose link is down before it is taken out of the in-sync set.
-MIRROR_PATIENCE_US: Final = 1_000_000
+MIRROR_PATIENCE_US: Final = 500_000
 # How many ticks an auto-delete queue waits after a failover for consumers to come back.
 DESERTED_TICKS: Final = 50
 
@@ -285,7 +285,7 @@ class Hosting:
                 site.leader.delete_if_deserted()
             else:
                 self._deserted[number] = ticks + 1
-        for name in self._catalog.nodes:
+        for name in [*self._catalog.nodes, *self._catalog.away]:
             if name == self._name or self._peers.is_up(name):
                 self._lost_since.pop(name, None)
                 continue

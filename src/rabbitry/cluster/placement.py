@@ -5,10 +5,14 @@ default policy is RabbitMQ's `ha-mode: all`: every node mirrors every queue, but
 which live and die with the node of their connection (RabbitMQ: rabbit_mirror_queue_misc.erl).
 
 A new leader is chosen among the in-sync replicas only, for they hold all that was ever confirmed:
-the one that leads the fewest queues, so that load spreads; the older in the list where equal. Where
-the process of the leader is dead and no in-sync replica lives, what was confirmed is lost whatever
-we do; the queue goes on with what a mirror has, or empty, and `forsaken` says so to people. Where
-the leader only hangs, the queue waits for it.
+the one that leads the fewest queues, so that load spreads; the older in the list where equal.
+
+Who has left may be alive for all that (a link broke, a process hangs), and holds what it held. So
+a mirror that leaves keeps its place in the in-sync set: if its leader lives, the leader will have
+it taken out when it cannot wait longer (`DropMirror`); if the leader dies meanwhile, the mirror can
+still take over when it is back. A queue whose in-sync replicas have all left waits for one of them.
+Only where all of them are known to be dead is what was confirmed lost, whatever we do; the queue
+goes on with what another mirror has, or empty, and `forsaken` says so to people.
 """
 
 from __future__ import annotations
@@ -29,41 +33,58 @@ def place_without(
 ) -> tuple[QueuePlaced, bool] | None:
     """Place a queue after `node` has left; None where nothing changes.
 
-    The flag says that the queue is forsaken: all its in-sync replicas are gone.
+    The flag says that the queue is forsaken: all its in-sync replicas are dead.
     """
     placed = entry.placed
-    if node not in placed.mirrors and node != placed.leader:
+    leads = node == placed.leader
+    if not leads and (not dead or node not in placed.mirrors):
         return None
     mirrors = [name for name in placed.mirrors if name != node]
     in_sync = [name for name in placed.in_sync if name != node]
-    if node != placed.leader:
+    if placed.leader and not leads:
         return QueuePlaced(placed.queue, placed.epoch, placed.leader, mirrors, in_sync), False
     candidates = [name for name in in_sync if name in catalog.nodes]
-    forsaken = False
-    if not candidates:
-        if not dead:
-            return None
-        candidates = [name for name in mirrors if name in catalog.nodes] or list(catalog.nodes)
-        forsaken = True
-    if not candidates:
-        return QueuePlaced(placed.queue, placed.epoch, "", mirrors, []), True
-    leader = _least_loaded(catalog, candidates)
-    mirrors = [name for name in mirrors if name != leader]
-    in_sync = [leader] if forsaken else [name for name in in_sync if name != leader]
-    if not forsaken:
-        in_sync.insert(0, leader)
-    return QueuePlaced(placed.queue, placed.epoch + 1, leader, mirrors, in_sync), forsaken
-
-
-def place_with(entry: QueueEntry, node: str) -> QueuePlaced | None:
-    """Place a queue after `node` has joined: it mirrors, or leads a queue that nobody leads."""
-    placed = entry.placed
-    if entry.declared.owner or node == placed.leader or node in placed.mirrors:
+    if candidates:
+        leader = _least_loaded(catalog, candidates)
+        return _led_by(placed, leader, mirrors, in_sync), False
+    if not dead:
         return None
-    if not placed.leader:
-        return QueuePlaced(placed.queue, placed.epoch + 1, node, placed.mirrors, [node])
+    if in_sync:
+        return QueuePlaced(placed.queue, placed.epoch, "", mirrors, in_sync), False
+    rest = [name for name in mirrors if name in catalog.nodes] or list(catalog.nodes)
+    if not rest:
+        return QueuePlaced(placed.queue, placed.epoch, "", mirrors, []), True
+    return _led_by(placed, _least_loaded(catalog, rest), mirrors, []), True
+
+
+def place_with(catalog: Catalog, entry: QueueEntry, node: str) -> QueuePlaced | None:
+    """Place a queue after `node` has joined; None where nothing changes.
+
+    It mirrors; or it leads, if nobody can at present and it is in sync, or nobody is.
+    """
+    placed = entry.placed
+    if entry.declared.owner or node == placed.leader:
+        return None
+    if placed.leader not in catalog.nodes:
+        in_sync = [name for name in placed.in_sync if name != placed.leader]
+        if node in in_sync or (not placed.leader and not in_sync):
+            return _led_by(placed, node, placed.mirrors, in_sync)
+    if node in placed.mirrors:
+        return None
+    mirrors = [*placed.mirrors, node]
+    return QueuePlaced(placed.queue, placed.epoch, placed.leader, mirrors, placed.in_sync)
+
+
+def _led_by(
+    placed: QueuePlaced, leader: str, mirrors: list[str], in_sync: list[str]
+) -> QueuePlaced:
+    """Return the place in the next epoch. `mirrors` and `in_sync` may name the leader or not."""
     return QueuePlaced(
-        placed.queue, placed.epoch, placed.leader, [*placed.mirrors, node], placed.in_sync
+        placed.queue,
+        placed.epoch + 1,
+        leader,
+        [name for name in mirrors if name != leader],
+        [leader, *(name for name in in_sync if name != leader)],
     )
 
 
