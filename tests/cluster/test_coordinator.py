@@ -152,11 +152,11 @@ def test_lease() -> None:
     stage = joined()
     stage.nodes["a"].ask(queue())
     stage.wait(LEASE_US + 500_000, "b", "c")
-    assert placed(stage) == QueuePlaced(1, 2, "b", ["c"], ["b", "c"])
+    assert placed(stage) == QueuePlaced(1, 2, "b", ["c", "a"], ["b", "c", "a"])
     assert stage.nodes["a"].closed
     assert stage.nodes["b"].catalog.nodes.keys() == {"b", "c"}
     stage.join("a")  # it was alive for all that: the same process
-    assert placed(stage) == QueuePlaced(1, 2, "b", ["c", "a"], ["b", "c"])
+    assert placed(stage) == QueuePlaced(1, 2, "b", ["c", "a"], ["b", "c", "a"])
     assert_all_know_the_same(stage)
 
 

@@ -72,14 +72,26 @@ def test_a_full_replica_that_comes_back_leads_where_the_leader_is_away() -> None
     catalog = cluster("c")
     entry = queue(catalog, "a", "bc", "ab")
     assert place_without(catalog, entry, "a", dead=False) is None
-    assert place_with(catalog, entry, "b") == QueuePlaced(1, 4, "b", ["c"], ["b"])
+    assert place_with(catalog, entry, "b") == QueuePlaced(1, 4, "b", ["c", "a"], ["b", "a"])
 
 
 def test_a_leader_that_leaves_is_followed_by_an_in_sync_mirror() -> None:
     catalog = cluster("b", "c")
     entry = queue(catalog, "a", "bc", "ac")
     after = QueuePlaced(1, 4, "c", ["b"], ["c"])
+    assert place_without(catalog, entry, "a", dead=True) == (after, False)
+
+
+def test_a_leader_that_may_be_alive_stays_in_sync_as_a_mirror() -> None:
+    """Soak seed 3369: its successor was dead, and nobody had heard of that yet."""
+    catalog = cluster("b", "c")
+    entry = queue(catalog, "a", "bc", "ac")
+    after = QueuePlaced(1, 4, "c", ["b", "a"], ["c", "a"])
     assert place_without(catalog, entry, "a", dead=False) == (after, False)
+    catalog.apply(after)
+    after = QueuePlaced(1, 5, "a", ["b", "c"], ["a", "c"])
+    del catalog.nodes["c"]
+    assert place_with(catalog, entry, "a") == after
 
 
 def test_the_one_that_leads_the_fewest_takes_over() -> None:
@@ -87,7 +99,7 @@ def test_the_one_that_leads_the_fewest_takes_over() -> None:
     queue(catalog, "b", "c", "bc")
     entry = queue(catalog, "a", "bc", "abc")
     after = QueuePlaced(2, 4, "c", ["b"], ["c", "b"])
-    assert place_without(catalog, entry, "a", dead=False) == (after, False)
+    assert place_without(catalog, entry, "a", dead=True) == (after, False)
 
 
 def test_an_in_sync_mirror_that_has_left_cannot_take_over() -> None:

@@ -307,10 +307,7 @@ class HostingCluster:
             self.links[pair].ends[name] = "down"
             self.reset(*pair)
             self._bury(*pair)
-        if name in self.catalog.nodes:
-            self._leave(node, successor, dead=True)
-        else:
-            self.change(NodeLeft(name, node.incarnation, True))
+        self._leave(node, successor, dead=True)
 
     def _leave(self, node: Node, successor: str, dead: bool) -> None:
         name = node.name
@@ -322,6 +319,10 @@ class HostingCluster:
         if name == old.leader:
             successor = successor or self.candidates(name)[0]
             mirrors.remove(successor)
+            if not dead:
+                mirrors.append(name)
+                in_sync.append(name)
+            in_sync = [successor, *(one for one in in_sync if one != successor)]
             self.change(QueuePlaced(QUEUE, old.epoch + 1, successor, mirrors, in_sync))
         elif name in old.mirrors and dead:
             self.change(QueuePlaced(QUEUE, old.epoch, old.leader, mirrors, in_sync))

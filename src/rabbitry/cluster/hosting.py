@@ -142,20 +142,26 @@ class Hosting:
         if placed.leader == self._name:
             self._lead(site)
         else:
-            if site.leader is not None:
-                self._to_pump.pop(site.leader, None)
-                site.leader = None
-            if self._name not in placed.mirrors:
-                site.mirror = None
-            elif site.mirror is None:
-                site.mirror = QueueMirror(
-                    entry.number, placed.epoch, self.routes, self._tell_leader
-                )
-            else:
-                site.mirror.follow(placed.epoch)
+            self._mirror(site)
         self._connect_proxy(site)
         for name, origin, record in self._early.pop(entry.number, []):
             self.take_record(name, origin, record)
+
+    def _mirror(self, site: _Site) -> None:
+        """Another node leads the queue: follow it, with what was held here so far."""
+        placed, leader = site.entry.placed, site.leader
+        site.leader = None
+        if self._name not in placed.mirrors:
+            site.mirror = None
+        elif site.mirror is None:
+            number, epoch = site.entry.number, placed.epoch
+            site.mirror = QueueMirror(number, epoch, self.routes, self._tell_leader)
+            if leader is not None:
+                site.mirror.held = leader.replica()
+        else:
+            site.mirror.follow(placed.epoch)
+        if leader is not None:
+            self._to_pump.pop(leader, None)
 
     def _lead(self, site: _Site) -> None:
         """This node leads the queue: begin, in a new epoch with what it held in the old one."""
@@ -166,7 +172,10 @@ class Hosting:
             leader = site.leader = QueueLeader(self, site.entry)
             if before is not None:
                 self._to_pump.pop(before, None)
-                leader.restore(before.replica())
+                replica = before.replica()
+                # In between others may have led, and let out any of it.
+                replica.seen_through = replica.next_position - 1
+                leader.restore(replica)
             elif mirror is not None:
                 leader.restore(mirror.take_replica())
             site.mirror = None

@@ -139,15 +139,12 @@ class QueueLeader:
         self._had_consumer = replica.consumed
 
     def replica(self) -> Replica:
-        """Return what is held here, for this node leads again in a later epoch.
-
-        In between others may have led, and let out any of it.
-        """
+        """Return what is held here, for this node to mirror, or to lead in a later epoch."""
         replica = Replica()
         replica.epoch = self.epoch
         replica.messages = dict(self.queue.entries())
         replica.next_position = self.queue.next_position
-        replica.seen_through = replica.next_position - 1
+        replica.seen_through = max(self.announced, self.queue.head - 1)
         replica.origins = dict(self.origins)
         replica.consumed = self._had_consumer
         return replica

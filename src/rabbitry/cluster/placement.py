@@ -8,11 +8,12 @@ A new leader is chosen among the in-sync replicas only, for they hold all that w
 the one that leads the fewest queues, so that load spreads; the older in the list where equal.
 
 Who has left may be alive for all that (a link broke, a process hangs), and holds what it held. So
-a mirror that leaves keeps its place in the in-sync set: if its leader lives, the leader will have
-it taken out when it cannot wait longer (`DropMirror`); if the leader dies meanwhile, the mirror can
-still take over when it is back. A queue whose in-sync replicas have all left waits for one of them.
-Only where all of them are known to be dead is what was confirmed lost, whatever we do; the queue
-goes on with what another mirror has, or empty, and `forsaken` says so to people.
+a mirror that leaves keeps its place in the in-sync set, and so does a leader, as a mirror of its
+successor. If the leader lives, it will have them taken out when it cannot wait longer
+(`DropMirror`); if it dies meanwhile, or was dead already, they can take over when they are back. A
+queue whose in-sync replicas have all left waits for one of them. Only where all of them are known
+to be dead is what was confirmed lost, whatever we do; the queue goes on with what another mirror
+has, or empty, and `forsaken` says so to people.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def place_without(
     candidates = [name for name in in_sync if name in catalog.nodes]
     if candidates:
         leader = _least_loaded(catalog, candidates)
-        return _led_by(placed, leader, mirrors, in_sync), False
+        stays = [] if dead or not leads else [node]
+        return _led_by(placed, leader, [*mirrors, *stays], [*in_sync, *stays]), False
     if not dead:
         return None
     if in_sync:
@@ -68,7 +70,8 @@ def place_with(catalog: Catalog, entry: QueueEntry, node: str) -> QueuePlaced | 
     if placed.leader not in catalog.nodes:
         in_sync = [name for name in placed.in_sync if name != placed.leader]
         if node in in_sync or (not placed.leader and not in_sync):
-            return _led_by(placed, node, placed.mirrors, in_sync)
+            stays = [placed.leader] if placed.leader else []
+            return _led_by(placed, node, [*placed.mirrors, *stays], [*in_sync, *stays])
     if node in placed.mirrors:
         return None
     mirrors = [*placed.mirrors, node]
