@@ -26,7 +26,7 @@ test:  ## install what the tests need and run every check and test
 	@bash tools/bootstrap.sh test && bash tools/install_test_programs.sh && exec bash tools/test.sh
 
 test-fast:  ## the checks and tests that need no processes, in under a minute
-	@bash tools/bootstrap.sh test && .venv/bin/ruff check && $(PYTEST) -m "not processes and not slow"
+	@bash tools/bootstrap.sh test && .venv/bin/ruff check && $(PYTEST) -m "not processes and not slow" --seeds 50
 
 soak:  ## the simulation with SEEDS seeds
 	@bash tools/bootstrap.sh test && exec $(PYTEST) tests/simulation --seeds $(SEEDS)
