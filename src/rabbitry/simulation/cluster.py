@@ -32,7 +32,8 @@ from rabbitry.simulation.world import Factory, SeedFailed, World
 
 BEGIN_AT = 800_000
 HEAL_AT = 5_000_000
-PROGRESS_US = 15_000_000
+# Room for one consumer with a prefetch of one, slow work and slow links, and a backlog.
+PROGRESS_US = 40_000_000
 _SAMPLE_US = 100_000
 _SETTLE_US = 50_000
 _FAULTS_SHOWN_MAX = 12
