@@ -117,16 +117,6 @@ class Queue:
         """Return all messages, wherever they are, as (position, message) in order of position."""
         return self.entries_out() + list(enumerate(self.ready, self.head))
 
-    def find_out(self, position: int) -> Message | None:
-        """Return the message at a position before the head, or None where it has been settled."""
-        for held in self.held.values():
-            if position in held:
-                return held[position][1]
-        for at, _, message in self.returned:
-            if at == position:
-                return message
-        return None
-
     def restore(
         self, entries: list[tuple[int, Message]], seen_through: int, next_position: int
     ) -> None:

@@ -137,10 +137,6 @@ class Peers:
 
     # --- links ------------------------------------------------------------------------------------
 
-    def owns(self, link: int) -> bool:
-        """Whether a link is one of these."""
-        return link in self._links or link in self._opening
-
     def link_opened(self, link: int, opener: bool) -> None:
         """A link has opened: one of ours, or one that another node opened."""
         self._links[link] = ClusterLink(
