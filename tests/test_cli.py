@@ -49,6 +49,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["node", "--listen", "127.0.0.1:70000"], 2, "HOST:PORT"),
         (["balance"], 2, "--config"),
         (["balance", "--config", "/no/such/file"], 2, "/no/such/file"),
+        (["up", "--data-dir", ""], 2, "--data-dir is empty"),
         (["status"], 1, "no Rabbitry is running in"),
         (["kill", "rabbit"], 1, "no Rabbitry is running in"),
         (["start", "rabbit"], 1, "no Rabbitry is running in"),

@@ -203,6 +203,9 @@ def balance(*, config: Path) -> int:
 
 
 def _directory(chosen: Path | None) -> Path:
+    if chosen == Path():
+        # What an unset variable in a script becomes; nobody wants logs and sockets strewn there.
+        raise UserError("--data-dir is empty or the current directory; name a directory of its own")
     if chosen is not None:
         return chosen.absolute()
     from rabbitry.runtime.data_directory import default_path

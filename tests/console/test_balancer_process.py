@@ -192,6 +192,22 @@ def status_of(port: int, server: str) -> str:
 
 
 @pytest.mark.processes
+def test_in_a_terminal_it_says_when_it_serves(classic: Path, ports: dict[str, int]) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "--config", str(classic)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().decode() == (
+            f"ready: rabbitmq_local_cluster at 127.0.0.1:{ports['front']}, "
+            f"private_monitoring at 127.0.0.1:{ports['page']}\n"
+        )
+    finally:
+        process.terminate()
+        process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0
+
+
 def test_the_classic_listing_end_to_end(
     balancer: Process, ports: dict[str, int], servers: dict[str, ToyServer]
 ) -> None:

@@ -117,3 +117,14 @@ def test_where_it_is_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert default_path() == tmp_path / "state" / "rabbitry"
     monkeypatch.setenv("XDG_STATE_HOME", "relative")
     assert default_path() == tmp_path / "home" / ".local" / "state" / "rabbitry"
+
+
+def test_without_a_home_it_must_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("RABBITRY_DATA_DIR", raising=False)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(UserError, match="say --data-dir DIR"):
+        default_path()

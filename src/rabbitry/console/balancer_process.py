@@ -69,6 +69,9 @@ def balance(path: Path, *, ready: int | None = None, supervised: bool = False) -
     raise_open_files_limit()
 
     def serving(addresses: dict[str, Address]) -> None:
+        if ready is None:
+            listeners = ", ".join(f"{name} at {where}" for name, where in addresses.items())
+            print(f"ready: {listeners}", flush=True)
         tell_ready(ready, listeners={name: str(where) for name, where in addresses.items()})
 
     try:

@@ -64,7 +64,14 @@ def default_path() -> Path:
         return Path(chosen)
     # XDG says that a path which is not absolute is to be ignored.
     state = Path(os.environ.get("XDG_STATE_HOME", ""))
-    return (state if state.is_absolute() else Path.home() / ".local" / "state") / "rabbitry"
+    if state.is_absolute():
+        return state / "rabbitry"
+    try:
+        return Path.home() / ".local" / "state" / "rabbitry"
+    except RuntimeError:
+        raise UserError(
+            "there is no home directory; say --data-dir DIR, or set RABBITRY_DATA_DIR"
+        ) from None
 
 
 def holder_of(path: Path) -> Holder:
