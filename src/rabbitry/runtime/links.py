@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Callable
 from typing import Protocol, cast
 
@@ -41,6 +42,10 @@ on every step, one far above lets a thousand stalled consumers fill the memory o
 
 WRITE_LOW_WATER_BYTES = 1024 * 1024
 """Bytes still waiting at `WritingResumed`: enough that the socket stays busy until more come."""
+
+TURN_S = 0.005
+"""A link whose bytes took longer than this lets the other links read first: else one client with
+megabytes of cheap requests would hold up all others, and the heartbeats of its node."""
 
 LINGER_S = 3.0
 """How long an orderly close waits for the peer to take what was sent and to close its side."""
@@ -71,8 +76,10 @@ class Link(asyncio.Protocol):
         "_closing",
         "_finish_received",
         "_finish_sent",
+        "_held",
         "_linger",
         "_owner",
+        "_resting",
         "_silent",
         "listener",
         "number",
@@ -88,6 +95,8 @@ class Link(asyncio.Protocol):
         self.listener = listener
         self.number = number
         self._closing = False
+        self._held = False  # the machine wants nothing read
+        self._resting = False  # others have their turn first
         self._silent = False
         self._finish_received = False
         self._finish_sent = False
@@ -111,8 +120,21 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Tell `BytesReceived`: one read, one step."""
-        if not self._closing:
-            self._owner.take(BytesReceived(self.number, data))
+        if self._closing:
+            return
+        began = time.monotonic()
+        self._owner.take(BytesReceived(self.number, data))
+        if time.monotonic() - began > TURN_S and not (self._held or self._resting):
+            # libuv reads one ready socket up to 32 times before it looks at the others.
+            self._resting = True
+            self._pause()
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """The others have had their turn."""
+        self._resting = False
+        if not self._held:
+            self._resume()
 
     def eof_received(self) -> bool:
         """Tell `LinkFinished`; return whether our direction stays open."""
@@ -179,12 +201,22 @@ class Link(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """Take no more bytes from the socket."""
+        self._held = True
+        if not self._resting:
+            self._pause()
+
+    def resume_reading(self) -> None:
+        """Take bytes from the socket again."""
+        self._held = False
+        if not self._resting:
+            self._resume()
+
+    def _pause(self) -> None:
         # After the peer's FIN there is nothing to pause, and resuming would read the FIN again.
         if not (self._closing or self._finish_received or self.transport.is_closing()):
             self.transport.pause_reading()
 
-    def resume_reading(self) -> None:
-        """Take bytes from the socket again."""
+    def _resume(self) -> None:
         if not (self._closing or self._finish_received or self.transport.is_closing()):
             self.transport.resume_reading()
 
