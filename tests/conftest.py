@@ -9,6 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# How long one example takes says more of the machine's load than of the code.
+settings.register_profile("rabbitry", deadline=None)
+settings.load_profile("rabbitry")
 
 SEEDS_DEFAULT = 200
 
