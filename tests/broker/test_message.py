@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rabbitry.broker.message import ROUTES_KEPT_MAX, Route, Routes, messages_of
+from rabbitry.broker.message import ROUTES_KEPT_MAX, Route, Routes, messages_of, run_of
 from rabbitry.wire.frames import method_frame
 from rabbitry.wire.methods import BasicDeliver
 
@@ -42,3 +42,12 @@ def test_messages_of_a_run_share_their_route() -> None:
     route = Route(b"", b"q")
     assert messages_of(route, [b"one", b"two"]) == [(route, b"one"), (route, b"two")]
     assert messages_of(route, []) == []
+
+
+def test_a_run_travels_with_all_that_its_route_says() -> None:
+    routes = Routes()
+    route = routes.get(b"x", b"k", 0x0100)
+    assert route is not routes.get(b"x", b"k")
+    run = run_of([(route, b"one"), (route, b"two")])
+    assert run == (b"x", b"k", 0x0100, [b"one", b"two"])
+    assert routes.messages(run) == [(route, b"one"), (route, b"two")]

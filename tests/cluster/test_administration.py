@@ -146,8 +146,8 @@ def test_looking_up() -> None:
     assert administration.find_queue("/", "q") is entry
     assert administration.find_queue("/", "r") is None
     assert administration.route("/", exchange, "anything") == [entry]
-    route = administration.intern_route(b"x", b"k")
-    assert administration.intern_route(b"x", b"k") is route
+    route = administration.intern_route(b"x", b"k", 0)
+    assert administration.intern_route(b"x", b"k", 0) is route
 
 
 def test_routing_version_never_comes_twice() -> None:

@@ -30,7 +30,7 @@ def copy_all(copier: Copier) -> list[int]:
 
 def test_an_entry_has_all_that_makes_a_message() -> None:
     copier = Copier(queue_of(3), [(2, 3)])
-    assert copier.next_chunk() == [(2, b"x", b"k", b"2"), (3, b"x", b"k", b"3")]
+    assert copier.next_chunk() == [(2, b"x", b"k", 0, b"2"), (3, b"x", b"k", 0, b"3")]
     assert copier.finished
     assert copier.next_chunk() == []
 

@@ -270,7 +270,7 @@ def test_records_of_a_queue_not_known_yet_wait_and_go_with_their_link() -> None:
     cluster = HostingCluster(NAMES)
     node = cluster.nodes["a"]
     late = QUEUE + 1
-    run = (b"", b"r", [b"1"])
+    run = (b"", b"r", 0, [b"1"])
     node.hosting.take_record("b", "b#2", Publish(late, 1, 1, run))
     node.hosting.take_record("c", "c#3", Publish(late, 1, 1, run))
     node.hosting.peer_down("c", "c#3")
@@ -286,11 +286,11 @@ def test_records_of_an_old_epoch_or_of_a_queue_that_is_gone_are_dropped() -> Non
     cluster.kill("a", "b")
     cluster.settle_down()
     node = cluster.nodes["b"]
-    node.hosting.take_record("c", "c#3", Publish(QUEUE, 1, 1, (b"", b"q", [b"1"])))
+    node.hosting.take_record("c", "c#3", Publish(QUEUE, 1, 1, (b"", b"q", 0, [b"1"])))
     assert node.held() == {}
     cluster.change(QueueDeleted("/", "q", QUEUE))
     cluster.settle_down()
-    node.hosting.take_record("c", "c#3", Publish(QUEUE, 2, 1, (b"", b"q", [b"1"])))
+    node.hosting.take_record("c", "c#3", Publish(QUEUE, 2, 1, (b"", b"q", 0, [b"1"])))
     assert node.hosting.inspect() == {}
 
 

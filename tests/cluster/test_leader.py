@@ -429,7 +429,7 @@ def test_a_get_waits_until_the_mirrors_know() -> None:
     alone.answer_all("m")
     (got,) = [record for _, record in alone.port.told if isinstance(record, Got)]
     assert (got.request, got.position, got.redelivered, got.remaining) == (7, 1, False, 0)
-    assert got.run == (ROUTE.exchange, ROUTE.routing_key, [b"1"])
+    assert got.run == (ROUTE.exchange, ROUTE.routing_key, 0, [b"1"])
     alone.leader.get("u", 8, ("u", 1), True)
     alone.pump()
     assert alone.port.told[-1] == ("u", Got(1, 1, 8, 0, False, None, 0))

@@ -58,11 +58,11 @@ class Mirrored:
         )
 
     def enqueue(self, sequence: int, first: int, *bodies: bytes, last: int = 0) -> None:
-        run = (b"", b"q", list(bodies))
+        run = (b"", b"q", 0, list(bodies))
         self.mirror.receive(Enqueued(1, self.mirror.epoch, sequence, first, "u", last, run))
 
     def copy(self, sequence: int, *entries: tuple[int, bytes], complete: bool) -> None:
-        copied = [(position, b"", b"q", body) for position, body in entries]
+        copied = [(position, b"", b"q", 0, body) for position, body in entries]
         self.mirror.receive(Copied(1, self.mirror.epoch, sequence, copied, complete))
 
     def filled(self, *bodies: bytes) -> None:

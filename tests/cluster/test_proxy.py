@@ -111,13 +111,13 @@ class Remote:
         return subscriber
 
     def deliver(self, *positions: int, epoch: int = 1) -> None:
-        run = (b"x", b"k", [b"%d" % position for position in positions])
+        run = (b"x", b"k", 0, [b"%d" % position for position in positions])
         self.proxy.receive(Delivered(1, epoch, HOLDER, 1, list(positions), False, run))
 
 
 def published(record: Record) -> tuple[int, list[bytes]]:
     assert isinstance(record, Publish)
-    return record.last, record.run[2]
+    return record.last, record.run[3]
 
 
 # --- publishes -----------------------------------------------------------------------------------
@@ -316,8 +316,8 @@ def test_a_get_that_was_not_answered_is_asked_again() -> None:
     one.proxy.disconnect()
     one.proxy.connect("b", 2, None)
     assert one.taken() == [Get(1, 2, 1, HOLDER, True)]
-    one.proxy.receive(Got(1, 2, 1, 8, True, (b"x", b"k", [b"8"]), 3))
-    one.proxy.receive(Got(1, 2, 1, 8, True, (b"x", b"k", [b"8"]), 3))
+    one.proxy.receive(Got(1, 2, 1, 8, True, (b"x", b"k", 0, [b"8"]), 3))
+    one.proxy.receive(Got(1, 2, 1, 8, True, (b"x", b"k", 0, [b"8"]), 3))
     ((reply, lease),) = one.gets
     assert lease is one.proxy.lease
     assert (reply.position, reply.redelivered, reply.remaining) == (8, True, 3)

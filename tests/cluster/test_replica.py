@@ -12,7 +12,7 @@ ROUTES = Routes()
 
 
 def enqueued(first: int, *bodies: bytes, origin: str = "u", last: int = 0) -> Enqueued:
-    return Enqueued(1, 1, 1, first, origin, last, (b"x", b"k", list(bodies)))
+    return Enqueued(1, 1, 1, first, origin, last, (b"x", b"k", 0, list(bodies)))
 
 
 def bodies(replica: Replica) -> dict[int, bytes]:
@@ -22,7 +22,9 @@ def bodies(replica: Replica) -> dict[int, bytes]:
 def test_messages_come_go_and_are_copied_in_order_of_position() -> None:
     replica = Replica()
     replica.apply(enqueued(5, b"5", b"6", last=9), ROUTES)
-    replica.apply(Copied(1, 1, 2, [(2, b"x", b"k", b"2"), (3, b"x", b"k", b"3")], True), ROUTES)
+    replica.apply(
+        Copied(1, 1, 2, [(2, b"x", b"k", 0, b"2"), (3, b"x", b"k", 0, b"3")], True), ROUTES
+    )
     replica.apply(Removed(1, 1, 3, [(1, 2), (5, 5), (8, 1 << 40)]), ROUTES)
     replica.apply(Announced(1, 1, 4, 70), ROUTES)
     assert bodies(replica) == {3: b"3", 6: b"6"}

@@ -131,8 +131,8 @@ class FakePort:
             return self.routed
         return [self.queues[routing_key]] if routing_key in self.queues else []
 
-    def intern_route(self, exchange: bytes, routing_key: bytes) -> Route:
-        return self._routes.get(exchange, routing_key)
+    def intern_route(self, exchange: bytes, routing_key: bytes, flags: int) -> Route:
+        return self._routes.get(exchange, routing_key, flags)
 
     def declare_exchange(self, *arguments: Any) -> None:
         self._ask("declare_exchange", *arguments)

@@ -21,10 +21,18 @@ from rabbitry.wire.frames import (
     HEARTBEAT_FRAME,
     content_body,
     content_frames,
+    content_properties,
     frame_head,
     method_frame,
 )
-from rabbitry.wire.methods import BasicAck, BasicPublish, ChannelClose, ChannelOpen, QueueDeclare
+from rabbitry.wire.methods import (
+    BasicAck,
+    BasicProperties,
+    BasicPublish,
+    ChannelClose,
+    ChannelOpen,
+    QueueDeclare,
+)
 
 NO_PROPERTIES = b"\0\0"
 
@@ -141,6 +149,19 @@ def test_heartbeats_do_not_end_a_run_but_other_frames_do() -> None:
     stream = [message(b"a"), HEARTBEAT_FRAME, message(b"b"), ack, message(b"c"), message(b"d", "r")]
     commands = feed([b"".join(stream)])
     assert [len(command.contents) for command in commands] == [2, 0, 1, 1]
+
+
+def test_a_run_has_one_set_of_properties() -> None:
+    lasting = publish() + content_frames(1, BasicProperties(delivery_mode=2).encode(), b"b", 4096)
+    big = publish() + content_frames(1, BasicProperties(priority=1).encode(), b"b" * 50, 20)
+    for chunks in ([message(b"a") + lasting + lasting + big], bytewise(message(b"a") + lasting)):
+        assert {
+            (command.flags, content_properties(content)[:2])
+            for command in feed(chunks)
+            for content in command.contents
+        } <= {(0, b"\0\0"), (0x1000, b"\x10\0"), (0x0800, b"\x08\0")}
+    runs = feed([message(b"a") + lasting + lasting + big])
+    assert [(run.flags, len(run.contents)) for run in runs] == [(0, 1), (0x1000, 2), (0x0800, 1)]
 
 
 def test_a_message_in_many_frames_ends_a_run_and_keeps_its_place() -> None:

@@ -173,8 +173,8 @@ class BrokerPort(Protocol):
         """Return the queues that a message reaches, each once."""
         ...
 
-    def intern_route(self, exchange: bytes, routing_key: bytes) -> Route:
-        """Return the one `Route` object for these."""
+    def intern_route(self, exchange: bytes, routing_key: bytes, flags: int) -> Route:
+        """Return the one `Route` object for these (`flags` as in `Route`)."""
         ...
 
     def declare_exchange(

@@ -1,8 +1,9 @@
 """From a client's publishes to queues, and confirms back.
 
-A run of publishes under one method frame is judged once: the frame's bytes are the key of a `Plan`
-that says where such messages go. Plans are good for one version of the routing (`BrokerPort`), so a
-binding that changes costs each publisher one look-up. Confirms are kept by run too.
+A run of publishes under one method frame is judged once: the frame's bytes, and the flags of the
+properties that the messages carry, are the key of a `Plan` that says where such messages go. Plans
+are good for one version of the routing (`BrokerPort`), so a binding that changes costs each
+publisher one look-up. Confirms are kept by run too.
 
 Specification: basic.publish, basic.return; RabbitMQ: rabbit_channel.erl handle_method
 basic.publish, deliver_to_queues, send_confirms_and_nacks ("basic.returns must be sent before
@@ -37,7 +38,7 @@ _ack_frame = Struct(">BHIHHQBB")
 
 
 class Plan:
-    """What becomes of messages that come under one method frame."""
+    """What becomes of messages that come under one method frame, with one set of properties."""
 
     __slots__ = ("mandatory", "queues", "route", "version")
 
@@ -127,14 +128,15 @@ class Publisher:
         self._port = port
         self._virtual_host = virtual_host
         self._channel = channel
-        self._plans: dict[bytes, Plan] = {}
+        self._plans: dict[tuple[bytes, int], Plan] = {}
         self.confirms: Confirms | None = None
 
     def publish(self, command: Command, frame_size_max: int) -> list[bytes]:
         """Send a run to its queues; return the frames to answer at once: returned messages."""
-        plan = self._plans.get(command.frame)
+        key = (command.frame, command.flags)
+        plan = self._plans.get(key)
         if plan is None or plan.version != self._port.routing_version:
-            plan = self._make_plan(command)
+            plan = self._make_plan(key, command)
         queues = plan.queues
         contents = command.contents
         returned: list[bytes] = []
@@ -149,7 +151,7 @@ class Publisher:
                 queue.publish(messages, receipt)
         return returned
 
-    def _make_plan(self, command: Command) -> Plan:
+    def _make_plan(self, key: tuple[bytes, int], command: Command) -> Plan:
         method = command.method()
         if not isinstance(method, BasicPublish):
             raise ConnectionException(COMMAND_INVALID, "unimplemented method")
@@ -164,12 +166,13 @@ class Publisher:
         route = self._port.intern_route(
             method.exchange.encode("utf-8", "surrogateescape"),
             method.routing_key.encode("utf-8", "surrogateescape"),
+            command.flags,
         )
         queues = self._port.route(self._virtual_host, exchange, method.routing_key)
         if len(self._plans) >= PLANS_KEPT_MAX:
             self._plans.clear()
         plan = Plan(route, queues, method.mandatory, self._port.routing_version)
-        self._plans[command.frame] = plan
+        self._plans[key] = plan
         return plan
 
     def _return(self, route: Route, contents: list[bytes], frame_size_max: int) -> list[bytes]:

@@ -72,9 +72,9 @@ class Administration:
             for name in route(host.exchanges, exchange, routing_key)
         ]
 
-    def intern_route(self, exchange: bytes, routing_key: bytes) -> Route:
-        """Return the one `Route` object for these."""
-        return self._hosting.routes.get(exchange, routing_key)
+    def intern_route(self, exchange: bytes, routing_key: bytes, flags: int) -> Route:
+        """Return the one `Route` object for these (`flags` as in `Route`)."""
+        return self._hosting.routes.get(exchange, routing_key, flags)
 
     # --- changing ---------------------------------------------------------------------------------
 

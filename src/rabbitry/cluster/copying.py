@@ -43,9 +43,9 @@ class Copier:
             for first, last in ranges:
                 self._removed.update(dict.fromkeys(range(max(first, next_position), last + 1)))
 
-    def next_chunk(self) -> list[tuple[int, bytes, bytes, bytes]]:
-        """Return the next messages as (position, exchange, routing key, content)."""
-        chunk: list[tuple[int, bytes, bytes, bytes]] = []
+    def next_chunk(self) -> list[tuple[int, bytes, bytes, int, bytes]]:
+        """Return the next messages as (position, exchange, routing key, flags, content)."""
+        chunk: list[tuple[int, bytes, bytes, int, bytes]] = []
         size_bytes = 0
         while self._ranges:
             first, last = self._ranges.pop()
@@ -56,7 +56,8 @@ class Copier:
                 message = self._find(position)
                 if message is not None:
                     route, frames = message
-                    chunk.append((position, route.exchange, route.routing_key, frames))
+                    entry = (position, route.exchange, route.routing_key, route.flags, frames)
+                    chunk.append(entry)
                     size_bytes += len(frames)
         return chunk
 

@@ -13,7 +13,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final, Protocol, cast
 
-from rabbitry.broker.message import Message, Routes, messages_of
+from rabbitry.broker.message import Message, Routes, run_of
 from rabbitry.broker.queue import Consumer
 from rabbitry.cluster.catalog import Catalog, QueueEntry
 from rabbitry.cluster.leader import QueueLeader
@@ -330,9 +330,7 @@ class Hosting:
     def _lead_record(self, leader: QueueLeader, name: str, origin: str, record: ToLeader) -> None:
         match record:
             case Publish():
-                exchange, routing_key, contents = record.run
-                messages = messages_of(self.routes.get(exchange, routing_key), contents)
-                leader.publish(origin, record.last, messages)
+                leader.publish(origin, record.last, self.routes.messages(record.run))
             case Applied():
                 leader.applied(name, record)
             case Settle():
@@ -418,11 +416,10 @@ class Hosting:
                 site.proxy.delivered(holder, number, positions, messages, redelivered)
             return
         at = 0
-        for route, group in groupby(messages, _route_of):
-            contents = [frames for _, frames in group]
-            run = (route.exchange, route.routing_key, contents)
-            part = list(positions[at : at + len(contents)])
-            at += len(contents)
+        for _, group in groupby(messages, _route_of):
+            run = run_of(list(group))
+            part = list(positions[at : at + len(run[3])])
+            at += len(part)
             self.tell_user(
                 holder[0], Delivered(queue, site.epoch, holder, number, part, redelivered, run)
             )

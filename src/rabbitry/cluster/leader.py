@@ -47,7 +47,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from rabbitry.broker.message import Message
+from rabbitry.broker.message import Message, run_of
 from rabbitry.broker.queue import Consumer, Holder, Queue, ranges_of
 from rabbitry.cluster.catalog import QueueEntry
 from rabbitry.cluster.queue_records import (
@@ -210,9 +210,7 @@ class QueueLeader:
             first = self.queue.next_position
             self.queue.publish(messages)
             if replication.streaming:
-                route = messages[0][0]
-                run = (route.exchange, route.routing_key, [frames for _, frames in messages])
-                number = replication.next_number()
+                number, run = replication.next_number(), run_of(messages)
                 replication.send(Enqueued(self.number, self.epoch, number, first, user, last, run))
         if replication.any_mirrors:
             self._enqueued.append((replication.sequence, self.queue.next_position - 1))
@@ -419,10 +417,10 @@ class QueueLeader:
             if got is None:
                 record = Got(self.number, self.epoch, request, 0, False, None, 0)
             else:
-                position, redelivered, (route, frames) = got
+                position, redelivered, message = got
                 if no_ack:
                     self._replication.remove([(position, position)])
-                run = (route.exchange, route.routing_key, [frames])
+                run = run_of([message])
                 remaining = queue.ready_count
                 record = Got(
                     self.number, self.epoch, request, position, redelivered, run, remaining

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from rabbitry.broker.message import Message, Routes, messages_of
+from rabbitry.broker.message import Message, Routes, run_of
 from rabbitry.broker.ports import (
     GetReply,
     Lease,
@@ -263,8 +263,7 @@ class QueueProxy:
             return GetReply(_refusal(reply.refusal))
         if reply.run is None:
             return GetReply()
-        exchange, routing_key, (frames,) = reply.run
-        message = (self._port.routes.get(exchange, routing_key), frames)
+        (message,) = self._port.routes.messages(reply.run)
         return GetReply(None, reply.position, reply.redelivered, message, reply.remaining)
 
     def pause_consumer(self, holder: Holder, number: int, paused: bool) -> None:
@@ -285,8 +284,7 @@ class QueueProxy:
         if isinstance(record, Accepted):
             self.accepted(record.last)
         elif isinstance(record, Delivered):
-            exchange, routing_key, contents = record.run
-            messages = messages_of(self._port.routes.get(exchange, routing_key), contents)
+            messages = self._port.routes.messages(record.run)
             self.delivered(
                 record.holder, record.number, record.positions, messages, record.redelivered
             )
@@ -329,9 +327,7 @@ class QueueProxy:
         if self._leader is not None:
             self._leader.publish(self._port.origin, last, messages)
         elif self._leader_node:
-            route = messages[0][0]
-            run = (route.exchange, route.routing_key, [frames for _, frames in messages])
-            self._send(Publish(self.number, self._epoch, last, run))
+            self._send(Publish(self.number, self._epoch, last, run_of(messages)))
 
     def _subscribe_record(self, consumer: Consumer) -> Subscribe:
         return Subscribe(

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import msgspec
 
+from rabbitry.broker.message import Run
 from rabbitry.broker.queue import Holder
 
 Range = tuple[int, int]  # inclusive positions
-# (exchange, routing key, contents): messages of one route, in order
-Run = tuple[bytes, bytes, list[bytes]]
 
 
 class Record(msgspec.Struct, array_like=True, gc=False):
@@ -211,12 +210,12 @@ class Announced(Record, tag=73):
 
 
 class Copied(Record, tag=74):
-    """Messages that the mirror lacked: (position, exchange, routing key, content)."""
+    """Messages that the mirror lacked: (position, exchange, routing key, flags, content)."""
 
     queue: int
     epoch: int
     sequence: int
-    entries: list[tuple[int, bytes, bytes, bytes]]
+    entries: list[tuple[int, bytes, bytes, int, bytes]]
     complete: bool
 
 

@@ -11,7 +11,7 @@ Owns applying the stream's records; when a replica counts and where it comes fro
 
 from __future__ import annotations
 
-from rabbitry.broker.message import Message, Routes, messages_of
+from rabbitry.broker.message import Message, Routes
 from rabbitry.cluster.queue_records import (
     Announced,
     Begin,
@@ -42,8 +42,7 @@ class Replica:
     def apply(self, record: Enqueued | Removed | Announced | Copied, routes: Routes) -> None:
         """Take the next record of the stream."""
         if isinstance(record, Enqueued):
-            exchange, routing_key, contents = record.run
-            messages = messages_of(routes.get(exchange, routing_key), contents)
+            messages = routes.messages(record.run)
             self.next_position = record.first + len(messages)
             self.messages.update(
                 zip(range(record.first, self.next_position), messages, strict=True)
@@ -55,8 +54,8 @@ class Replica:
             self.seen_through = record.through
             self.consumed = record.consumed
         else:
-            for position, exchange, routing_key, frames in record.entries:
-                self.messages[position] = (routes.get(exchange, routing_key), frames)
+            for position, exchange, routing_key, flags, frames in record.entries:
+                self.messages[position] = (routes.get(exchange, routing_key, flags), frames)
 
     def remove(self, ranges: list[Range], before: int) -> None:
         """Forget the messages in these ranges whose position is less than `before`."""

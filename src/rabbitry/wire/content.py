@@ -3,9 +3,9 @@
 A *command* is a method with the contents that came under it. A method without content (most) is a
 command alone. A method with content (`basic.publish` at a broker; `deliver`, `get-ok`, `return` at
 a client) is followed by a header frame and as many body frames as its body needs; consecutive
-contents on one channel under byte-for-byte the same method frame make ONE command with many
-contents, a *run*. A publisher that sends to one routing key thus costs the broker one command for
-each read, not one for each message, and no object for each frame.
+contents on one channel under byte-for-byte the same method frame, with the same property flags,
+make ONE command with many contents, a *run*. A publisher that sends to one routing key thus costs
+the broker one command for each read, not one for each message, and no object for each frame.
 
 A content is kept as the bytes it arrived in (header frame and body frames, with their heads and end
 octets): it can be sent on unchanged, and its properties stay undecoded until somebody asks.
@@ -71,7 +71,7 @@ _PAYLOAD_BYTES: Final = {
     FRAME_HEARTBEAT: (0, 0),
 }
 _NO_PAYLOAD: Final = (1, 0)
-_NO_HEAD: Final = (0, 0, 0, 0, 0, 0)
+_NO_HEAD: Final = (0, 0, 0, 0, 0, 0, 0)
 # More than fits a reply text.
 _OCTETS_SHOWN_MAX: Final = 128
 
@@ -81,11 +81,11 @@ class Command:
 
     `frame` is the whole method frame, head and end octet included: equal bytes mean the same
     channel, method and arguments, so it serves as a key. `contents` is empty for methods without
-    content. `fault` is set instead where the command cannot be carried out for a reason that the
-    channel must be told.
+    content; `flags` is the property flags word that all of them have. `fault` is set instead where
+    the command cannot be carried out for a reason that the channel must be told.
     """
 
-    __slots__ = ("channel", "contents", "fault", "frame")
+    __slots__ = ("channel", "contents", "fault", "flags", "frame")
 
     def __init__(
         self,
@@ -93,11 +93,13 @@ class Command:
         frame: bytes,
         contents: list[bytes],
         fault: AmqpException | None = None,
+        flags: int = 0,
     ) -> None:
         self.channel = channel
         self.frame = frame
         self.contents = contents
         self.fault = fault
+        self.flags = flags
 
     def method(self) -> Method:
         """Decode the method. Raises `ConnectionException` for unknown or malformed ones.
@@ -130,10 +132,11 @@ class Command:
 class _Partial:
     """A content of which frames are missing still."""
 
-    __slots__ = ("frame", "oversized", "parts", "remaining_bytes")
+    __slots__ = ("flags", "frame", "oversized", "parts", "remaining_bytes")
 
     def __init__(self, frame: bytes) -> None:
         self.frame = frame
+        self.flags = 0
         self.parts: list[bytes] = []
         self.remaining_bytes = -1  # -1: the header frame has not come
         self.oversized = False  # its frames are dropped as they come
@@ -175,6 +178,7 @@ class ContentAssembler:
         unpack_head = frame_head.unpack_from
         unpack_content = content_head.unpack_from
         run_frame = b""
+        run_flags = 0
         run: list[bytes] = []
         i = 0
         while end - i >= FRAME_OVERHEAD_BYTES:
@@ -207,7 +211,7 @@ class ContentAssembler:
                 continue
             # The fast way: header frame and at most one body frame, all here.
             if end - j >= _CONTENT_HEAD_FRAME_BYTES_MIN:
-                kind, channel_2, size, class_id, weight, body = unpack_content(buffer, j)
+                kind, channel_2, size, class_id, weight, body, flags = unpack_content(buffer, j)
                 k = j + size + 8
                 if (
                     kind == FRAME_HEADER
@@ -232,12 +236,12 @@ class ContentAssembler:
                     else:
                         whole = not body
                     if whole:
-                        if frame == run_frame:
+                        if frame == run_frame and flags == run_flags:
                             run.append(buffer[j:k])
                         else:
                             run = [buffer[j:k]]
-                            run_frame = frame
-                            commands.append(Command(channel, frame, run))
+                            run_frame, run_flags = frame, flags
+                            commands.append(Command(channel, frame, run, None, flags))
                         i = k
                         continue
             self._begin(channel, frame, commands)
@@ -281,7 +285,7 @@ class ContentAssembler:
     def _take_header(
         self, kind: int, channel: int, frame: bytes, partial: _Partial, commands: list[Command]
     ) -> None:
-        _, _, _, class_id, weight, body_size_bytes = (
+        _, _, _, class_id, weight, body_size_bytes, partial.flags = (
             content_head.unpack_from(frame) if kind == FRAME_HEADER else _NO_HEAD
         )
         if kind != FRAME_HEADER or weight:
@@ -327,7 +331,8 @@ class ContentAssembler:
     def _complete(self, channel: int, partial: _Partial, commands: list[Command]) -> None:
         del self._partials[channel]
         if not partial.oversized:
-            commands.append(Command(channel, partial.frame, [b"".join(partial.parts)]))
+            content = b"".join(partial.parts)
+            commands.append(Command(channel, partial.frame, [content], None, partial.flags))
 
     def _fail_unknown(self, kind: int, frame: bytes) -> None:
         self._fail(FRAME_ERROR, f"type {kind}, {snippet(frame[7:-1])}: unknown_frame")

@@ -28,8 +28,8 @@ PROTOCOL_HEADER: Final = b"AMQP\x00\x00\x09\x01"
 CLASS_BASIC: Final = 60
 
 frame_head = Struct(">BHI")
-# A content header frame up to its body size: frame head, class, weight, body size.
-content_head = Struct(">BHIHHQ")
+# A content header frame up to its property flags: frame head, class, weight, body size, flags.
+content_head = Struct(">BHIHHQH")
 CONTENT_HEAD_PAYLOAD_BYTES: Final = 12
 
 
@@ -47,7 +47,7 @@ def content_frames(channel: int, properties: bytes, body: bytes, frame_size_max:
     """
     size = CONTENT_HEAD_PAYLOAD_BYTES + len(properties)
     parts = [
-        content_head.pack(FRAME_HEADER, channel, size, CLASS_BASIC, 0, len(body)),
+        _head_to_body_size.pack(FRAME_HEADER, channel, size, CLASS_BASIC, 0, len(body)),
         properties,
         FRAME_END_BYTES,
     ]
@@ -95,5 +95,6 @@ def content_body(frames: bytes) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+_head_to_body_size = Struct(">BHIHHQ")
 _U32 = Struct(">I")
 _U64 = Struct(">Q")
