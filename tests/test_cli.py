@@ -46,6 +46,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["up", "--balancer-port", "5673"], 2, "port 5673 is wanted for node rabbit_1 and for the"),
         (["up", "--stats-port", "5670"], 2, "port 5670 is wanted for the balancer and for the"),
         (["node", "--listen", "5672"], 2, "HOST:PORT"),
+        (["node", "--consumer-timeout-ms", "-1"], 2, "--consumer-timeout-ms"),
         (["node", "--listen", "127.0.0.1:70000"], 2, "HOST:PORT"),
         (["balance"], 2, "--config"),
         (["balance", "--config", "/no/such/file"], 2, "/no/such/file"),

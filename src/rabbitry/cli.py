@@ -20,8 +20,10 @@ from cyclopts import App, CycloptsError, Parameter, validators
 from rabbitry.machine import Address
 from rabbitry.runtime.control import SignalName
 from rabbitry.runtime.errors import EXIT_SOFTWARE, EXIT_USAGE, UserError
+from rabbitry.runtime.node_options import DEFAULTS, NodeOptions
 
 Port = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=65535))]
+Options = Annotated[NodeOptions, Parameter(name="*")]  # each field an option of its own
 DataDir = Annotated[
     Path | None,
     Parameter(help="Data directory [default: $RABBITRY_DATA_DIR, else ~/.local/state/rabbitry]."),
@@ -44,6 +46,7 @@ def up(
     balancer_port: Port = 5670,
     stats_port: Port = 8100,
     data_dir: DataDir = None,
+    options: Options = DEFAULTS,
 ) -> int:
     """Run a cluster of broker nodes behind a balancer, in the foreground, until Ctrl-C.
 
@@ -64,6 +67,7 @@ def up(
     """
     from rabbitry.runtime.supervisor import UpSettings, run_up
 
+    options.check()
     if port + nodes - 1 > 65535:
         raise UserError(f"{nodes} nodes from port {port} on need ports above 65535; lower --port")
     settings = UpSettings(
@@ -72,6 +76,7 @@ def up(
         port=port,
         balancer_port=balancer_port,
         statistics_port=stats_port,
+        options=options,
     )
     _check_ports(settings.places, balancer_port, stats_port)
     return run_up(settings)
@@ -167,7 +172,12 @@ def stop(*, data_dir: DataDir = None) -> int:
 
 
 @app.command
-def node(*, listen: str = "127.0.0.1:5672", name: str = "rabbit") -> int:
+def node(
+    *,
+    listen: str = "127.0.0.1:5672",
+    name: str = "rabbit",
+    options: Options = DEFAULTS,
+) -> int:
     """Run one broker node alone, in the foreground, until Ctrl-C. It keeps nothing on disk.
 
     Prints one line when it serves: ready: amqp://guest:guest@127.0.0.1:5690/
@@ -183,7 +193,8 @@ def node(*, listen: str = "127.0.0.1:5672", name: str = "rabbit") -> int:
     """
     from rabbitry.runtime.standalone import run_standalone
 
-    return run_standalone(name, _address(listen))
+    options.check()
+    return run_standalone(name, _address(listen), options)
 
 
 @app.command

@@ -79,7 +79,9 @@ UNREAD_BYTES_MAX: Final = 1 << 20
 class NodeSettings:
     """`incarnation` names the process: no two runs of a node may have the same.
 
-    `loopback_users` may log in from loopback only (RabbitMQ's setting of that name).
+    The others are RabbitMQ's settings of these names. `loopback_users` may log in from loopback
+    only; `consumer_timeout_ms` is how long a delivery may wait for its acknowledgement (0: for
+    ever).
     """
 
     name: str
@@ -87,6 +89,7 @@ class NodeSettings:
     secret: bytes = field(repr=False)
     coordinator: Address
     loopback_users: tuple[str, ...] = ("guest",)
+    consumer_timeout_ms: int = 30 * 60 * 1000
 
 
 class Node:
@@ -213,6 +216,7 @@ class Node:
             self._entropy,
             self._new_channel,
             self._mark_dirty,
+            self._settings.consumer_timeout_ms,
         )
         self._clients[event.link] = client
         # Where nothing is known yet of virtual hosts and queues, the client waits for the greeting.

@@ -297,3 +297,50 @@ def test_a_reader_that_is_slow_again_and_again() -> None:
     for paused in (True, False, True):
         talk.connection.pause_deliveries(paused)
     assert queue.asked[1:] == [("pause", 1, True), ("pause", 1, False), ("pause", 1, True)]
+
+
+# --- deliveries that nobody settles ---------------------------------------------------------------
+
+
+def test_a_delivery_that_is_not_settled_in_time_closes_its_channel() -> None:
+    talk = Conversation(consumer_timeout_ms=5000)
+    queue = talk.port.add("q")
+    talk.say(ChannelOpen(), channel=2)
+    talk.say(BasicGet(queue="q"))
+    queue.get_replies[0](GetReply(None, 1, False, (ROUTE, content()), 0), queue.lease)
+    talk.heard()
+    for second in range(7):
+        talk.connection.tick(talk.now + second * SECOND_US)
+        heard = talk.heard_on()
+        assert bool(heard) == (second == 6)
+    (on, method) = heard[0]
+    assert (on, closed_with([method])) == (
+        1,
+        (
+            406,
+            "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. "
+            "Timeout value used: 5000 ms. This timeout value can be configured, "
+            "see consumers doc guide to learn more",
+            0,
+            0,
+        ),
+    )
+    assert queue.asked[-1] == ("release",)
+    talk.connection.tick(talk.now + 20 * SECOND_US)
+    assert talk.heard() == []
+    assert talk.say(BasicQos(), channel=2) == [BasicQosOk()]
+
+
+def test_a_delivery_may_wait_half_an_hour_unless_the_node_is_told_otherwise() -> None:
+    broker = Broker()
+    client = broker.client()
+    client.say(QueueDeclare(queue="q"))
+    client.publish("q", b"x")
+    client.say(BasicGet(queue="q"))
+    broker.step(TimerFired("tick"))
+    broker.now += 1800 * SECOND_US
+    broker.step(TimerFired("tick"))
+    assert client.taken() == []
+    broker.now += SECOND_US
+    broker.step(TimerFired("tick"))
+    assert closed_with(client.taken())[0] == 406

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from support.fake_broker import FakeQueue, content
 
-from rabbitry.broker.consuming import HEADS_KEPT_MAX, Subscription, Unsettled
+from rabbitry.broker.consuming import HEADS_KEPT_MAX, TIMEOUT_PARTS, Subscription, Unsettled
 from rabbitry.broker.message import Message, Route
 from rabbitry.broker.ports import Lease
 from rabbitry.wire.content import ContentAssembler
@@ -57,6 +57,39 @@ def test_several_of_different_leases_are_grouped_in_order() -> None:
     unsettled.add(second, [7, 8])
     unsettled.add(first, [20])
     assert unsettled.take(0, True) == [(first, [11, 12, 20]), (second, [7, 8])]
+
+
+def overdue(unsettled: Unsettled, *times: int, timeout: int = 100) -> list[int]:
+    """Ask at each of these times; return those at which it was overdue."""
+    return [now for now in times if unsettled.overdue(now, timeout)]
+
+
+def test_the_oldest_delivery_is_overdue_when_its_time_is_over() -> None:
+    unsettled, _ = owing(2)
+    assert overdue(unsettled, *range(1000, 1120, 10)) == [1110]
+    unsettled.take(1, False)
+    assert overdue(unsettled, 1120) == [1120]
+    unsettled.take(2, False)
+    assert overdue(unsettled, 1130, 9999) == []
+
+
+def test_the_next_one_has_waited_since_it_was_delivered_itself() -> None:
+    unsettled, lease = owing(1)
+    assert overdue(unsettled, 1000, 1020) == []
+    unsettled.add(lease, [50])
+    assert overdue(unsettled, 1040, 1060) == []
+    unsettled.take(1, False)
+    assert overdue(unsettled, 1100, 1140, 1141) == [1141]
+
+
+def test_deliveries_all_the_time_keep_few_marks() -> None:
+    unsettled, lease = owing(1)
+    for now in range(1000, 2000):
+        assert not unsettled.overdue(now, 1000)
+        unsettled.add(lease, [now])
+    assert len(unsettled._marks) <= TIMEOUT_PARTS + 2
+    unsettled.take(1, False)
+    assert overdue(unsettled, 2002, 2050, timeout=1000) == [2050]
 
 
 @pytest.mark.parametrize("multiple", [False, True])

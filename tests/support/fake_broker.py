@@ -158,13 +158,24 @@ class FakePort:
 class Conversation:
     """A client connection on a `FakePort`, spoken to in methods."""
 
-    def __init__(self, *, capabilities: tuple[str, ...] = ("consumer_cancel_notify",)) -> None:
+    def __init__(
+        self,
+        *,
+        capabilities: tuple[str, ...] = ("consumer_cancel_notify",),
+        consumer_timeout_ms: int = 0,
+    ) -> None:
         self.now = START_US
         self.port = FakePort()
         self.dirty = 0
         self._channels = 0
         self.connection = ClientConnection(
-            7, server_endpoint(), self.port, CountingEntropy(), self._new_channel, self._mark
+            7,
+            server_endpoint(),
+            self.port,
+            CountingEntropy(),
+            self._new_channel,
+            self._mark,
+            consumer_timeout_ms,
         )
         properties: dict[str, FieldValue] = {"capabilities": dict.fromkeys(capabilities, True)}
         self.client = Endpoint(

@@ -28,6 +28,7 @@ from rabbitry.wire.errors import (
     NOT_ALLOWED,
     NOT_FOUND,
     NOT_IMPLEMENTED,
+    PRECONDITION_FAILED,
     ChannelException,
     ConnectionException,
 )
@@ -194,6 +195,19 @@ class Channel:
         self._subscriptions.clear()
         for handle in used:
             handle.release(self.holder)
+
+    def check_consumer_timeout(self, now: int, timeout_ms: int) -> None:
+        """Raise 406 where the client owes an acknowledgement for longer than that.
+
+        RabbitMQ: rabbit_channel.erl evaluate_consumer_timeout.
+        """
+        if not self.closed and self._unsettled.overdue(now, timeout_ms * 1000):
+            raise ChannelException(
+                PRECONDITION_FAILED,
+                f"delivery acknowledgement on channel {self.number} timed out. Timeout value used: "
+                f"{timeout_ms} ms. This timeout value can be configured, see consumers doc guide "
+                "to learn more",
+            )
 
     def flush(self) -> None:
         """Send the confirms that have gathered. One that comes too late for the channel is lost."""

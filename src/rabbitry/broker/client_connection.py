@@ -34,6 +34,7 @@ class ClientConnection:
         entropy: Entropy,
         new_channel_number: Callable[[], int],
         on_dirty: Callable[[ClientConnection], None],
+        consumer_timeout_ms: int = 0,
     ) -> None:
         self.link = link
         self.endpoint = endpoint
@@ -46,6 +47,7 @@ class ClientConnection:
         self._entropy = entropy
         self._new_channel_number = new_channel_number
         self._on_dirty = on_dirty
+        self._consumer_timeout_ms = consumer_timeout_ms  # 0: none
         self._channels: dict[int, Channel] = {}
         self._to_flush: dict[int, None] = {}
         self._now = 0
@@ -94,6 +96,12 @@ class ClientConnection:
         self.endpoint.tick(now)
         if self.endpoint.finished:
             self._end_channels()
+        elif self._consumer_timeout_ms:
+            for number, channel in self._channels.items():
+                try:
+                    channel.check_consumer_timeout(now, self._consumer_timeout_ms)
+                except AmqpException as fault:
+                    self._fail(number, fault)
 
     def close(self, reply_code: int, reply_text: str, now: int) -> None:
         """Close the connection for a reason of ours."""

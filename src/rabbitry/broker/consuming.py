@@ -10,6 +10,7 @@ Specification: basic.deliver, basic.ack; RabbitMQ: rabbit_channel.erl handle_del
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import repeat
 from struct import Struct
@@ -21,6 +22,8 @@ from rabbitry.wire.errors import PRECONDITION_FAILED, ChannelException
 from rabbitry.wire.frames import fit_content
 
 HEADS_KEPT_MAX: Final = 1024
+# How exactly the age of a delivery is known: to this part of the time it may be owed.
+TIMEOUT_PARTS: Final = 32
 _deliver_head = Struct(">BHIHH")
 _tag_and_flag = Struct(">QB")
 
@@ -31,6 +34,8 @@ class Unsettled:
     def __init__(self) -> None:
         self.next_tag = 1
         self._owed: dict[int, tuple[Lease, int]] = {}
+        # (tag, time): all before this tag was delivered by that time.
+        self._marks: deque[tuple[int, int]] = deque()
 
     def __len__(self) -> int:
         return len(self._owed)
@@ -71,6 +76,23 @@ class Unsettled:
                 break
             tags.append(one)
         return _grouped([owed.pop(one) for one in tags])
+
+    def overdue(self, now: int, timeout_us: int) -> bool:
+        """Whether the oldest delivery owed is older than `timeout_us`. To be asked now and then.
+
+        A delivery bears no time of its own, which would cost each one: asking notes how far the
+        tags have come by now, and that is how old they are at least.
+        """
+        marks = self._marks
+        oldest = next(iter(self._owed), None)
+        if oldest is None:
+            marks.clear()
+            return False
+        while marks and marks[0][0] <= oldest:
+            marks.popleft()
+        if not marks or now - marks[-1][1] >= timeout_us // TIMEOUT_PARTS:
+            marks.append((self.next_tag, now))
+        return now - marks[0][1] > timeout_us
 
     def take_all(self) -> list[tuple[Lease, list[int]]]:
         """Remove everything, grouped by lease."""

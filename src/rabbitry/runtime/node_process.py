@@ -26,6 +26,7 @@ from rabbitry.runtime.driver import Driver, DriverStopped, ListenFailed, Machine
 from rabbitry.runtime.entropy import SystemEntropy
 from rabbitry.runtime.errors import EXIT_SOFTWARE, EXIT_USAGE
 from rabbitry.runtime.loop import run
+from rabbitry.runtime.node_options import DEFAULTS, NodeOptions
 from rabbitry.runtime.processes import raise_open_files_limit
 from rabbitry.runtime.supervised import (
     read_settings_line,
@@ -54,6 +55,7 @@ class NodeProcessSettings(msgspec.Struct, kw_only=True):
     coordinator_host: str
     coordinator_port: int
     log: str
+    options: NodeOptions = DEFAULTS
 
 
 async def serve_node(
@@ -106,6 +108,7 @@ async def _main(settings: NodeProcessSettings, ready: int | None) -> int:
             incarnation=os.urandom(8).hex(),
             secret=bytes.fromhex(settings.secret),
             coordinator=Address(settings.coordinator_host, settings.coordinator_port),
+            **settings.options.settings(),
         ),
         SystemEntropy(),
     )

@@ -15,6 +15,7 @@ from rabbitry.runtime.driver import Driver, ListenFailed
 from rabbitry.runtime.entropy import SystemEntropy
 from rabbitry.runtime.errors import EXIT_SOFTWARE, UserError
 from rabbitry.runtime.loop import run
+from rabbitry.runtime.node_options import NodeOptions
 from rabbitry.runtime.node_process import serve_node, tune_garbage_collection
 from rabbitry.runtime.processes import raise_open_files_limit
 
@@ -45,7 +46,7 @@ class OneLine(logging.Formatter):
         return line
 
 
-def run_standalone(name: str, listen: tuple[str, int]) -> int:
+def run_standalone(name: str, listen: tuple[str, int], options: NodeOptions) -> int:
     """Run one broker node that listens on (host, port); return the exit code.
 
     Raises `UserError` if it cannot listen there.
@@ -60,6 +61,7 @@ def run_standalone(name: str, listen: tuple[str, int]) -> int:
         incarnation=os.urandom(8).hex(),
         secret=os.urandom(32),
         coordinator=Address("", 0),
+        **options.settings(),
     )
     driver = Driver(StandaloneNode(settings, SystemEntropy()))
     tune_garbage_collection()

@@ -34,6 +34,7 @@ from rabbitry.runtime.entropy import SystemEntropy
 from rabbitry.runtime.errors import EXIT_NOT_SO, EXIT_SOFTWARE, UserError
 from rabbitry.runtime.logs import bound_log
 from rabbitry.runtime.managed import ManagedProcess
+from rabbitry.runtime.node_options import DEFAULTS, NodeOptions
 from rabbitry.runtime.processes import Child, ChildFailed
 
 GRACE_S = 5.0
@@ -69,6 +70,7 @@ class UpSettings:
     balancer_port: int = 5670
     statistics_port: int = 8100
     host: str = "127.0.0.1"
+    options: NodeOptions = DEFAULTS
 
     @property
     def places(self) -> list[tuple[str, Address]]:
@@ -236,6 +238,7 @@ class Supervisor:
                 "coordinator_host": coordinator.host,
                 "coordinator_port": coordinator.port,
                 "log": str(log),
+                "options": self._settings.options,
             }
         )
         # The name is there for people who look with `ps`; the process itself ignores it.
