@@ -4,8 +4,9 @@ Owns a temporary directory with everything the nodes write (cookie, configuratio
 an epmd of its own on a port of its own, and one or three nodes. Debian's /usr/sbin wrappers insist
 on the user rabbitmq; the scripts behind them under /usr/lib/rabbitmq/bin do not, so those are used.
 
-Invariants: everything listens on 127.0.0.1; no plugins; RabbitMQ's defaults otherwise, since those
-are what is compared; leaving the context ends every process and removes the directory.
+Invariants: everything listens on 127.0.0.1; no plugins but those asked for; RabbitMQ's defaults
+otherwise, since those are what is compared; leaving the context ends every process and removes the
+directory.
 """
 
 from __future__ import annotations
@@ -83,13 +84,14 @@ class Node:
             "RABBITMQ_CTL_DIST_PORT_MAX": str(control_port),
         }
 
-    def write_files(self) -> None:
-        """The node's directory, configuration and empty list of plugins."""
+    def write_files(self, plugins: tuple[str, ...] = ()) -> None:
+        """The node's directory, configuration and list of plugins."""
         for name in ("mnesia", "log"):
             (self.directory / name).mkdir(parents=True)
         (self.directory / "rabbitmq.conf").write_text(f"listeners.tcp.1 = 127.0.0.1:{self.port}\n")
         (self.directory / "advanced.config").write_text("[].\n")
-        (self.directory / "enabled_plugins").write_text("[].\n")
+        enabled = f"[{','.join(plugins)}].\n"
+        (self.directory / "enabled_plugins").write_text(enabled)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +108,7 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def running(node_count: int) -> Iterator[Cluster]:
+def running(node_count: int, plugins: tuple[str, ...] = ()) -> Iterator[Cluster]:
     """``node_count`` RabbitMQ nodes; more than one: clustered, all queues mirrored on all.
 
     Raises SideError with one line; stops and removes everything on the way out.
@@ -136,7 +138,7 @@ def running(node_count: int) -> Iterator[Cluster]:
         environments = [node.environment(epmd_port, control_port) for node in nodes]
         servers = []
         for node, environment in zip(nodes, environments, strict=True):
-            node.write_files()
+            node.write_files(plugins)
             server = Server([str(SCRIPTS / "rabbitmq-server")], environment)
             stack.callback(server.stop)
             servers.append(server)

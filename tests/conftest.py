@@ -1,7 +1,8 @@
 """Options of the whole suite, and the rule that a run which executed nothing is no success.
 
-Owns the options `--seeds N` and `--seed N`, here because pytest takes options only from the top of
-the suite; what a seed means is told in tests/simulation/conftest.py.
+Owns the options `--seeds N` and `--seed N` (what a seed means is told in
+tests/simulation/conftest.py) and `--record-transcripts` (tests/support/beside.py), here because
+pytest takes options only from the top of the suite.
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         metavar="N",
         help="simulate this seed alone, to replay a failure; may be given several times",
+    )
+    parser.getgroup("conformance").addoption(
+        "--record-transcripts",
+        action="store_true",
+        help="write down anew what RabbitMQ says in the conversations of tests/conformance",
     )
 
 

@@ -188,8 +188,9 @@ def body_longer_than_its_header_says(stage: Stage) -> None:
 def test_both_sides_are_as_the_document_says(
     one: Difference, rabbitry_port: int, rabbitmq_port: int
 ) -> None:
-    ours = transcript_of(one.conversation, rabbitry_port)[-1]
-    theirs = transcript_of(one.conversation, rabbitmq_port)[-1]
+    name = one.conversation.__name__
+    ours = transcript_of(name, one.conversation, rabbitry_port)[-1]
+    theirs = transcript_of(name, one.conversation, rabbitmq_port)[-1]
     assert re.search(one.ours, ours), ours
     assert re.search(one.theirs, theirs), theirs
 

@@ -74,8 +74,9 @@ class RawClient:
         frame_max: int = 131072,
         channel_max: int = 2047,
         capabilities: tuple[str, ...] = ("consumer_cancel_notify", "authentication_failure_close"),
+        patience_s: float = PATIENCE_S,
     ) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=patience_s)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._assembler = ContentAssembler(0)
         self._transcript = transcript

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-from support.raw_client import RawClient
+from support.raw_client import PATIENCE_S, RawClient
 
 from rabbitry.wire.methods import ConfirmSelect, ExchangeDeclare, QueueDeclare
 
@@ -15,8 +15,9 @@ Scenario = Callable[["Stage"], None]
 class Stage:
     """`queue` and `exchange` are names of this conversation alone."""
 
-    def __init__(self, port: int, name: str) -> None:
+    def __init__(self, port: int, name: str, patience_s: float = PATIENCE_S) -> None:
         self.port = port
+        self.patience_s = patience_s
         self.queue = f"{name}.q"
         self.exchange = f"{name}.x"
         self.transcript: list[str] = []
@@ -52,6 +53,7 @@ class Stage:
                 frame_max=frame_max,
                 channel_max=channel_max,
                 capabilities=capabilities,
+                patience_s=self.patience_s,
             )
         )
 
@@ -84,9 +86,11 @@ class Stage:
         self._exits.close()
 
 
-def transcript_of(scenario: Scenario, port: int) -> list[str]:
+def transcript_of(
+    name: str, scenario: Scenario, port: int, patience_s: float = PATIENCE_S
+) -> list[str]:
     """Have the conversation with the broker on this port and return what was heard."""
-    stage = Stage(port, scenario.__name__)
+    stage = Stage(port, name, patience_s)
     try:
         scenario(stage)
     finally:
