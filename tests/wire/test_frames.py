@@ -72,3 +72,10 @@ def test_a_content_fits_another_channel_and_limit(body: bytes, limit: int, chann
 def test_a_content_that_fits_goes_out_as_the_same_object(limit: int) -> None:
     data = frames.content_frames(258, PROPERTIES, b"x" * 1000, 4096)
     assert frames.fit_content(data, 258, limit) is data
+
+
+@given(body=st.binary(max_size=40), limit=st.sampled_from([0, 9, 24]))
+def test_properties_are_replaced_and_nothing_else(body: bytes, limit: int) -> None:
+    data = frames.content_frames(3, PROPERTIES, body, limit)
+    other = BasicProperties(content_type="x", expiration="60000").encode()
+    assert frames.replace_properties(data, other) == frames.content_frames(3, other, body, limit)

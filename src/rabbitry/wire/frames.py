@@ -77,6 +77,19 @@ def content_properties(frames: bytes) -> bytes:
     return frames[7 + CONTENT_HEAD_PAYLOAD_BYTES : 7 + size]
 
 
+def replace_properties(frames: bytes, properties: bytes) -> bytes:
+    """Return a content with other property flags and values; its body frames stay as they are."""
+    (size,) = _U32.unpack_from(frames, 3)
+    parts = (
+        frames[:3],
+        _U32.pack(CONTENT_HEAD_PAYLOAD_BYTES + len(properties)),
+        frames[7 : 7 + CONTENT_HEAD_PAYLOAD_BYTES],
+        properties,
+        frames[7 + size :],
+    )
+    return b"".join(parts)
+
+
 def content_body_size_bytes(frames: bytes) -> int:
     """Return how many bytes the body of a content has."""
     size: int = _U64.unpack_from(frames, 11)[0]
