@@ -77,9 +77,9 @@ def test_nack_of_several_and_without_requeue() -> None:
     talk.say(BasicNack(0, multiple=True, requeue=False))
     assert queue.asked[1:] == [
         ("requeue", [101, 102]),
-        ("settle", [103]),
-        ("settle", [104]),
-        ("settle", [105]),
+        ("reject", [103]),
+        ("reject", [104]),
+        ("reject", [105]),
     ]
 
 

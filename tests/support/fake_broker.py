@@ -65,7 +65,12 @@ class FakeQueue:
     def settle(self, lease: Lease, holder: Holder, positions: list[int]) -> None:
         self.asked.append(("settle", positions))
 
-    def requeue(self, lease: Lease, holder: Holder, positions: list[int]) -> None:
+    def reject(self, lease: Lease, holder: Holder, positions: list[int]) -> None:
+        self.asked.append(("reject", positions))
+
+    def requeue(
+        self, lease: Lease, holder: Holder, positions: list[int], *, redelivered: bool = True
+    ) -> None:
         self.asked.append(("requeue", positions))
 
     def release(self, holder: Holder) -> None:

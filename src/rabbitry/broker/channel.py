@@ -421,7 +421,7 @@ class Channel:
             if requeue:
                 lease.handle.requeue(lease, self.holder, positions)
             else:
-                lease.handle.settle(lease, self.holder, positions)
+                lease.handle.reject(lease, self.holder, positions)
 
     def _recover(self, method: Method) -> None:
         assert isinstance(method, BasicRecover | BasicRecoverAsync)

@@ -80,8 +80,18 @@ class QueueHandle(Protocol):
         """Messages delivered under `lease` are done with."""
         ...
 
-    def requeue(self, lease: Lease, holder: Holder, positions: list[int]) -> None:
-        """Messages delivered under `lease` go back to their places."""
+    def reject(self, lease: Lease, holder: Holder, positions: list[int]) -> None:
+        """Messages delivered under `lease` are refused: the queue dead-letters or drops them."""
+        ...
+
+    def requeue(
+        self, lease: Lease, holder: Holder, positions: list[int], *, redelivered: bool = True
+    ) -> None:
+        """Messages delivered under `lease` go back to their places.
+
+        `redelivered` is the mark that they bear when they come again: whoever gives back what never
+        reached the client passes the mark that they were delivered with.
+        """
         ...
 
     def release(self, holder: Holder) -> None:
@@ -122,8 +132,15 @@ class Lease:
 class Receipt(Protocol):
     """What a publish waits with: told once by each queue that the messages went to."""
 
+    def rejected(self, first: int, count: int) -> None:
+        """The queue has refused some: `count` messages of the run, from its index `first` on.
+
+        Told any number of times before `settled`, and for each message once at most.
+        """
+        ...
+
     def settled(self) -> None:
-        """The queue has taken the messages for good."""
+        """The queue has taken the messages for good, all but those that it rejected."""
         ...
 
 

@@ -13,7 +13,7 @@ confirms").
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from struct import Struct
 from typing import Final
 
@@ -33,7 +33,7 @@ from rabbitry.wire.frames import fit_content, method_frame
 from rabbitry.wire.methods import BasicPublish, BasicReturn
 
 PLANS_KEPT_MAX: Final = 4096
-# basic.ack as a frame: type, channel, size, class, method, delivery tag, multiple, end octet.
+# basic.ack and basic.nack as frames: type, channel, size, class, method, delivery tag, flags, end.
 _ack_frame = Struct(">BHIHHQBB")
 
 
@@ -54,13 +54,27 @@ class Plan:
 class PublishReceipt:
     """A run in confirm mode: publishes `first` to `last`, which `remaining` queues have to take."""
 
-    __slots__ = ("confirms", "first", "last", "remaining")
+    __slots__ = ("confirms", "first", "last", "rejections", "remaining")
 
     def __init__(self, confirms: Confirms, first: int, last: int, remaining: int) -> None:
         self.confirms = confirms
         self.first = first
         self.last = last
         self.remaining = remaining
+        self.rejections: dict[int, None] | None = None  # numbers that a queue has refused
+
+    def rejected(self, first: int, count: int) -> None:
+        """One of the queues has refused a part of the run, by index in it."""
+        if self.rejections is None:
+            self.rejections = {}
+        start = self.first + first
+        self.rejections.update(dict.fromkeys(range(start, start + count)))
+
+    def accepted(self) -> Iterable[int]:
+        """Return the numbers that no queue has refused, in order."""
+        numbers = range(self.first, self.last + 1)
+        rejections = self.rejections
+        return [one for one in numbers if one not in rejections] if rejections else numbers
 
     def settled(self) -> None:
         """One of the queues has taken the run."""
@@ -82,6 +96,7 @@ class Confirms:
         self._through = 0  # everything through this number is to be confirmed at once
         self._confirmed_through = 0
         self._single: list[PublishReceipt] = []
+        self._rejected: list[int] = []
 
     def expect(self, count: int, queues: int) -> PublishReceipt:
         """Number `count` publishes; they are confirmed when `queues` have taken them."""
@@ -95,16 +110,23 @@ class Confirms:
     def take(self, receipt: PublishReceipt) -> None:
         """A run has been taken by all its queues."""
         self._wants_flush()
+        if receipt.rejections:
+            self._rejected += receipt.rejections
         waiting = self._waiting
         if waiting[0] is not receipt:
             self._single.append(receipt)
             return
         while waiting and not waiting[0].remaining:
-            self._through = waiting.popleft().last
+            taken = waiting.popleft()
+            if not taken.rejections:
+                self._through = taken.last
+            else:
+                self._through = max(taken.accepted(), default=self._through)
 
     def flush(self, channel: int) -> list[bytes]:
         """Return the frames that confirm what was taken since the last call."""
-        frames = []
+        # A number that was rejected must not be confirmed with those before it.
+        frames = [_ack_frame.pack(1, channel, 13, 60, 120, tag, 0, 0xCE) for tag in self._rejected]
         through = self._through
         if through:
             multiple = through > self._confirmed_through + 1
@@ -114,10 +136,11 @@ class Confirms:
             if receipt.first > through:
                 frames += [
                     _ack_frame.pack(1, channel, 13, 60, 80, tag, 0, 0xCE)
-                    for tag in range(receipt.first, receipt.last + 1)
+                    for tag in receipt.accepted()
                 ]
         self._through = 0
         self._single.clear()
+        self._rejected.clear()
         return frames
 
 

@@ -44,6 +44,7 @@ class Consumer:
         "outstanding",
         "paused",
         "prefetch_count",
+        "priority",
     )
 
     def __init__(
@@ -54,12 +55,14 @@ class Consumer:
         no_ack: bool = False,
         prefetch_count: int = 0,
         exclusive: bool = False,
+        priority: int = 0,
     ) -> None:
         self.holder = holder
         self.number = number
         self.no_ack = no_ack
         self.prefetch_count = prefetch_count
         self.exclusive = exclusive
+        self.priority = priority
         self.outstanding = 0
         self.paused = False  # its client does not read fast enough
 
@@ -272,8 +275,11 @@ class Queue:
             del self.held[holder]
         return settled
 
-    def requeue(self, holder: Holder, positions: Iterable[int]) -> None:
-        """Put messages that their holder gives back to their places. Call `deal` afterwards."""
+    def requeue(self, holder: Holder, positions: Iterable[int], redelivered: bool = True) -> None:
+        """Put messages that their holder gives back to their places. Call `deal` afterwards.
+
+        `redelivered` is the mark that they go out with when they go again.
+        """
         held = self.held.get(holder)
         if held is None:
             return
@@ -283,7 +289,7 @@ class Queue:
                 consumer, message = entry
                 if consumer is not None:
                     consumer.outstanding -= 1
-                heappush(self.returned, (position, True, message))
+                heappush(self.returned, (position, redelivered, message))
         if not held:
             del self.held[holder]
 

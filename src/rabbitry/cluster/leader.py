@@ -249,9 +249,13 @@ class QueueLeader:
             self._replication.remove(ranges_of(settled))
             self._port.wants_pump(self)
 
-    def requeue(self, holder: Holder, positions: list[int]) -> None:
-        """Messages come back."""
-        self.queue.requeue(holder, positions)
+    def reject(self, holder: Holder, positions: list[int]) -> None:
+        """A client will not have these messages."""
+        self.settle(holder, positions)
+
+    def requeue(self, holder: Holder, positions: list[int], redelivered: bool = True) -> None:
+        """Messages come back, to go out again with this mark."""
+        self.queue.requeue(holder, positions, redelivered)
         self._port.wants_pump(self)
 
     def release(self, holder: Holder) -> None:
