@@ -20,6 +20,7 @@ from typing import Any, Final
 from rabbitry import __version__
 from rabbitry.broker.authentication import Authentication
 from rabbitry.broker.client_connection import ClientConnection
+from rabbitry.broker.connection_log import ConnectionLog
 from rabbitry.cluster.administration import Administration
 from rabbitry.cluster.catalog import Catalog
 from rabbitry.cluster.hosting import Hosting
@@ -216,12 +217,12 @@ class Node:
             self._entropy,
             self._new_channel,
             self._mark_dirty,
+            ConnectionLog(endpoint, str(event.peer), self._tell),
             self._settings.consumer_timeout_ms,
         )
         self._clients[event.link] = client
         # Where nothing is known yet of virtual hosts and queues, the client waits for the greeting.
         self._set_reading(client)
-        self.report("debug", "connection opened", link=event.link, peer=str(event.peer))
 
     def _link_closed(self, link: int) -> None:
         self._congested.pop(link, None)
@@ -230,9 +231,6 @@ class Node:
             for clients in (self._dirty, self._backlogged, self._unread):
                 clients.pop(client, None)
             client.lost()
-            self._administration.delete_owned(client.owner)
-            reason = client.endpoint.end_reason or "client unexpectedly closed TCP connection"
-            self.report("debug", "connection closed", link=link, reason=reason)
             self._end_shutdown()
         elif link == self._membership.link:
             self._membership.link_closed()
@@ -263,7 +261,7 @@ class Node:
             if client in self._unread:
                 self._unread[client] += len(data)
                 self._set_reading(client)
-        if client.endpoint.finished:
+        if client.finished:
             self._effects.append(CloseLink(client.link))
 
     def _mark_dirty(self, client: ClientConnection) -> None:
@@ -363,6 +361,9 @@ class Node:
 
     def report(self, level: str, what: str, **details: object) -> None:
         """Tell people."""
+        self._effects.append(Report(level, what, details))
+
+    def _tell(self, level: str, what: str, details: dict[str, object]) -> None:
         self._effects.append(Report(level, what, details))
 
     def request(self, request: Request, on_answer: Callable[[Refused | None], None]) -> None:

@@ -9,6 +9,7 @@ from support.broker_client import CountingEntropy
 from support.endpoints import START_US, read, server_endpoint
 
 from rabbitry.broker.client_connection import ClientConnection
+from rabbitry.broker.connection_log import ConnectionLog
 from rabbitry.broker.exchanges import Exchange
 from rabbitry.broker.message import Message, Route, Routes
 from rabbitry.broker.ports import (
@@ -113,6 +114,8 @@ class FakePort:
         self.asked: list[tuple[Any, ...]] = []
         self.answers: list[Callable[[Refusal | None], None]] = []
         self.owners_deleted: list[str] = []
+        self.keeps_owned = False  # exclusive queues go when the test calls what is in `owned_gone`
+        self.owned_gone: list[Callable[[], None]] = []
         self._routes = Routes()
 
     def add(self, name: str, owner: str = "") -> FakeQueue:
@@ -151,8 +154,12 @@ class FakePort:
     def bind(self, *arguments: Any) -> None:
         self._ask("bind", *arguments)
 
-    def delete_owned(self, owner: str) -> None:
+    def delete_owned(self, owner: str, on_gone: Callable[[], None]) -> None:
         self.owners_deleted.append(owner)
+        if self.keeps_owned:
+            self.owned_gone.append(on_gone)
+        else:
+            on_gone()
 
     def _ask(self, what: str, *arguments: Any) -> None:
         *values, on_answer = arguments
@@ -173,13 +180,16 @@ class Conversation:
         self.port = FakePort()
         self.dirty = 0
         self._channels = 0
+        self.told: list[tuple[str, str, dict[str, object]]] = []
+        endpoint = server_endpoint()
         self.connection = ClientConnection(
             7,
-            server_endpoint(),
+            endpoint,
             self.port,
             CountingEntropy(),
             self._new_channel,
             self._mark,
+            ConnectionLog(endpoint, "10.0.0.1:40000", lambda *report: self.told.append(report)),
             consumer_timeout_ms,
         )
         properties: dict[str, FieldValue] = {"capabilities": dict.fromkeys(capabilities, True)}

@@ -242,6 +242,6 @@ class BrokerPort(Protocol):
         """Bind a queue or an exchange to `source`, or undo it."""
         ...
 
-    def delete_owned(self, owner: str) -> None:
-        """A connection has ended: delete its exclusive queues."""
+    def delete_owned(self, owner: str, on_gone: Callable[[], None]) -> None:
+        """A connection has ended: delete its exclusive queues; `on_gone` follows, once."""
         ...

@@ -153,14 +153,17 @@ class Administration:
         else:
             self._request(request, on_answer)
 
-    def delete_owned(self, owner: str) -> None:
+    def delete_owned(self, owner: str, on_gone: Callable[[], None]) -> None:
         """A connection has ended: delete its exclusive queues, if it has any.
 
-        Those too whose declaration is still on its way: requests are carried out in order.
+        `on_gone` is called when they are gone everywhere, or at once. They include those whose
+        declaration is still on its way: requests are carried out in order.
         """
         if owner in self._owners:
             del self._owners[owner]
-            self._request(DeleteOwned(owner), lambda _refusal: None)
+            self._request(DeleteOwned(owner), lambda _refusal: on_gone())
+        else:
+            on_gone()
 
 
 def _refusal(refused: Refused | None) -> Refusal | None:
