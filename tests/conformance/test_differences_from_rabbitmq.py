@@ -23,7 +23,6 @@ from rabbitry.wire.methods import (
     ConnectionTuneOk,
     ExchangeDeclare,
     QueueDeclare,
-    TxSelect,
 )
 from rabbitry.wire.values import FieldValue
 
@@ -51,11 +50,6 @@ def difference(row: str, *, ours: str, theirs: str) -> Callable[[Scenario], Scen
         return conversation
 
     return note
-
-
-@difference("transactions (`tx.*`)", ours=NOT_IMPLEMENTED, theirs=r"tx\.select-ok")
-def transactions(stage: Stage) -> None:
-    stage.client().ask(TxSelect())
 
 
 @difference("`basic.qos` with `global`", ours=NOT_IMPLEMENTED, theirs=r"basic\.qos-ok")

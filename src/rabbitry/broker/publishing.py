@@ -15,10 +15,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from struct import Struct
-from typing import Final
+from typing import Final, Protocol
 
 from rabbitry.broker.message import Route, messages_of
-from rabbitry.broker.ports import BrokerPort, QueueHandle
+from rabbitry.broker.ports import BrokerPort, QueueHandle, Receipt
 from rabbitry.wire.content import Command
 from rabbitry.wire.errors import (
     ACCESS_REFUSED,
@@ -144,6 +144,14 @@ class Confirms:
         return frames
 
 
+class Commitment(Receipt, Protocol):
+    """The receipt of all that a transaction publishes."""
+
+    def expect(self, queues: int) -> None:
+        """So many queues are about to be sent a run."""
+        ...
+
+
 class Publisher:
     """The publishing side of one channel."""
 
@@ -152,6 +160,7 @@ class Publisher:
         self._virtual_host = virtual_host
         self._channel = channel
         self._plans: dict[tuple[bytes, int], Plan] = {}
+        self._held: list[tuple[Plan, list[bytes]]] | None = None  # a transaction is open
         self.confirms: Confirms | None = None
 
     def publish(self, command: Command, frame_size_max: int) -> list[bytes]:
@@ -160,6 +169,9 @@ class Publisher:
         plan = self._plans.get(key)
         if plan is None or plan.version != self._port.routing_version:
             plan = self._make_plan(key, command)
+        if self._held is not None:
+            self._held.append((plan, command.contents))
+            return []
         queues = plan.queues
         contents = command.contents
         returned: list[bytes] = []
@@ -172,6 +184,32 @@ class Publisher:
             messages = messages_of(plan.route, contents)
             for queue in queues:
                 queue.publish(messages, receipt)
+        return returned
+
+    def hold(self) -> None:
+        """Hold publishes back from now on until `commit`; what is held already is dropped."""
+        self._held = []
+
+    def commit(self, commit: Commitment, frame_size_max: int) -> list[bytes]:
+        """Send what was held back to its queues; return the frames of returned messages.
+
+        Messages go where their routing said when they came, to queues that are still there.
+        """
+        held, self._held = self._held or [], []
+        returned: list[bytes] = []
+        for plan, contents in held:
+            queues = [
+                queue
+                for queue in plan.queues
+                if self._port.find_queue(self._virtual_host, queue.name) is queue
+            ]
+            if queues:
+                commit.expect(len(queues))
+                messages = messages_of(plan.route, contents)
+                for queue in queues:
+                    queue.publish(messages, commit)
+            elif plan.mandatory:
+                returned += self._return(plan.route, contents, frame_size_max)
         return returned
 
     def _make_plan(self, key: tuple[bytes, int], command: Command) -> Plan:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from support.broker_client import Broker, Client, closed_with
-from support.fake_broker import LOCKED, Conversation, FakeQueue, content
+from support.consumer_conversation import consuming, deliver
+from support.fake_broker import LOCKED, Conversation
 
-from rabbitry.broker.message import Route
 from rabbitry.broker.ports import QueueReply
 from rabbitry.wire.methods import (
     BasicAck,
@@ -19,39 +19,15 @@ from rabbitry.wire.methods import (
     BasicNack,
     BasicQos,
     BasicQosOk,
-    BasicRecover,
-    BasicRecoverOk,
     BasicReject,
     ChannelClose,
     ChannelCloseOk,
     ChannelOpen,
     ConnectionClose,
-    Method,
     QueueDeclare,
     QueueDelete,
     QueueDeleteOk,
 )
-
-ROUTE = Route(b"", b"q")
-
-
-def consuming(
-    *, tag: str = "t", no_ack: bool = False, capabilities: tuple[str, ...] = ()
-) -> tuple[Conversation, FakeQueue]:
-    """Return a conversation in which queue `q` is consumed."""
-    talk = Conversation(capabilities=capabilities)
-    queue = talk.port.add("q")
-    assert talk.say(BasicConsume(queue="q", consumer_tag=tag, no_ack=no_ack)) == []
-    queue.answer()
-    assert talk.heard() == [BasicConsumeOk(tag)]
-    return talk, queue
-
-
-def deliver(queue: FakeQueue, *bodies: bytes, redelivered: bool = False) -> None:
-    messages = [(ROUTE, content(body)) for body in bodies]
-    positions = range(101, 101 + len(bodies))
-    queue.subscribers[0].deliver(queue.lease, positions, messages, redelivered)
-
 
 # --- consuming ------------------------------------------------------------------------------------
 
@@ -67,53 +43,6 @@ def test_deliveries_are_numbered_and_settled() -> None:
         ("requeue", [103]),
         ("settle", [104]),
     ]
-
-
-def test_nack_of_several_and_without_requeue() -> None:
-    talk, queue = consuming()
-    deliver(queue, b"a", b"b", b"c", b"d", b"e")
-    talk.heard()
-    talk.say(BasicNack(2, multiple=True), BasicNack(3, requeue=False), BasicReject(4, False))
-    talk.say(BasicNack(0, multiple=True, requeue=False))
-    assert queue.asked[1:] == [
-        ("requeue", [101, 102]),
-        ("reject", [103]),
-        ("reject", [104]),
-        ("reject", [105]),
-    ]
-
-
-def test_recover_gives_everything_back() -> None:
-    talk, queue = consuming()
-    deliver(queue, b"a", b"b")
-    talk.heard()
-    assert talk.say(BasicRecover(requeue=True), BasicRecover(requeue=True)) == [
-        BasicRecoverOk(),
-        BasicRecoverOk(),
-    ]
-    assert queue.asked[1:] == [("requeue", [101, 102])]
-
-
-@pytest.mark.parametrize(
-    ("said", "method_id"),
-    [
-        (BasicAck(3), 80),
-        (BasicAck(3, multiple=True), 80),
-        (BasicNack(3), 120),
-        (BasicNack(3, requeue=False), 120),
-        (BasicReject(3), 90),
-        (BasicReject(3, requeue=False), 90),
-    ],
-)
-def test_an_unknown_tag_closes_the_channel_and_what_it_holds_comes_back(
-    said: Method, method_id: int
-) -> None:
-    talk, queue = consuming()
-    deliver(queue, b"a")
-    talk.heard()
-    text = "PRECONDITION_FAILED - unknown delivery tag 3"
-    assert closed_with(talk.say(said)) == (406, text, 60, method_id)
-    assert queue.asked[-1] == ("release",)
 
 
 def test_a_tag_is_used_once_at_a_time() -> None:
