@@ -143,13 +143,19 @@ def _messaging() -> dict[str, Said]:
         ],
         "consuming": [
             *QUEUE,
-            *say(m.BasicQos(prefetch_count=2), m.BasicQos(prefetch_count=3, global_=True)),
+            *say(m.BasicQos(prefetch_count=2)),
             *say(m.BasicConsume(queue="q", consumer_tag="c", arguments={"x-priority": 1})),
             *publish("", "q", b"m", 2) * 5,
             *say(m.BasicAck(delivery_tag=1), m.BasicNack(delivery_tag=2, multiple=True)),
             *say(m.BasicReject(delivery_tag=3, requeue=True), m.BasicRecover(requeue=True)),
             *say(m.BasicRecoverAsync(requeue=True), m.BasicAck(delivery_tag=0, multiple=True)),
             *say(m.BasicCancel(consumer_tag="c"), m.BasicGet(queue="q"), m.BasicGet(no_ack=True)),
+        ],
+        "prefetch of a channel": [
+            *QUEUE,
+            *say(m.BasicQos(prefetch_count=1, global_=True), m.BasicConsume(queue="q")),
+            *publish("", "q", b"m") * 3,
+            *say(m.BasicAck(delivery_tag=1)),
         ],
         "transaction": [
             *QUEUE,
@@ -210,7 +216,7 @@ def _malformed() -> dict[str, Said]:
             struct.pack(">BHIHHQH", 2, 1, 14, 60, 0, 1 << 63, 0) + b"\xce",
         ],
         "tables in tables": [
-            method_frame(1, struct.pack(">HHHB", 50, 10, 0, 1) + b"q\x00" + nested_table(1000))
+            method_frame(1, struct.pack(">HHHB", 50, 10, 0, 1) + b"q\x00" + nested_table(500))
         ],
         "a table that lies": [
             method_frame(
