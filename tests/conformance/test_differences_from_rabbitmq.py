@@ -120,16 +120,6 @@ def direct_reply_to(stage: Stage) -> None:
     stage.client().ask(BasicConsume(queue="amq.rabbitmq.reply-to", no_ack=True))
 
 
-@difference("consumer argument `x-priority`", ours="tag='low'", theirs="tag='high'")
-def consumer_priority(stage: Stage) -> None:
-    client = stage.declared()
-    client.ask(BasicConsume(queue=stage.queue, consumer_tag="low", no_ack=True))
-    arguments: Arguments = {"x-priority": 5}
-    client.ask(BasicConsume(0, stage.queue, "high", no_ack=True, arguments=arguments))
-    client.publish(stage.queue, b"a")
-    client.hear()
-
-
 @difference("a method that does not exist", ours="reply_code=503", theirs="the link ended")
 def unknown_method(stage: Stage) -> None:
     client = stage.client()

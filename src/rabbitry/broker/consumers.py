@@ -83,12 +83,14 @@ class Consumers:
             cancel_on_failover=method.arguments.get("x-cancel-on-ha-failover") is True,
             on_cancelled=self._cancelled_by_queue,
         )
+        priority = method.arguments.get("x-priority")
         consumer = Consumer(
             channel.holder,
             number,
             no_ack=method.no_ack,
             prefetch_count=self._prefetch_count,
             exclusive=method.exclusive,
+            priority=priority if isinstance(priority, int) else 0,
         )
         self._subscriptions[tag] = subscription
         channel.used[handle] = None

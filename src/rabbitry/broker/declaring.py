@@ -58,10 +58,8 @@ QUEUE_ARGUMENTS_UNIMPLEMENTED: Final = (
     "x-expires",
     "x-max-length",
     "x-max-length-bytes",
-    "x-max-priority",
     "x-message-ttl",
     "x-overflow",
-    "x-single-active-consumer",
 )
 
 

@@ -18,6 +18,7 @@ from rabbitry.broker.exchanges import (
     Exchange,
     predeclared_exchanges,
 )
+from rabbitry.broker.queue_settings import settings_of
 from rabbitry.cluster.records import (
     Bound,
     Change,
@@ -30,6 +31,7 @@ from rabbitry.cluster.records import (
     QueuePlaced,
     Unbound,
 )
+from rabbitry.wire.values import decode_table
 
 DEFAULT_VIRTUAL_HOST = "/"
 
@@ -37,10 +39,12 @@ DEFAULT_VIRTUAL_HOST = "/"
 class QueueEntry:
     """One declared queue: what it is, and where."""
 
-    __slots__ = ("bound_from", "declared", "placed")
+    __slots__ = ("bound_from", "declared", "placed", "settings")
 
     def __init__(self, declared: QueueDeclared) -> None:
         self.declared = declared
+        arguments = decode_table(declared.arguments, 0)[0] if declared.arguments else {}
+        self.settings = settings_of(arguments)
         self.placed = QueuePlaced(declared.queue, 0, "", [], [])
         self.bound_from: dict[tuple[str, Binding], None] = {}  # source exchange, binding
 
