@@ -31,7 +31,6 @@ from rabbitry.cluster.queue_records import (
     Publish,
     Record,
     Refused,
-    Reject,
     Release,
     Requeue,
     Settle,
@@ -54,7 +53,6 @@ _TO_LEADER: Final = (
     Unsubscribe,
     Settle,
     Requeue,
-    Reject,
     Release,
     Get,
     Inquire,
@@ -338,9 +336,7 @@ class Hosting:
             case Settle():
                 leader.settle(record.holder, record.positions)
             case Requeue():
-                leader.requeue(record.holder, record.positions, record.redelivered)
-            case Reject():
-                leader.reject(record.holder, record.positions)
+                leader.requeue(record.holder, record.positions)
             case Subscribe():
                 leader.subscribe(origin, record.request, consumer_of(record))
             case Unsubscribe():

@@ -40,7 +40,6 @@ from rabbitry.cluster.queue_records import (
     Publish,
     Record,
     Refused,
-    Reject,
     Release,
     Replied,
     Requeue,
@@ -202,25 +201,14 @@ class QueueProxy:
         else:
             self._send(Settle(self.number, self._epoch, holder, positions))
 
-    def reject(self, lease: Lease, holder: Holder, positions: list[int]) -> None:
-        """Messages delivered under `lease` are refused: the queue dead-letters or drops them."""
+    def requeue(self, lease: Lease, holder: Holder, positions: list[int]) -> None:
+        """Messages delivered under `lease` go back to their places."""
         if lease is not self.lease:
             return
         if self._leader is not None:
-            self._leader.reject(holder, positions)
+            self._leader.requeue(holder, positions)
         else:
-            self._send(Reject(self.number, self._epoch, holder, positions))
-
-    def requeue(
-        self, lease: Lease, holder: Holder, positions: list[int], *, redelivered: bool = True
-    ) -> None:
-        """Messages delivered under `lease` go back to their places, with this mark."""
-        if lease is not self.lease:
-            return
-        if self._leader is not None:
-            self._leader.requeue(holder, positions, redelivered)
-        else:
-            self._send(Requeue(self.number, self._epoch, holder, positions, redelivered))
+            self._send(Requeue(self.number, self._epoch, holder, positions))
 
     def release(self, holder: Holder) -> None:
         """A channel has ended: its subscriptions and questions too, and all that it holds."""
@@ -351,7 +339,6 @@ class QueueProxy:
             consumer.no_ack,
             consumer.exclusive,
             consumer.prefetch_count,
-            priority=consumer.priority,
         )
 
     def _is_ending(self, key: tuple[Holder, int]) -> bool:
@@ -433,7 +420,6 @@ def consumer_of(record: Subscribe) -> Consumer:
         no_ack=record.no_ack,
         exclusive=record.exclusive,
         prefetch_count=record.prefetch_count,
-        priority=record.priority,
     )
     consumer.paused = record.paused
     return consumer
