@@ -3,9 +3,11 @@
 #   make up ARGS="--port 6000"      arguments for `rabbitry up`
 #   make test APT=no                never install system packages
 #   make soak SEEDS=100000          more simulated failures
+#   make fuzz SECONDS=3600          more bytes that nobody should send
 
 PYTHON ?= python3
 SEEDS ?= 20000
+SECONDS ?= 60
 APT ?= yes
 ARGS ?=
 PYTEST = .venv/bin/python -m pytest -rs
@@ -13,7 +15,7 @@ export PYTHON APT
 # Debian keeps haproxy and rabbitmq-server where an ordinary user's PATH does not look.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: help up test test-fast soak bench clean
+.PHONY: help up test test-fast soak fuzz bench clean
 
 help:  ## say what there is (this list)
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; \
@@ -30,6 +32,9 @@ test-fast:  ## the checks and tests that need no processes, in under a minute
 
 soak:  ## the simulation with SEEDS seeds
 	@bash tools/bootstrap.sh test && exec $(PYTEST) tests/simulation --seeds $(SEEDS)
+
+fuzz:  ## SECONDS of coverage-guided fuzzing of all that a peer can send
+	@bash tools/bootstrap.sh test && exec .venv/bin/python tests/fuzz/run_atheris.py --seconds $(SECONDS)
 
 bench:  ## throughput beside RabbitMQ, as ratios
 	@bash tools/bootstrap.sh test && bash tools/install_test_programs.sh && exec .venv/bin/python -m bench.run $(ARGS)

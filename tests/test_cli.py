@@ -43,6 +43,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["up", "--port", "0"], 2, "--port"),
         (["up", "--port", "65535"], 2, "lower --port"),
         (["up", "--nodes", "0"], 2, "--nodes"),
+        (["up", "--nodes", "3.5"], 2, "--nodes"),
+        (["up", "--consumer-timeout-ms", "3.5"], 2, "--consumer-timeout-ms"),
+        (["up", "--port", "x"], 2, "--port"),
         (["up", "--balancer-port", "5673"], 2, "port 5673 is wanted for node rabbit_1 and for the"),
         (["up", "--stats-port", "5670"], 2, "port 5670 is wanted for the balancer and for the"),
         (["node", "--listen", "5672"], 2, "HOST:PORT"),
@@ -88,6 +91,24 @@ def test_a_bug_of_ours_is_one_line_too(
     monkeypatch.setenv("RABBITRY_TRACEBACK", "1")
     with pytest.raises(KeyError):
         cli.run(["status"])
+
+
+SHELL = f"{sys.executable} -m rabbitry"
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("command", "exit_code", "says"),
+    [
+        (f"{SHELL} --help >/dev/full", 1, "rabbitry: cannot write: No space left on device\n"),
+        (f"{SHELL} status >&-", 1, "rabbitry: standard output is closed, there is nowhere "),
+        (f"set -o pipefail; {SHELL} --help | head -c 1", 0, ""),
+    ],
+)
+def test_where_nothing_can_be_printed(command: str, exit_code: int, says: str) -> None:
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.returncode == exit_code
+    assert done.stderr.startswith(says) if says else done.stderr == ""
 
 
 def test_what_is_asked_reaches_the_supervisor_of_that_directory(

@@ -10,17 +10,28 @@ Errors are one line on standard error, never a traceback; RABBITRY_TRACEBACK=1 s
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter, validators
+from cyclopts import App, CycloptsError, Parameter, convert, validators
 
 from rabbitry.machine import Address
 from rabbitry.runtime.control import SignalName
-from rabbitry.runtime.errors import EXIT_SOFTWARE, EXIT_USAGE, UserError
+from rabbitry.runtime.errors import EXIT_NOT_SO, EXIT_SOFTWARE, EXIT_USAGE, UserError
 from rabbitry.runtime.node_options import DEFAULTS, NodeOptions
+
+
+def _convert(kind: Any, tokens: Any) -> Any:
+    """Convert as cyclopts does, but take 3.5 for no integer instead of rounding it."""
+    if kind is int:
+        for token in tokens:
+            if "." in token.value:
+                raise ValueError(f"{token.value} is not a whole number")
+    return convert(kind, tokens)
+
 
 Port = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=65535))]
 Options = Annotated[NodeOptions, Parameter(name="*")]  # each field an option of its own
@@ -35,6 +46,7 @@ app = App(
     "address.\n\nExample: `rabbitry up`, then point any AMQP 0-9-1 client at "
     "amqp://guest:guest@127.0.0.1:5670/",
     version_flags=["--version"],
+    default_parameter=Parameter(converter=_convert),
 )
 
 
@@ -101,6 +113,8 @@ def status(
     from rabbitry.runtime import control
     from rabbitry.runtime.status import from_reply, table
 
+    if sys.stdout is None:
+        raise UserError("standard output is closed, there is nowhere to show it", EXIT_NOT_SO)
     found = from_reply(control.ask(_directory(data_dir), control.Status()))
     if json:
         print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
@@ -242,6 +256,12 @@ def _check_ports(places: list[tuple[str, Address]], balancer_port: int, stats_po
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: the entry point of `rabbitry`."""
+    for file in (0, 1, 2):
+        # What `>&-` closed: else a socket or a log would get its number, and what is printed.
+        try:
+            os.fstat(file)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -249,6 +269,8 @@ def run(arguments: list[str]) -> int:
     """Run a command; return its exit code. What goes wrong is one line on standard error."""
     try:
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except UserError as error:
         return _say(str(error), error.exit_code)
@@ -257,14 +279,32 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return 130  # as a shell tells it: 128 and the number of SIGINT
     except BrokenPipeError:
-        # Whoever read our output has had enough; python would complain while it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
+    except SystemExit:
+        return 0  # what rich, which prints the help, makes of a broken pipe
+    except OSError as error:
+        if error.errno not in _CANNOT_WRITE:
+            return _say_bug(error)
+        _drop_output()
+        return _say(f"cannot write: {os.strerror(error.errno)}", EXIT_NOT_SO)
     except Exception as error:
-        if os.environ.get("RABBITRY_TRACEBACK"):
-            raise
-        why = f"internal error: {type(error).__name__}: {error}; RABBITRY_TRACEBACK=1 shows where"
-        return _say(why, EXIT_SOFTWARE)
+        return _say_bug(error)
+
+
+_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+def _drop_output() -> None:
+    """Whoever read our output has had enough; python would complain of the rest while it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _say_bug(error: Exception) -> int:
+    if os.environ.get("RABBITRY_TRACEBACK"):
+        raise error
+    why = f"internal error: {type(error).__name__}: {error}; RABBITRY_TRACEBACK=1 shows where"
+    return _say(why, EXIT_SOFTWARE)
 
 
 def _say(line: str, exit_code: int) -> int:

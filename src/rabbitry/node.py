@@ -20,7 +20,7 @@ from typing import Any, Final
 from rabbitry import __version__
 from rabbitry.broker.authentication import Authentication
 from rabbitry.broker.client_connection import ClientConnection
-from rabbitry.cluster.access_records import ConnectionsTold, UserDeleted, VirtualHostDeleted
+from rabbitry.broker.connection_log import ConnectionLog
 from rabbitry.cluster.administration import Administration
 from rabbitry.cluster.catalog import Catalog
 from rabbitry.cluster.hosting import Hosting
@@ -122,11 +122,11 @@ class Node:
             self, name, settings.incarnation, secret, settings.coordinator, entropy
         )
         self._hosting = Hosting(self, name, self._origin, self._peers)
-        self._administration = Administration(
-            self._origin, self._hosting, self.request, self._clients.values
+        self._administration = Administration(self._origin, self._hosting, self.request)
+        self._authentication = Authentication(
+            lambda virtual_host: virtual_host in self._administration.catalog.virtual_hosts,
+            settings.loopback_users,
         )
-        self._tracking = self._administration.tracking
-        self._authentication = Authentication(self._tracking, settings.loopback_users)
         self._properties: dict[str, FieldValue] = {
             "product": "Rabbitry",
             "version": __version__,
@@ -144,8 +144,6 @@ class Node:
             self._take(event)
         self._hosting.flush()
         self._control_flow()
-        if self._tracking.changed:
-            self._tell_connections()
         effects = self._effects
         data = self._membership.take_bytes()
         if data and self._membership.link is not None:
@@ -219,12 +217,12 @@ class Node:
             self._entropy,
             self._new_channel,
             self._mark_dirty,
+            ConnectionLog(endpoint, str(event.peer), self._tell),
             self._settings.consumer_timeout_ms,
         )
         self._clients[event.link] = client
         # Where nothing is known yet of virtual hosts and queues, the client waits for the greeting.
         self._set_reading(client)
-        self.report("debug", "connection opened", link=event.link, peer=str(event.peer))
 
     def _link_closed(self, link: int) -> None:
         self._congested.pop(link, None)
@@ -233,10 +231,6 @@ class Node:
             for clients in (self._dirty, self._backlogged, self._unread):
                 clients.pop(client, None)
             client.lost()
-            self._tracking.changed = True
-            self._administration.delete_owned(client.owner)
-            reason = client.endpoint.end_reason or "client unexpectedly closed TCP connection"
-            self.report("debug", "connection closed", link=link, reason=reason)
             self._end_shutdown()
         elif link == self._membership.link:
             self._membership.link_closed()
@@ -267,7 +261,7 @@ class Node:
             if client in self._unread:
                 self._unread[client] += len(data)
                 self._set_reading(client)
-        if client.endpoint.finished:
+        if client.finished:
             self._effects.append(CloseLink(client.link))
 
     def _mark_dirty(self, client: ClientConnection) -> None:
@@ -312,7 +306,6 @@ class Node:
         self._effects.append(SetTimer("tick", now + TICK_US))
         self._membership.tick(now)
         self._peers.tick()
-        self._tracking.changed = True  # channels may have come and gone
         self._hosting.tick(now)
         if now >= self._clients_tick_at:
             self._clients_tick_at = now + MICROSECONDS_PER_SECOND
@@ -370,6 +363,9 @@ class Node:
         """Tell people."""
         self._effects.append(Report(level, what, details))
 
+    def _tell(self, level: str, what: str, details: dict[str, object]) -> None:
+        self._effects.append(Report(level, what, details))
+
     def request(self, request: Request, on_answer: Callable[[Refused | None], None]) -> None:
         """Ask the coordinator."""
         self._membership.request(request, on_answer)
@@ -390,27 +386,14 @@ class Node:
         """Records can be sent to the node."""
         self.report("debug", "node connected", node=name)
         self._hosting.peer_up(name, origin)
-        self._tell_connections(again=True)
-
-    def _tell_connections(self, again: bool = False) -> None:
-        """Tell the other nodes how many connections there are here, where limits are set."""
-        news = self._tracking.take_news(again=again)
-        if news is not None:
-            for name in self._administration.catalog.nodes:
-                if self._peers.is_up(name):
-                    self._peers.send(name, news)
 
     def peer_down(self, name: str, origin: str) -> None:
         """What was on the way to or from the node is lost."""
-        self._tracking.forget(name)
         self.report("debug", "node disconnected", node=name)
         self._hosting.peer_down(name, origin)
 
     def take_record(self, name: str, origin: str, record: AnyRecord) -> None:
         """Take a record of another node."""
-        if isinstance(record, ConnectionsTold):
-            self._tracking.told(name, record)
-            return
         self._hosting.take_record(name, origin, record)
 
     # --- the catalog ------------------------------------------------------------------------------
@@ -440,22 +423,11 @@ class Node:
                 self._hosting.delete(change.queue)
             elif isinstance(change, NodeJoined):
                 nodes_changed = True
-            elif isinstance(change, UserDeleted | VirtualHostDeleted):
-                self._close_clients_of(change)
             elif isinstance(change, NodeLeft):
                 nodes_changed = True
                 if change.dead:
                     self._hosting.forget_origin(f"{change.name}#{change.incarnation}")
         for queue in placed:
             self._hosting.place(catalog.queues[queue])
-        self._tracking.changed = True
         if nodes_changed:
             self._peers.set_nodes(catalog.nodes)
-
-    def _close_clients_of(self, gone: UserDeleted | VirtualHostDeleted) -> None:
-        """Close connections (RabbitMQ: rabbit_connection_tracking.erl handle_cast/1)."""
-        is_user = isinstance(gone, UserDeleted)
-        what = f"{'user' if is_user else 'vhost'} '{gone.name}' is deleted"
-        for client in list(self._clients.values()):
-            if gone.name == (client.user if is_user else client.virtual_host):
-                client.close(CONNECTION_FORCED, f"CONNECTION_FORCED - {what}", self._now)

@@ -67,8 +67,7 @@ class StandaloneNode:
         elif isinstance(event, TimerFired) and event.timer.startswith(_TIMER_PREFIX):
             events.append((True, TimerFired(event.timer[len(_TIMER_PREFIX) :])))
         elif isinstance(event, Committed) or (
-            isinstance(event, Asked)
-            and (event.question == "status" or isinstance(event.question, tuple))
+            isinstance(event, Asked) and event.question == "status"
         ):
             events.append((True, event))
         else:

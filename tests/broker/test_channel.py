@@ -1,16 +1,16 @@
 """One channel: its life, waiting and backlog, getting and publishing.
 
 With a fake node, so that answers come when the test says so. Consumers are in
-test_channel_consuming.
+test_consumers.
 """
 
 from __future__ import annotations
 
 import pytest
 from support.broker_client import Broker, closed_with
-from support.fake_broker import LOCKED, Conversation, FakeQueue, content
+from support.consumer_conversation import ROUTE, consuming
+from support.fake_broker import LOCKED, Conversation, content
 
-from rabbitry.broker.message import Route
 from rabbitry.broker.ports import GetReply, QueueReply, Refusal
 from rabbitry.wire.methods import (
     AccessRequest,
@@ -42,29 +42,7 @@ from rabbitry.wire.methods import (
     Method,
     QueueDeclare,
     QueueDeclareOk,
-    TxSelect,
 )
-
-ROUTE = Route(b"", b"q")
-
-
-def consuming(
-    *, tag: str = "t", no_ack: bool = False, capabilities: tuple[str, ...] = ()
-) -> tuple[Conversation, FakeQueue]:
-    """Return a conversation in which queue `q` is consumed."""
-    talk = Conversation(capabilities=capabilities)
-    queue = talk.port.add("q")
-    assert talk.say(BasicConsume(queue="q", consumer_tag=tag, no_ack=no_ack)) == []
-    queue.answer()
-    assert talk.heard() == [BasicConsumeOk(tag)]
-    return talk, queue
-
-
-def deliver(queue: FakeQueue, *bodies: bytes, redelivered: bool = False) -> None:
-    messages = [(ROUTE, content(body)) for body in bodies]
-    positions = range(101, 101 + len(bodies))
-    queue.subscribers[0].deliver(queue.lease, positions, messages, redelivered)
-
 
 # --- small answers --------------------------------------------------------------------------------
 
@@ -101,7 +79,6 @@ def test_silence_where_no_answer_is_due(said: Method) -> None:
         (BasicQos(global_=True), 540, "not implemented yet"),
         (BasicRecover(requeue=False), 540, "requeue=false"),
         (BasicRecoverAsync(requeue=False), 540, "requeue=false"),
-        (TxSelect(), 540, "not implemented yet"),
         (BasicGetEmpty(), 503, "unimplemented method"),
         (QueueDeclareOk("q", 0, 0), 503, "unimplemented method"),
     ],

@@ -6,7 +6,7 @@ import pytest
 from support.broker_client import Broker, closed_with
 from support.fake_broker import Conversation, content
 
-from rabbitry.broker.client_connection import BACKLOG_COMMANDS_MAX
+from rabbitry.broker.client_connection import BACKLOG_COMMANDS_MAX, LAST_WORDS_US
 from rabbitry.broker.message import Route
 from rabbitry.broker.ports import GetReply, QueueReply, Refusal
 from rabbitry.machine import MICROSECONDS_PER_SECOND as SECOND_US
@@ -186,6 +186,39 @@ def test_exclusive_queues_are_gone_when_close_ok_is_heard() -> None:
     broker.exchange()
     assert owner.endpoint.finished
     assert other.say(QueueDeclare(queue="q", exclusive=True)) == [QueueDeclareOk("q", 0, 0)]
+
+
+@pytest.mark.parametrize("end", ["close", "fault"])
+@pytest.mark.parametrize("gone_at_last", [True, False])
+def test_last_words_wait_for_exclusive_queues(end: str, gone_at_last: bool) -> None:
+    """A client that has heard them may declare the queues anew, through whatever node."""
+    talk = Conversation()
+    talk.port.keeps_owned = True
+    if end == "close":
+        talk.client.close(now=talk.now)
+        talk.connection.receive(talk.client.take_bytes(talk.now), talk.now)
+    else:
+        talk.say(ChannelOpen())
+    talk.connection.tick(talk.now + LAST_WORDS_US - 1)
+    assert (talk.heard(), talk.connection.finished) == ([], False)
+    before = talk.dirty
+    if gone_at_last:
+        talk.port.owned_gone[0]()
+        assert talk.dirty == before + 1
+    else:
+        talk.connection.tick(talk.now + LAST_WORDS_US)
+    (last,) = talk.heard()
+    assert isinstance(last, ConnectionCloseOk if end == "close" else ConnectionClose)
+    assert talk.connection.finished is (end == "close")
+
+
+def test_queues_that_go_after_the_link_trouble_nobody() -> None:
+    talk = Conversation()
+    talk.port.keeps_owned = True
+    talk.connection.lost()
+    before = talk.dirty
+    talk.port.owned_gone[0]()
+    assert talk.dirty == before
 
 
 def test_nothing_is_said_after_the_end() -> None:

@@ -8,21 +8,24 @@ from hypothesis import strategies as st
 from support.fake_broker import FakePort, content
 
 from rabbitry.broker.exchanges import Exchange
-from rabbitry.broker.permissions import Permissions
 from rabbitry.broker.publishing import PLANS_KEPT_MAX, Confirms, Publisher
 from rabbitry.wire.content import Command, ContentAssembler
 from rabbitry.wire.errors import AmqpException, ChannelException, ConnectionException
 from rabbitry.wire.frames import content_body, method_frame
-from rabbitry.wire.methods import BasicAck, BasicGet, BasicPublish, BasicReturn
+from rabbitry.wire.methods import BasicAck, BasicGet, BasicNack, BasicPublish, BasicReturn
 
 # --- confirms -------------------------------------------------------------------------------------
 
 
 class Confirming:
-    """Confirms of channel 5; `flush` returns what is sent as (tag, multiple)."""
+    """Confirms of channel 5; `flush` returns what is sent as (tag, multiple).
+
+    `nacked` are the tags of nacks, which come before the confirms that are sent with them.
+    """
 
     def __init__(self) -> None:
         self.flushes_wanted = 0
+        self.nacked: list[int] = []
         self.confirms = Confirms(self._want)
 
     def _want(self) -> None:
@@ -32,8 +35,13 @@ class Confirming:
         found = []
         for command in ContentAssembler(0).feed(b"".join(self.confirms.flush(5))):
             method = command.method()
-            assert isinstance(method, BasicAck)
             assert command.channel == 5
+            if isinstance(method, BasicNack):
+                assert not method.multiple
+                assert not found
+                self.nacked.append(method.delivery_tag)
+                continue
+            assert isinstance(method, BasicAck)
             found.append((method.delivery_tag, method.multiple))
         return found
 
@@ -73,6 +81,33 @@ def test_out_of_order_they_are_confirmed_one_by_one() -> None:
     third.settled()
     first.settled()
     assert confirming.flush() == [(6, True)]
+
+
+def test_what_a_queue_rejects_is_nacked_and_not_confirmed() -> None:
+    confirming = Confirming()
+    receipt = confirming.confirms.expect(4, 2)
+    receipt.rejected(2, 2)
+    receipt.settled()
+    receipt.rejected(1, 1)
+    assert confirming.flush() == []
+    receipt.settled()
+    assert confirming.flush() == [(1, False)]
+    assert confirming.nacked == [3, 4, 2]
+    confirming.confirms.expect(1, 1).settled()
+    assert confirming.flush() == [(5, True)]
+
+
+def test_what_is_rejected_out_of_order_is_nacked_once() -> None:
+    confirming = Confirming()
+    first, second, third = (confirming.confirms.expect(2, 1) for _ in range(3))
+    second.rejected(0, 1)
+    second.settled()
+    assert confirming.flush() == [(4, False)]
+    third.rejected(0, 2)
+    third.settled()
+    first.settled()
+    assert confirming.flush() == [(4, True)]
+    assert confirming.nacked == [3, 5, 6]
 
 
 def test_one_that_several_queues_take_is_confirmed_with_the_last() -> None:
@@ -145,7 +180,7 @@ def command(
 
 
 def publisher(port: FakePort) -> Publisher:
-    return Publisher(port, "/", 1, Permissions(port, "guest", "/"))
+    return Publisher(port, "/", 1)
 
 
 def test_a_run_goes_to_its_queue_in_one_piece() -> None:

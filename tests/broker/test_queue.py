@@ -13,6 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from rabbitry.broker.message import Message, Route
 from rabbitry.broker.queue import Consumer, Holder, Queue, ranges_of
+from rabbitry.broker.queue_settings import DEFAULT, QueueSettings
+from rabbitry.wire.frames import content_body, content_frames
+from rabbitry.wire.methods import BasicProperties
 
 ROUTE = Route(b"", b"q")
 HOLDERS: list[Holder] = [("n", 1), ("n", 2), ("m", 1)]
@@ -30,9 +33,9 @@ def positions_of(ranges: Sequence[tuple[int, int]]) -> list[int]:
 class Recorded:
     """A queue whose deliveries are written down."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: QueueSettings = DEFAULT) -> None:
         self.deliveries: list[Delivery] = []
-        self.queue = Queue(self._sink)
+        self.queue = Queue(self._sink, settings)
 
     def _sink(
         self, consumer: Consumer, positions: Sequence[int], messages: list[Message], again: bool
@@ -378,7 +381,7 @@ def test_what_a_mirror_holds_is_taken_over(
     queue = Recorded().queue
     queue.restore([(position, message(position)) for position in positions], seen_through, 4)
     assert sorted(queue.returned) == [
-        (position, position <= seen_through, message(position)) for position in returned
+        (0, position, position <= seen_through, message(position)) for position in returned
     ]
     assert list(queue.ready) == [message(position) for position in ready]
     assert queue.next_position == 4
@@ -395,3 +398,58 @@ def test_ranges_of_a_range() -> None:
     assert ranges_of(range(3, 9)) == [(3, 8)]
     assert ranges_of(range(3, 3)) == []
     assert ranges_of(range(3, 9, 2)) == [(3, 3), (5, 5), (7, 7)]
+
+
+# --- priorities -----------------------------------------------------------------------------------
+
+
+def prioritised(priority: int | None, body: bytes) -> Message:
+    encoded = BasicProperties(priority=priority).encode()
+    route = Route(b"", b"q", int.from_bytes(encoded[:2], "big"))
+    return route, content_frames(1, encoded, body, 0)
+
+
+def bodies(recorded: Recorded) -> list[bytes]:
+    found = [content_body(frames) for _, _, sent, _ in recorded.deliveries for _, frames in sent]
+    recorded.deliveries.clear()
+    return found
+
+
+def test_higher_priorities_go_first_and_within_one_the_older() -> None:
+    recorded = Recorded(QueueSettings(priority_max=5))
+    queue = recorded.queue
+    queue.publish([prioritised(1, b"a"), prioritised(None, b"b"), prioritised(9, b"c")])
+    queue.publish([prioritised(5, b"d"), prioritised(0, b"e"), prioritised(1, b"f")])
+    assert (queue.next_position, queue.ready_count) == (7, 6)
+    queue.add_consumer(Consumer(HOLDERS[0], 1, prefetch_count=4))
+    queue.deal()
+    assert bodies(recorded) == [b"c", b"d", b"a", b"f"]
+    queue.requeue(HOLDERS[0], [1, 3])
+    queue.deal()
+    assert bodies(recorded) == [b"c", b"a"]
+    queue.settle(HOLDERS[0], [1, 3, 4, 6])
+    queue.deal()
+    assert bodies(recorded) == [b"b", b"e"]
+    assert queue.ready_count == 0
+
+
+def test_priorities_survive_a_failover_and_a_limit_stops_the_first() -> None:
+    queue = Recorded(QueueSettings(priority_max=5)).queue
+    queue.publish([prioritised(1, b"a"), prioritised(2, b"b"), prioritised(1, b"c")])
+    recorded = Recorded(QueueSettings(priority_max=5))
+    recorded.queue.restore(queue.entries(), 2, 4)
+    assert recorded.queue.next_position == 4
+    recorded.queue.deliver_through = 1
+    recorded.queue.add_consumer(Consumer(HOLDERS[0], 1))
+    assert recorded.queue.deal() == []
+    assert recorded.deliveries == [], "the first is not known of by all"
+    recorded.queue.deliver_through = 3
+    recorded.queue.deal()
+    assert recorded.taken() == [(1, [2], True), (1, [1], True), (1, [3], False)]
+
+
+def test_a_purge_of_priorities_drops_them_all() -> None:
+    queue = Recorded(QueueSettings(priority_max=5)).queue
+    queue.publish([prioritised(1, b"a"), prioritised(2, b"b")])
+    assert queue.purge() == [(1, 2)]
+    assert (queue.ready_count, queue.next_position) == (0, 3)

@@ -123,17 +123,22 @@ def test_unbinding_is_always_asked_for() -> None:
 def test_a_connection_that_ends_takes_its_queues_though_they_are_still_on_their_way() -> None:
     stage = Stage()
     stage.declare_queue("mine", "a#1/5")
-    stage.administration.delete_owned("a#1/5")
-    stage.administration.delete_owned("a#1/5")
+    gone: list[str] = []
+    stage.administration.delete_owned("a#1/5", lambda: gone.append("first"))
     assert stage.asked[1:] == [DeleteOwned("a#1/5")]
+    assert gone == []
+    stage.administration.delete_owned("a#1/5", lambda: gone.append("nothing left"))
     stage.callbacks[1](None)
+    assert stage.asked[2:] == []
+    assert gone == ["nothing left", "first"]
 
 
 def test_a_connection_without_exclusive_queues_costs_the_coordinator_nothing() -> None:
     stage = Stage()
     stage.declare_queue("q")
-    stage.administration.delete_owned("a#1/5")
-    assert stage.asked == [QUEUE]
+    gone: list[bool] = []
+    stage.administration.delete_owned("a#1/5", lambda: gone.append(True))
+    assert (stage.asked, gone) == ([QUEUE], [True])
 
 
 def test_looking_up() -> None:

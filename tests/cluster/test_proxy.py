@@ -38,6 +38,10 @@ HOLDER = ("here#1", 4)
 class Receipt:
     def __init__(self) -> None:
         self.count = 0
+        self.refused: list[tuple[int, int]] = []
+
+    def rejected(self, first: int, count: int) -> None:
+        self.refused.append((first, count))
 
     def settled(self) -> None:
         self.count += 1

@@ -23,7 +23,6 @@ from rabbitry.wire.methods import (
     ConnectionTuneOk,
     ExchangeDeclare,
     QueueDeclare,
-    TxSelect,
 )
 from rabbitry.wire.values import FieldValue
 
@@ -51,11 +50,6 @@ def difference(row: str, *, ours: str, theirs: str) -> Callable[[Scenario], Scen
         return conversation
 
     return note
-
-
-@difference("transactions (`tx.*`)", ours=NOT_IMPLEMENTED, theirs=r"tx\.select-ok")
-def transactions(stage: Stage) -> None:
-    stage.client().ask(TxSelect())
 
 
 @difference("`basic.qos` with `global`", ours=NOT_IMPLEMENTED, theirs=r"basic\.qos-ok")
@@ -124,16 +118,6 @@ def sender_selected_distribution(stage: Stage) -> None:
 )
 def direct_reply_to(stage: Stage) -> None:
     stage.client().ask(BasicConsume(queue="amq.rabbitmq.reply-to", no_ack=True))
-
-
-@difference("consumer argument `x-priority`", ours="tag='low'", theirs="tag='high'")
-def consumer_priority(stage: Stage) -> None:
-    client = stage.declared()
-    client.ask(BasicConsume(queue=stage.queue, consumer_tag="low", no_ack=True))
-    arguments: Arguments = {"x-priority": 5}
-    client.ask(BasicConsume(0, stage.queue, "high", no_ack=True, arguments=arguments))
-    client.publish(stage.queue, b"a")
-    client.hear()
 
 
 @difference("a method that does not exist", ours="reply_code=503", theirs="the link ended")

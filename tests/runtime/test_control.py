@@ -59,9 +59,12 @@ def test_one_that_answers_badly(tmp_path: Path, answer: bytes) -> None:
 
 def test_one_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "ANSWER_S", 0.01)
+    monkeypatch.setattr(control, "STATUS_S", 0.01)
     claim(tmp_path, tmp_path / "control.sock")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "control.sock"))
         listener.listen()
-        with pytest.raises(UserError, match="does not answer: timed out"):
-            control.ask(tmp_path, control.Status())
+        for request in (control.Status(), control.Start("rabbit")):
+            with pytest.raises(UserError, match="does not answer; if it was stopped") as caught:
+                control.ask(tmp_path, request)
+            assert f"`kill -CONT {os.getpid()}`" in str(caught.value)

@@ -26,7 +26,7 @@ from rabbitry.machine import (
     Stop,
     TimerFired,
 )
-from rabbitry.runtime.driver import DriverStopped, ListenFailed, MachineFailed
+from rabbitry.runtime.driver import DriverStopped, ListenFailed, MachineFailed, _one_line
 from rabbitry.runtime.store import MemoryStore
 
 
@@ -166,6 +166,17 @@ def test_reports_are_logged_and_told(run: Run, caplog: pytest.LogCaptureFixture)
         ]
 
     run(main())
+
+
+def test_a_report_is_one_line_whatever_peers_call_things() -> None:
+    assert [_one_line(value) for value in ("q x", 7, "a\nb", "\x1b[2J", "\udcff", "käse")] == [
+        "q x",
+        "7",
+        "a\\nb",
+        "\\x1b[2J",
+        "\\udcff",
+        "käse",
+    ]
 
 
 def test_a_question_out_of_a_report_waits_for_the_step(run: Run) -> None:

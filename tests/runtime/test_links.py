@@ -23,7 +23,8 @@ from rabbitry.machine import (
     WritingPaused,
     WritingResumed,
 )
-from rabbitry.runtime.links import Link, reason_of
+from rabbitry.runtime import links
+from rabbitry.runtime.links import SLICE_BYTES_AT_FIRST, SLICE_BYTES_MIN, TURN_S, Link, reason_of
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -182,3 +183,163 @@ def test_a_link_nobody_wants_is_dropped_in_silence(run: Run) -> None:
 )
 def test_reasons_are_for_people(error: Exception | None, reason: str) -> None:
     assert reason_of(error) == reason
+
+
+# --- a link gives way -----------------------------------------------------------------------------
+
+
+class Clock:
+    """Stands still but for what `Busy` takes."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+class Busy(Owner):
+    """Takes its time: so many seconds for each byte."""
+
+    def __init__(self, clock: Clock, byte_s: float) -> None:
+        super().__init__()
+        self.clock = clock
+        self.byte_s = byte_s
+        self.when_taken: Callable[[], None] | None = None
+
+    def take(self, event: Event) -> None:
+        super().take(event)
+        if isinstance(event, BytesReceived):
+            self.clock.now_s += len(event.data) * self.byte_s
+            if self.when_taken is not None:
+                self.when_taken()
+
+    def slices(self) -> list[int]:
+        return [len(event.data) for event in self.events if isinstance(event, BytesReceived)]
+
+    def bytes_taken(self) -> bytes:
+        return b"".join(one.data for one in self.events if isinstance(one, BytesReceived))
+
+
+def busy(monkeypatch: pytest.MonkeyPatch, byte_s: float) -> tuple[Link, Busy, Transport]:
+    clock, transport = Clock(), Transport()
+    monkeypatch.setattr(links, "time", clock)
+    owner = Busy(clock, byte_s)
+    link = Link(owner, "amqp", 7)
+    as_transport: Any = transport
+    link.connection_made(as_transport)
+    return link, owner, transport
+
+
+async def turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def test_a_link_that_took_long_lets_the_others_read_first(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        link, _, transport = busy(monkeypatch, 2 * TURN_S / 100)
+        link.data_received(b"x" * 40)
+        assert transport.calls == [], "it was quick"
+        link.data_received(b"x" * 100)
+        assert transport.calls == ["pause_reading"]
+        await asyncio.sleep(0)
+        assert transport.calls == ["pause_reading", "resume_reading"]
+
+    run(main())
+
+
+def test_a_read_that_would_take_long_is_handed_over_in_slices(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        data = bytes(range(256)) * 1024
+        link, owner, transport = busy(monkeypatch, TURN_S / 16384)
+        link.data_received(data)
+        assert owner.slices() == [SLICE_BYTES_AT_FIRST]
+        taken = 1
+        while "resume_reading" not in transport.calls:
+            assert len(owner.slices()) == taken, "one slice in each turn of the loop"
+            await turns(1)
+            taken += 1
+        assert owner.bytes_taken() == data
+        assert owner.slices()[1] == 16384, "as much as fits"
+        assert max(owner.slices()[1:]) <= 2 * 16384
+        assert transport.calls == ["pause_reading", "resume_reading"]
+
+    run(main())
+
+
+def test_slices_have_a_least_size_and_grow_where_they_are_quick(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        link, owner, _ = busy(monkeypatch, 1.0)
+        link.data_received(b"x" * 10_000)
+        await asyncio.sleep(0)
+        owner.events.clear()
+        link.data_received(b"x" * 10_000)
+        await turns(3)
+        assert owner.slices() == [SLICE_BYTES_MIN, SLICE_BYTES_MIN, 10_000 - 2 * SLICE_BYTES_MIN]
+        await asyncio.sleep(0)
+        owner.byte_s = 0.0
+        for _ in range(20):
+            link.data_received(b"x" * 200_000)
+            await turns(30)
+        assert owner.slices()[-1] == 200_000, "whole reads again"
+
+    run(main())
+
+
+def test_what_is_left_of_a_read_waits_while_the_machine_wants_nothing_read(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        data = bytes(range(256)) * 1024
+        link, owner, transport = busy(monkeypatch, 0.0)
+        owner.when_taken = link.pause_reading
+        link.data_received(data)
+        await turns(3)
+        assert owner.slices() == [SLICE_BYTES_AT_FIRST]
+        owner.when_taken = None
+        link.resume_reading()
+        assert owner.slices() == [SLICE_BYTES_AT_FIRST], "never within what the machine is doing"
+        await turns(10)
+        assert owner.bytes_taken() == data
+        assert transport.calls == ["pause_reading", "resume_reading"]
+
+    run(main())
+
+
+def test_what_is_left_of_a_read_comes_before_the_end(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        link, owner, _ = busy(monkeypatch, 0.0)
+        link.data_received(b"x" * 100_000)
+        link.data_received(b"y")
+        link.eof_received()
+        assert owner.bytes_taken() == b"x" * 100_000 + b"y"
+        assert owner.events[-1] == LinkFinished(7)
+        await asyncio.sleep(0)
+        assert owner.events[-1] == LinkFinished(7)
+
+    run(main())
+
+
+def test_what_is_left_of_a_read_is_dropped_with_the_link(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        for end in ("close", "abort"):
+            link, owner, _ = busy(monkeypatch, 0.0)
+            link.data_received(b"x" * 100_000)
+            getattr(link, end)()
+            link.connection_lost(None)
+            await asyncio.sleep(0)
+            assert owner.slices() == [SLICE_BYTES_AT_FIRST]
+            assert owner.events[-1] == LinkClosed(7, "")
+
+    run(main())

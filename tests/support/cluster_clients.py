@@ -17,6 +17,12 @@ class Receipt:
 
     body: bytes
     accepted: bool = False
+    refused: bool = False
+
+    def rejected(self, first: int, count: int) -> None:
+        assert (first, count) == (0, 1), "a publish of one message"
+        assert not self.accepted and not self.refused, "settled already"
+        self.refused = True
 
     def settled(self) -> None:
         assert not self.accepted, "accepted twice"

@@ -14,7 +14,7 @@ tests/simulation.)
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,9 @@ from rabbitry.cluster.records import (
     decode,
     encode,
 )
+from rabbitry.wire.frames import content_frames
+from rabbitry.wire.methods import BasicProperties
+from rabbitry.wire.values import FieldValue, encode_table
 
 QUEUE = 1
 OnAnswer = Callable[[Refused | None], None]
@@ -150,7 +153,12 @@ class Node:
 class HostingCluster:
     """The nodes, the links between them, and the coordinator."""
 
-    def __init__(self, names: Sequence[str], in_sync: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        in_sync: Sequence[str] = (),
+        arguments: Mapping[str, FieldValue] | None = None,
+    ) -> None:
         self.nodes: dict[str, Node] = {}
         self.links: dict[frozenset[str], Link] = {}
         self.catalog = Catalog()
@@ -162,7 +170,8 @@ class HostingCluster:
         for name in names:
             self.start(name)
         leader, *mirrors = names
-        self.change(QueueDeclared("/", "q", QUEUE, True, False, "", b""))
+        encoded = encode_table(arguments or {})
+        self.change(QueueDeclared("/", "q", QUEUE, True, False, "", encoded))
         self.change(QueuePlaced(QUEUE, 1, leader, mirrors, list(in_sync or names)))
         self.settle_down()
 
@@ -448,14 +457,22 @@ class HostingCluster:
 
     # --- clients ---
 
-    def publish(self, name: str, *bodies: bytes) -> list[Receipt]:
-        """Publish through a node, each message a run of its own."""
+    def publish(
+        self, name: str, *bodies: bytes, properties: BasicProperties | None = None
+    ) -> list[Receipt]:
+        """Publish through a node, each message a run of its own.
+
+        Messages are bare bodies where nobody looks at their properties, else whole contents.
+        """
         node = self.nodes[name]
+        encoded = b"" if properties is None else properties.encode()
+        route = node.hosting.routes.get(b"", b"q", int.from_bytes(encoded[:2], "big"))
         receipts = []
         for body in bodies:
             receipt = Receipt(body)
             receipts.append(receipt)
-            node.proxy.publish([(node.hosting.routes.get(b"", b"q"), body)], receipt)
+            frames = content_frames(1, encoded, body, 0) if encoded else body
+            node.proxy.publish([(route, frames)], receipt)
         node.hosting.flush()
         return receipts
 

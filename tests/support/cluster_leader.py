@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rabbitry.broker.message import Message, Route
 from rabbitry.broker.queue import Consumer
@@ -17,6 +17,7 @@ from rabbitry.cluster.records import (
     QueuePlaced,
     decode,
 )
+from rabbitry.wire.values import FieldValue, encode_table
 
 ROUTE = Route(b"", b"q")
 
@@ -76,9 +77,12 @@ class LeaderAlone:
         mirrors: Sequence[str],
         in_sync: Sequence[str] | None = None,
         auto_delete: bool = False,
+        arguments: Mapping[str, FieldValue] | None = None,
     ) -> None:
         self.port = RecordingPort()
-        entry = QueueEntry(QueueDeclared("/", "q", 1, True, auto_delete, "", b""))
+        entry = QueueEntry(
+            QueueDeclared("/", "q", 1, True, auto_delete, "", encode_table(arguments or {}))
+        )
         members = mirrors if in_sync is None else in_sync
         entry.placed = QueuePlaced(1, 1, "a", list(mirrors), ["a", *members])
         self.leader = QueueLeader(self.port, entry)

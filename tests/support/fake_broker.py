@@ -9,6 +9,7 @@ from support.broker_client import CountingEntropy
 from support.endpoints import START_US, read, server_endpoint
 
 from rabbitry.broker.client_connection import ClientConnection
+from rabbitry.broker.connection_log import ConnectionLog
 from rabbitry.broker.exchanges import Exchange
 from rabbitry.broker.message import Message, Route, Routes
 from rabbitry.broker.ports import (
@@ -21,7 +22,6 @@ from rabbitry.broker.ports import (
     Subscriber,
 )
 from rabbitry.broker.queue import Consumer, Holder
-from rabbitry.cluster.access import default_access
 from rabbitry.connection.endpoint import Endpoint
 from rabbitry.connection.handshake import Credentials
 from rabbitry.wire.frames import content_frames
@@ -66,7 +66,12 @@ class FakeQueue:
     def settle(self, lease: Lease, holder: Holder, positions: list[int]) -> None:
         self.asked.append(("settle", positions))
 
-    def requeue(self, lease: Lease, holder: Holder, positions: list[int]) -> None:
+    def reject(self, lease: Lease, holder: Holder, positions: list[int]) -> None:
+        self.asked.append(("reject", positions))
+
+    def requeue(
+        self, lease: Lease, holder: Holder, positions: list[int], *, redelivered: bool = True
+    ) -> None:
         self.asked.append(("requeue", positions))
 
     def release(self, holder: Holder) -> None:
@@ -103,13 +108,14 @@ class FakePort:
     def __init__(self) -> None:
         self.origin = "rabbit#1"
         self.routing_version = 1
-        self.access = default_access()
         self.exchanges = {"": Exchange("", "direct"), "x": Exchange("x", "direct")}
         self.queues: dict[str, FakeQueue] = {}
         self.routed: list[QueueHandle] | None = None  # None: by queue name
         self.asked: list[tuple[Any, ...]] = []
         self.answers: list[Callable[[Refusal | None], None]] = []
         self.owners_deleted: list[str] = []
+        self.keeps_owned = False  # exclusive queues go when the test calls what is in `owned_gone`
+        self.owned_gone: list[Callable[[], None]] = []
         self._routes = Routes()
 
     def add(self, name: str, owner: str = "") -> FakeQueue:
@@ -121,9 +127,6 @@ class FakePort:
     def answer(self, refusal: Refusal | None = None) -> None:
         """Answer the wish that came first and has no answer."""
         self.answers.pop(0)(refusal)
-
-    def channel_refusal(self, user: str) -> str:
-        return ""
 
     def find_exchange(self, virtual_host: str, name: str) -> Exchange | None:
         return self.exchanges.get(name)
@@ -151,8 +154,12 @@ class FakePort:
     def bind(self, *arguments: Any) -> None:
         self._ask("bind", *arguments)
 
-    def delete_owned(self, owner: str) -> None:
+    def delete_owned(self, owner: str, on_gone: Callable[[], None]) -> None:
         self.owners_deleted.append(owner)
+        if self.keeps_owned:
+            self.owned_gone.append(on_gone)
+        else:
+            on_gone()
 
     def _ask(self, what: str, *arguments: Any) -> None:
         *values, on_answer = arguments
@@ -173,13 +180,16 @@ class Conversation:
         self.port = FakePort()
         self.dirty = 0
         self._channels = 0
+        self.told: list[tuple[str, str, dict[str, object]]] = []
+        endpoint = server_endpoint()
         self.connection = ClientConnection(
             7,
-            server_endpoint(),
+            endpoint,
             self.port,
             CountingEntropy(),
             self._new_channel,
             self._mark,
+            ConnectionLog(endpoint, "10.0.0.1:40000", lambda *report: self.told.append(report)),
             consumer_timeout_ms,
         )
         properties: dict[str, FieldValue] = {"capabilities": dict.fromkeys(capabilities, True)}

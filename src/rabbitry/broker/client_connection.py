@@ -3,30 +3,29 @@
 Bytes of the link go in at `receive`; what is to be sent is taken with `take_bytes` at the end of
 the step, after `flush`. Every piece of a client's work runs under `guard`, so that a fault of the
 client closes its channel or its connection and nothing else.
+
+The last words (close-ok, or a close of ours) are held back until the connection's exclusive queues
+are gone everywhere, so that a client that has heard them can declare these queues anew.
 """
 
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Final
 
 from rabbitry.broker.channel import Channel
-from rabbitry.broker.permissions import Permissions
+from rabbitry.broker.connection_log import ConnectionLog
 from rabbitry.broker.ports import BrokerPort
 from rabbitry.connection.endpoint import Endpoint
-from rabbitry.machine import Entropy
-from rabbitry.wire.errors import (
-    NOT_ALLOWED,
-    AmqpException,
-    ChannelException,
-    ConnectionException,
-)
+from rabbitry.machine import MICROSECONDS_PER_SECOND, Entropy
+from rabbitry.wire.errors import AmqpException, ChannelException
 from rabbitry.wire.methods import ChannelOpen, Method
 
 # So many commands may wait for their turn before the client's bytes are left unread.
 BACKLOG_COMMANDS_MAX: Final = 1000
+# How long the last words wait for exclusive queues to go, at most: the coordinator may be away.
+LAST_WORDS_US: Final = 10 * MICROSECONDS_PER_SECOND
 CHANNEL_OPEN: Final = ChannelOpen().encode()[:4]
 
 
@@ -41,6 +40,7 @@ class ClientConnection:
         entropy: Entropy,
         new_channel_number: Callable[[], int],
         on_dirty: Callable[[ClientConnection], None],
+        log: ConnectionLog,
         consumer_timeout_ms: int = 0,
     ) -> None:
         self.link = link
@@ -54,11 +54,14 @@ class ClientConnection:
         self._entropy = entropy
         self._new_channel_number = new_channel_number
         self._on_dirty = on_dirty
+        self._log = log
         self._consumer_timeout_ms = consumer_timeout_ms  # 0: none
         self._channels: dict[int, Channel] = {}
         self._to_flush: dict[int, None] = {}
         self._now = 0
         self._ended = False
+        self._last_words_held = False
+        self._hold_until = 0
         self._deliveries_paused = False
 
     # --- what the node does -----------------------------------------------------------------------
@@ -73,10 +76,6 @@ class ClientConnection:
             if channel is None or channel.closed:
                 if command.frame[7:11] != CHANNEL_OPEN:
                     continue  # closed by this very batch: what follows on it is dropped
-                refusal = self._port.channel_refusal(self.endpoint.user)
-                if refusal:
-                    self._fail(0, ConnectionException(NOT_ALLOWED, refusal))
-                    continue
                 holder = (self._port.origin, self._new_channel_number())
                 channel = Channel(command.channel, holder, self, self._port)
                 channel.pause(self._deliveries_paused)
@@ -91,9 +90,12 @@ class ClientConnection:
         self.backlogged = waits and self.backlog_exceeds()
         if self.endpoint.state in ("closing", "closed"):
             self._end_channels()
+        self._log.look()
 
     def take_bytes(self, now: int) -> bytes:
         """Return what shall be sent to the client."""
+        if self._last_words_held:
+            return b""
         to_flush, self._to_flush = self._to_flush, {}
         for number in to_flush:
             channel = self._channels.get(number)
@@ -105,8 +107,11 @@ class ClientConnection:
         """Heartbeats and time limits."""
         self._now = now
         self.endpoint.tick(now)
+        if self._last_words_held and now >= self._hold_until:
+            self._last_words_held = False
         if self.endpoint.finished:
             self._end_channels()
+            self._log.look()
         elif self._consumer_timeout_ms:
             for number, channel in self._channels.items():
                 try:
@@ -115,9 +120,10 @@ class ClientConnection:
                     self._fail(number, fault)
 
     def close(self, reply_code: int, reply_text: str, now: int) -> None:
-        """Close the connection for a reason of ours."""
+        """Close the connection for a reason of ours, which waits for nothing."""
         self._now = now
         self._end_channels()
+        self._last_words_held = False
         self.endpoint.close(reply_code, reply_text, now=now)
         self._on_dirty(self)
 
@@ -125,6 +131,12 @@ class ClientConnection:
         """The link is gone."""
         self.closed = True
         self._end_channels()
+        self._log.closed()
+
+    @property
+    def finished(self) -> bool:
+        """Whether all has been said, so that the link can be closed."""
+        return self.endpoint.finished and not self._last_words_held
 
     def pause_reading(self, paused: bool, now: int) -> None:
         """The node leaves the client's bytes unread, or reads them again."""
@@ -151,10 +163,18 @@ class ClientConnection:
             channel.close()
         if not self._ended:
             self._ended = True
-            self._port.delete_owned(self.owner)
+            self._last_words_held = True
+            self._hold_until = self._now + LAST_WORDS_US
+            self._port.delete_owned(self.owner, self._owned_deleted)
+
+    def _owned_deleted(self) -> None:
+        self._last_words_held = False
+        if not self.closed:
+            self._on_dirty(self)
 
     def _fail(self, channel: int, fault: AmqpException) -> None:
         if isinstance(fault, ChannelException):
+            self._log.channel_fault(channel, fault)
             found = self._channels.get(channel)
             if found is not None:
                 found.flush()  # confirms that were earned go out before the close
@@ -162,6 +182,7 @@ class ClientConnection:
             if self.endpoint.state == "open":
                 self.endpoint.close_channel(channel, fault)
         else:
+            self._log.connection_fault(channel, fault)
             self._end_channels()
             self.endpoint.close(
                 fault.reply_code,
@@ -178,21 +199,6 @@ class ClientConnection:
     def virtual_host(self) -> str:
         """The virtual host that the connection has opened."""
         return self.endpoint.virtual_host
-
-    @property
-    def user(self) -> str:
-        """The user's name; empty before the login."""
-        return self.endpoint.user
-
-    @property
-    def channel_count(self) -> int:
-        """How many channels are open."""
-        return len(self._channels)
-
-    @cached_property
-    def permissions(self) -> Permissions:
-        """What the connection may do in its virtual host; asked for only when it is open."""
-        return Permissions(self._port, self.endpoint.user, self.endpoint.virtual_host)
 
     @property
     def frame_size_max(self) -> int:

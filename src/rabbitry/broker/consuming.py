@@ -11,7 +11,7 @@ Specification: basic.deliver, basic.ack; RabbitMQ: rabbit_channel.erl handle_del
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 from struct import Struct
 from typing import Final, Protocol
@@ -27,13 +27,16 @@ TIMEOUT_PARTS: Final = 32
 _deliver_head = Struct(">BHIHH")
 _tag_and_flag = Struct(">QB")
 
+Entry = tuple[Lease, int]  # a delivery: its lease, and its position in the queue
+Owed = list[tuple[Lease, list[int]]]  # deliveries grouped by lease
+
 
 class Unsettled:
     """Deliveries of one channel that the client has not settled, by delivery tag, in order."""
 
     def __init__(self) -> None:
         self.next_tag = 1
-        self._owed: dict[int, tuple[Lease, int]] = {}
+        self._owed: dict[int, Entry] = {}
         # (tag, time): all before this tag was delivered by that time.
         self._marks: deque[tuple[int, int]] = deque()
 
@@ -54,7 +57,7 @@ class Unsettled:
         self.next_tag += count
         return first
 
-    def take(self, tag: int, multiple: bool, method_id: int = 80) -> list[tuple[Lease, list[int]]]:
+    def take(self, tag: int, multiple: bool, method_id: int = 80) -> Owed:
         """Remove what a client settles, grouped by lease. Raises 406 for a tag it does not owe.
 
         With `multiple`, all through `tag`; 0 stands for all there are. `method_id` is of the method
@@ -66,16 +69,29 @@ class Unsettled:
             if entry is None:
                 raise _unknown(tag, method_id)
             return [(entry[0], [entry[1]])]
-        if tag == 0:
-            return self.take_all()
+        return grouped(self.remove(tag, multiple, method_id).values())
+
+    def remove(self, tag: int, multiple: bool, method_id: int = 80) -> dict[int, Entry]:
+        """Remove what a client settles, as `take` does, but return it by tag."""
+        owed = self._owed
+        if multiple and tag == 0:
+            self._owed = {}
+            return owed
         if tag not in owed:
             raise _unknown(tag, method_id)
+        if not multiple:
+            return {tag: owed.pop(tag)}
         tags = []
         for one in owed:
             if one > tag:
                 break
             tags.append(one)
-        return _grouped([owed.pop(one) for one in tags])
+        return {one: owed.pop(one) for one in tags}
+
+    def restore(self, entries: dict[int, Entry]) -> None:
+        """Have the client owe again what `remove` returned: a transaction is rolled back."""
+        if entries:
+            self._owed = dict(sorted({**self._owed, **entries}.items()))
 
     def overdue(self, now: int, timeout_us: int) -> bool:
         """Whether the oldest delivery owed is older than `timeout_us`. To be asked now and then.
@@ -94,18 +110,19 @@ class Unsettled:
             marks.append((self.next_tag, now))
         return now - marks[0][1] > timeout_us
 
-    def take_all(self) -> list[tuple[Lease, list[int]]]:
+    def take_all(self) -> Owed:
         """Remove everything, grouped by lease."""
         owed, self._owed = self._owed, {}
-        return _grouped(list(owed.values()))
+        return grouped(owed.values())
 
 
 def _unknown(tag: int, method_id: int) -> ChannelException:
     return ChannelException(PRECONDITION_FAILED, f"unknown delivery tag {tag}", 60, method_id)
 
 
-def _grouped(entries: list[tuple[Lease, int]]) -> list[tuple[Lease, list[int]]]:
-    groups: list[tuple[Lease, list[int]]] = []
+def grouped(entries: Iterable[Entry]) -> Owed:
+    """Group deliveries by lease, in the order in which they come."""
+    groups: Owed = []
     by_lease: dict[Lease, list[int]] = {}
     for lease, position in entries:
         positions = by_lease.get(lease)
@@ -148,6 +165,7 @@ class Subscription:
         self.handle = handle
         self.tag = tag
         self.number = number
+        self.paused = False  # its queue was told to send nothing
         self._writer = writer
         self._channel = channel
         self._channel_bytes = channel.to_bytes(2, "big")

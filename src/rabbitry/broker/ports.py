@@ -13,7 +13,6 @@ from typing import Protocol
 
 from rabbitry.broker.exchanges import Exchange
 from rabbitry.broker.message import Message, Route
-from rabbitry.broker.permissions import Access
 from rabbitry.broker.queue import Consumer, Holder
 from rabbitry.wire.errors import AmqpException, ChannelException, ConnectionException
 
@@ -81,8 +80,18 @@ class QueueHandle(Protocol):
         """Messages delivered under `lease` are done with."""
         ...
 
-    def requeue(self, lease: Lease, holder: Holder, positions: list[int]) -> None:
-        """Messages delivered under `lease` go back to their places."""
+    def reject(self, lease: Lease, holder: Holder, positions: list[int]) -> None:
+        """Messages delivered under `lease` are refused: the queue dead-letters or drops them."""
+        ...
+
+    def requeue(
+        self, lease: Lease, holder: Holder, positions: list[int], *, redelivered: bool = True
+    ) -> None:
+        """Messages delivered under `lease` go back to their places.
+
+        `redelivered` is the mark that they bear when they come again: whoever gives back what never
+        reached the client passes the mark that they were delivered with.
+        """
         ...
 
     def release(self, holder: Holder) -> None:
@@ -123,8 +132,15 @@ class Lease:
 class Receipt(Protocol):
     """What a publish waits with: told once by each queue that the messages went to."""
 
+    def rejected(self, first: int, count: int) -> None:
+        """The queue has refused some: `count` messages of the run, from its index `first` on.
+
+        Told any number of times before `settled`, and for each message once at most.
+        """
+        ...
+
     def settled(self) -> None:
-        """The queue has taken the messages for good."""
+        """The queue has taken the messages for good, all but those that it rejected."""
         ...
 
 
@@ -156,15 +172,6 @@ class BrokerPort(Protocol):
     """
 
     origin: str
-
-    @property
-    def access(self) -> Access:
-        """Users and permissions."""
-        ...
-
-    def channel_refusal(self, user: str) -> str:
-        """Return why a limit forbids one more channel, or an empty text."""
-        ...
 
     @property
     def routing_version(self) -> int:
@@ -235,6 +242,6 @@ class BrokerPort(Protocol):
         """Bind a queue or an exchange to `source`, or undo it."""
         ...
 
-    def delete_owned(self, owner: str) -> None:
-        """A connection has ended: delete its exclusive queues."""
+    def delete_owned(self, owner: str, on_gone: Callable[[], None]) -> None:
+        """A connection has ended: delete its exclusive queues; `on_gone` follows, once."""
         ...

@@ -8,13 +8,17 @@ taking from `returned` first gives every message its original place (RabbitMQ: r
 requeue, "original position"). Messages that are out are kept by their *holder*, the channel that
 must settle them.
 
+In a queue with priorities (`x-max-priority`) the heap is ordered by priority first, and has all
+messages that wait: nothing is `ready`, and `head` stands behind the last position. (RabbitMQ:
+rabbit_priority_queue, a queue for each priority.)
+
 `deliver_through` is the last position that may go out, for the first time or again. An unmirrored
 queue has no limit; a mirrored one raises it as its mirrors learn what may be seen from now on (see
 `cluster.leader`, which also says why).
 
 Deliveries leave as batches, `sink(consumer, positions, messages, redelivered)`, one for each
 consumer: all the cost of dealing is paid for a run and not for each message where there is one
-consumer. Several consumers are dealt to in turn, one message each, as RabbitMQ does.
+consumer. Several consumers are dealt to in turn (see `dealing`).
 
 Invariants: positions in `returned`, those held and those ready are disjoint, and all are below
 `next_position`; a consumer's `outstanding` never exceeds its prefetch count.
@@ -27,50 +31,12 @@ from collections.abc import Callable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import repeat
 
+from rabbitry.broker.dealing import Consumer, Holder, QueueConsumers
 from rabbitry.broker.message import Message
+from rabbitry.broker.queue_settings import DEFAULT, QueueSettings
+from rabbitry.wire.properties import PRIORITY, priority_of
 
-# A channel, as queues know it: the node (with its incarnation) it is on, and its number there.
-Holder = tuple[str, int]
-
-
-class Consumer:
-    """One subscription. `prefetch_count` 0 means no limit; it counts only where acks are due."""
-
-    __slots__ = (
-        "exclusive",
-        "holder",
-        "no_ack",
-        "number",
-        "outstanding",
-        "paused",
-        "prefetch_count",
-    )
-
-    def __init__(
-        self,
-        holder: Holder,
-        number: int,
-        *,
-        no_ack: bool = False,
-        prefetch_count: int = 0,
-        exclusive: bool = False,
-    ) -> None:
-        self.holder = holder
-        self.number = number
-        self.no_ack = no_ack
-        self.prefetch_count = prefetch_count
-        self.exclusive = exclusive
-        self.outstanding = 0
-        self.paused = False  # its client does not read fast enough
-
-    def credit(self, wanted: int) -> int:
-        """Return how many of `wanted` messages it may get now."""
-        if self.paused:
-            return 0
-        if self.no_ack or not self.prefetch_count:
-            return wanted
-        return min(wanted, max(self.prefetch_count - self.outstanding, 0))
-
+__all__ = ["Consumer", "Holder", "Queue", "ranges_of"]
 
 Sink = Callable[[Consumer, Sequence[int], list[Message], bool], None]
 
@@ -78,15 +44,16 @@ Sink = Callable[[Consumer, Sequence[int], list[Message], bool], None]
 class Queue:
     """Messages of one queue in order, and the consumers they go to."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, settings: QueueSettings = DEFAULT) -> None:
         self._sink = sink
+        self.priority_max = settings.priority_max
         self.ready: deque[Message] = deque()
         self.head = 1
-        self.returned: list[tuple[int, bool, Message]] = []  # heap: position, was it out, message
+        # heap: rank (see `_rank`), position, the mark `redelivered`, message
+        self.returned: list[tuple[int, int, bool, Message]] = []
         self.held: dict[Holder, dict[int, tuple[Consumer | None, Message]]] = {}
-        self.consumers: list[Consumer] = []
+        self.consumers = QueueConsumers(settings.single_active_consumer)
         self.deliver_through: int | None = None
-        self._turn = 0  # whose turn it is among the consumers
 
     # --- what is in it ----------------------------------------------------------------------------
 
@@ -107,7 +74,7 @@ class Queue:
 
     def entries_out(self) -> list[tuple[int, Message]]:
         """Return the messages that have been out, held or returned, in order of position."""
-        found = [(position, message) for position, _, message in self.returned]
+        found = [(position, message) for _, position, _, message in self.returned]
         for held in self.held.values():
             found += [(position, message) for position, (_, message) in held.items()]
         found.sort(key=_position_of)
@@ -127,12 +94,12 @@ class Queue:
         ready, everything before it is returned.
         """
         first_ready = len(entries)
-        expected = next_position - 1
+        expected = next_position - 1 if not self.priority_max else 0
         while first_ready and entries[first_ready - 1][0] == expected and expected > seen_through:
             first_ready -= 1
             expected -= 1
         self.returned = [
-            (position, position <= seen_through, message)
+            (self._rank(message), position, position <= seen_through, message)
             for position, message in entries[:first_ready]
         ]
         heapify(self.returned)
@@ -143,14 +110,25 @@ class Queue:
 
     def publish(self, messages: list[Message]) -> None:
         """Add messages at the tail. Call `deal` afterwards."""
-        self.ready.extend(messages)
+        if not self.priority_max:
+            self.ready.extend(messages)
+            return
+        for message in messages:
+            heappush(self.returned, (self._rank(message), self.head, False, message))
+            self.head += 1
+
+    def _rank(self, message: Message) -> int:
+        """Return what messages are ordered by before their position: less goes first."""
+        if not self.priority_max or not message[0].flags & PRIORITY:
+            return 0
+        return -min(priority_of(message[1]) or 0, self.priority_max)
 
     def may_go(self) -> int:
         """Return how many messages may go out now by `deliver_through`, consumers aside."""
         limit = self.deliver_through
         if limit is None:
             return self.ready_count
-        if self.returned and self.returned[0][0] > limit:
+        if self.returned and self.returned[0][1] > limit:
             return 0
         return min(max(limit - self.head + 1, 0), len(self.ready)) + len(self.returned)
 
@@ -165,14 +143,14 @@ class Queue:
     def _deal_once(self, available: int, gone: list[tuple[int, int]]) -> bool:
         """Deal either one returned message or a run of ready ones. False: nobody can take any."""
         if self.returned:
-            consumer = self._next_able()
+            consumer = self.consumers.next_able()
             if consumer is None:
                 return False
-            position, redelivered, message = heappop(self.returned)
+            _, position, redelivered, message = heappop(self.returned)
             self._hand_out(consumer, range(position, position + 1), [message], redelivered, gone)
             return True
-        if len(self.consumers) == 1:
-            consumer = self.consumers[0]
+        consumer = self.consumers.alone()
+        if consumer is not None:
             count = consumer.credit(available)
             if not count:
                 return False
@@ -183,28 +161,13 @@ class Queue:
 
     def _deal_in_turn(self, available: int, gone: list[tuple[int, int]]) -> bool:
         """Deal ready messages one by one to consumers in turn, then hand out each one's share."""
-        consumers = self.consumers
-        credits = [consumer.credit(available) for consumer in consumers]
-        count = min(available, sum(credits))
-        if not count:
-            return False
-        shares: list[list[int]] = [[] for _ in consumers]
-        turn = self._turn
-        for position in range(self.head, self.head + count):
-            turn %= len(consumers)
-            while not credits[turn]:
-                turn = (turn + 1) % len(consumers)
-            credits[turn] -= 1
-            shares[turn].append(position)
-            turn += 1
-        self._turn = turn
         head = self.head
-        messages = self._take_ready(count)
-        for consumer, share in zip(list(consumers), shares, strict=True):
-            if share:
-                taken = [messages[position - head] for position in share]
-                self._hand_out(consumer, share, taken, False, gone)
-        return True
+        shares = self.consumers.deal(head, available)
+        messages = self._take_ready(sum(len(share) for _, share in shares))
+        for consumer, share in shares:
+            taken = [messages[position - head] for position in share]
+            self._hand_out(consumer, share, taken, False, gone)
+        return bool(shares)
 
     def _take_ready(self, count: int) -> list[Message]:
         ready = self.ready
@@ -215,15 +178,6 @@ class Queue:
             return taken
         popleft = ready.popleft
         return [popleft() for _ in range(count)]
-
-    def _next_able(self) -> Consumer | None:
-        for _ in self.consumers:
-            self._turn %= len(self.consumers)
-            consumer = self.consumers[self._turn]
-            self._turn += 1
-            if consumer.credit(1):
-                return consumer
-        return None
 
     def _hand_out(
         self,
@@ -246,7 +200,7 @@ class Queue:
         if not self.may_go():
             return None
         if self.returned:
-            position, redelivered, message = heappop(self.returned)
+            _, position, redelivered, message = heappop(self.returned)
         else:
             position, redelivered = self.head, False
             (message,) = self._take_ready(1)
@@ -272,8 +226,11 @@ class Queue:
             del self.held[holder]
         return settled
 
-    def requeue(self, holder: Holder, positions: Iterable[int]) -> None:
-        """Put messages that their holder gives back to their places. Call `deal` afterwards."""
+    def requeue(self, holder: Holder, positions: Iterable[int], redelivered: bool = True) -> None:
+        """Put messages that their holder gives back to their places. Call `deal` afterwards.
+
+        `redelivered` is the mark that they go out with when they go again.
+        """
         held = self.held.get(holder)
         if held is None:
             return
@@ -283,20 +240,19 @@ class Queue:
                 consumer, message = entry
                 if consumer is not None:
                     consumer.outstanding -= 1
-                heappush(self.returned, (position, True, message))
+                heappush(self.returned, (self._rank(message), position, redelivered, message))
         if not held:
             del self.held[holder]
 
     def release(self, holder: Holder) -> bool:
         """A channel is gone: its consumers end, what it held comes back. True: it had consumers."""
-        before = len(self.consumers)
-        self.consumers = [one for one in self.consumers if one.holder != holder]
+        ended = self.consumers.remove_all_of(holder)
         self.requeue(holder, list(self.held.get(holder, ())))
-        return len(self.consumers) != before
+        return ended
 
     def purge(self) -> list[tuple[int, int]]:
         """Drop all that waits (not what is out); return the ranges of positions dropped."""
-        dropped = ranges_of(sorted(position for position, _, _ in self.returned))
+        dropped = ranges_of(sorted(position for _, position, _, _ in self.returned))
         if self.ready:
             dropped.append((self.head, self.next_position - 1))
         self.head = self.next_position
@@ -308,22 +264,15 @@ class Queue:
 
     def add_consumer(self, consumer: Consumer) -> None:
         """Add a subscription. Call `deal` afterwards."""
-        self.consumers.append(consumer)
+        self.consumers.add(consumer)
 
     def remove_consumer(self, holder: Holder, number: int) -> bool:
         """End a subscription; what it holds stays with the channel. True: it was there."""
-        for index, consumer in enumerate(self.consumers):
-            if consumer.holder == holder and consumer.number == number:
-                del self.consumers[index]
-                return True
-        return False
+        return self.consumers.remove(holder, number)
 
     def find_consumer(self, holder: Holder, number: int) -> Consumer | None:
         """Return a subscription, or None."""
-        for consumer in self.consumers:
-            if consumer.holder == holder and consumer.number == number:
-                return consumer
-        return None
+        return self.consumers.find(holder, number)
 
 
 def _position_of(entry: tuple[int, Message]) -> int:

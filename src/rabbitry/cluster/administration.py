@@ -8,11 +8,10 @@ never behind what a client knows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from rabbitry.broker.exchanges import Exchange, route
 from rabbitry.broker.message import Route
-from rabbitry.broker.permissions import Access
 from rabbitry.broker.ports import OnAnswer, QueueHandle, Refusal
 from rabbitry.cluster.catalog import Catalog
 from rabbitry.cluster.declarations import check_exchange, check_queue, has_binding
@@ -27,7 +26,6 @@ from rabbitry.cluster.records import (
     Request,
     Unbind,
 )
-from rabbitry.cluster.tracking import ConnectionTracking, Tracked
 from rabbitry.wire.errors import RESOURCE_LOCKED
 
 AskCoordinator = Callable[[Request, Callable[[Refused | None], None]], None]
@@ -36,27 +34,14 @@ AskCoordinator = Callable[[Request, Callable[[Refused | None], None]], None]
 class Administration:
     """See the module."""
 
-    def __init__(
-        self,
-        origin: str,
-        hosting: Hosting,
-        ask: AskCoordinator,
-        connections: Callable[[], Iterable[Tracked]] = tuple,
-    ) -> None:
-        """`connections` are those of this node's clients."""
+    def __init__(self, origin: str, hosting: Hosting, ask: AskCoordinator) -> None:
         self.origin = origin
         self.catalog = Catalog()
-        self.tracking = ConnectionTracking(lambda: self.catalog, connections)
         # Grows also when a whole catalog comes anew, whose own count may be smaller.
         self._versions_before = 0
         self._hosting = hosting
         self._ask = ask
         self._owners: dict[str, None] = {}  # connections that have asked for exclusive queues
-
-    @property
-    def access(self) -> Access:
-        """Users and permissions."""
-        return self.catalog.access
 
     @property
     def routing_version(self) -> int:
@@ -67,10 +52,6 @@ class Administration:
         """Use a catalog that was told anew."""
         self._versions_before = self.routing_version + 1
         self.catalog = catalog
-
-    def channel_refusal(self, user: str) -> str:
-        """Return why a limit forbids one more channel, or an empty text."""
-        return self.tracking.channel_refusal(user)
 
     # --- looking up -------------------------------------------------------------------------------
 
@@ -172,14 +153,17 @@ class Administration:
         else:
             self._request(request, on_answer)
 
-    def delete_owned(self, owner: str) -> None:
+    def delete_owned(self, owner: str, on_gone: Callable[[], None]) -> None:
         """A connection has ended: delete its exclusive queues, if it has any.
 
-        Those too whose declaration is still on its way: requests are carried out in order.
+        `on_gone` is called when they are gone everywhere, or at once. They include those whose
+        declaration is still on its way: requests are carried out in order.
         """
         if owner in self._owners:
             del self._owners[owner]
-            self._request(DeleteOwned(owner), lambda _refusal: None)
+            self._request(DeleteOwned(owner), lambda _refusal: on_gone())
+        else:
+            on_gone()
 
 
 def _refusal(refused: Refused | None) -> Refusal | None:

@@ -31,6 +31,7 @@ from rabbitry.cluster.queue_records import (
     Publish,
     Record,
     Refused,
+    Reject,
     Release,
     Requeue,
     Settle,
@@ -53,6 +54,7 @@ _TO_LEADER: Final = (
     Unsubscribe,
     Settle,
     Requeue,
+    Reject,
     Release,
     Get,
     Inquire,
@@ -336,7 +338,9 @@ class Hosting:
             case Settle():
                 leader.settle(record.holder, record.positions)
             case Requeue():
-                leader.requeue(record.holder, record.positions)
+                leader.requeue(record.holder, record.positions, record.redelivered)
+            case Reject():
+                leader.reject(record.holder, record.positions)
             case Subscribe():
                 leader.subscribe(origin, record.request, consumer_of(record))
             case Unsubscribe():

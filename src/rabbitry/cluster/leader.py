@@ -31,6 +31,10 @@ accepted from each node, and travels with the stream, so that a new leader drops
 already. Messages and numbers belong together: a mirror that is still copying is promoted with both
 as they were before.
 
+order is not position. In a queue with priorities messages go out by priority first, so what has
+been announced is no prefix of what goes out, only of what was published: whatever has come by then
+may go out, in any order. After a failover all of it is marked, more in vain than elsewhere.
+
 mirror that lost the thread. After a new epoch or a broken link, `Begin` tells the mirror exactly
 which positions the leader holds, and the mirror asks for what it lacks (`Lacked`). It is copied in
 the background, in chunks, within the same stream: what is removed meanwhile is not copied or
@@ -106,7 +110,7 @@ class QueueLeader:
         self.number = entry.number
         self.epoch = entry.placed.epoch
         self.entry = entry
-        self.queue = Queue(self._deliver)
+        self.queue = Queue(self._deliver, entry.settings)
         self.origins: dict[str, int] = {}
         self.announced = 0
         self.sealed = False  # being deleted: publishes fall away as if it were gone
@@ -225,7 +229,9 @@ class QueueLeader:
         """Add a consumer, or say why not."""
         declared = self.entry.declared
         consumers = self.queue.consumers
-        if any(one.exclusive for one in consumers) or (consumer.exclusive and consumers):
+        if any(one.exclusive for one in consumers) or (
+            consumer.exclusive and (consumers or consumers.single_active)
+        ):
             text = f"queue '{declared.name}' in vhost '{declared.virtual_host}' in exclusive use"
             self._reply(user, request, Refused(ACCESS_REFUSED, text))
             return
@@ -249,9 +255,13 @@ class QueueLeader:
             self._replication.remove(ranges_of(settled))
             self._port.wants_pump(self)
 
-    def requeue(self, holder: Holder, positions: list[int]) -> None:
-        """Messages come back."""
-        self.queue.requeue(holder, positions)
+    def reject(self, holder: Holder, positions: list[int]) -> None:
+        """A client will not have these messages."""
+        self.settle(holder, positions)
+
+    def requeue(self, holder: Holder, positions: list[int], redelivered: bool = True) -> None:
+        """Messages come back, to go out again with this mark."""
+        self.queue.requeue(holder, positions, redelivered)
         self._port.wants_pump(self)
 
     def release(self, holder: Holder) -> None:
@@ -389,10 +399,7 @@ class QueueLeader:
         queue = self.queue
         if queue.deliver_through is None or not (queue.consumers or self._gets):
             return False
-        wanted = len(self._gets)
-        for consumer in queue.consumers:
-            wanted += consumer.credit(WINDOW_MAX)
-        wanted = min(wanted, WINDOW_MAX)
+        wanted = min(len(self._gets) + queue.consumers.credit(WINDOW_MAX), WINDOW_MAX)
         ahead = self.announced - queue.head + 1
         if not wanted or ahead > wanted // 2:
             return False

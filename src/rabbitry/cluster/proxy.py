@@ -40,6 +40,7 @@ from rabbitry.cluster.queue_records import (
     Publish,
     Record,
     Refused,
+    Reject,
     Release,
     Replied,
     Requeue,
@@ -201,14 +202,25 @@ class QueueProxy:
         else:
             self._send(Settle(self.number, self._epoch, holder, positions))
 
-    def requeue(self, lease: Lease, holder: Holder, positions: list[int]) -> None:
-        """Messages delivered under `lease` go back to their places."""
+    def reject(self, lease: Lease, holder: Holder, positions: list[int]) -> None:
+        """Messages delivered under `lease` are refused: the queue dead-letters or drops them."""
         if lease is not self.lease:
             return
         if self._leader is not None:
-            self._leader.requeue(holder, positions)
+            self._leader.reject(holder, positions)
         else:
-            self._send(Requeue(self.number, self._epoch, holder, positions))
+            self._send(Reject(self.number, self._epoch, holder, positions))
+
+    def requeue(
+        self, lease: Lease, holder: Holder, positions: list[int], *, redelivered: bool = True
+    ) -> None:
+        """Messages delivered under `lease` go back to their places, with this mark."""
+        if lease is not self.lease:
+            return
+        if self._leader is not None:
+            self._leader.requeue(holder, positions, redelivered)
+        else:
+            self._send(Requeue(self.number, self._epoch, holder, positions, redelivered))
 
     def release(self, holder: Holder) -> None:
         """A channel has ended: its subscriptions and questions too, and all that it holds."""
@@ -339,6 +351,7 @@ class QueueProxy:
             consumer.no_ack,
             consumer.exclusive,
             consumer.prefetch_count,
+            priority=consumer.priority,
         )
 
     def _is_ending(self, key: tuple[Holder, int]) -> bool:
@@ -420,6 +433,7 @@ def consumer_of(record: Subscribe) -> Consumer:
         no_ack=record.no_ack,
         exclusive=record.exclusive,
         prefetch_count=record.prefetch_count,
+        priority=record.priority,
     )
     consumer.paused = record.paused
     return consumer

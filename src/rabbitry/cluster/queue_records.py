@@ -52,6 +52,7 @@ class Subscribe(Record, tag=51):
     exclusive: bool
     prefetch_count: int
     paused: bool = False
+    priority: int = 0
 
 
 class Unsubscribe(Record, tag=52):
@@ -70,6 +71,18 @@ class Settle(Record, tag=53):
 
 
 class Requeue(Record, tag=54):
+    """Messages go back to their places; `redelivered` is the mark they go out with again."""
+
+    queue: int
+    epoch: int
+    holder: Holder
+    positions: list[int]
+    redelivered: bool = True
+
+
+class Reject(Record, tag=59):
+    """A client will not have these: dead letters, where the queue has an exchange for them."""
+
     queue: int
     epoch: int
     holder: Holder
@@ -242,6 +255,7 @@ ToLeader = (
     | Unsubscribe
     | Settle
     | Requeue
+    | Reject
     | Release
     | Get
     | Inquire

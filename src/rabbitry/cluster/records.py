@@ -4,8 +4,7 @@ Names in the past tense tell, names in the imperative ask. Encoded with msgspec'
 arrays with a numeric tag; the framing and the login of a link are `cluster.links`.
 
 Here are the catalog's changes `ExchangeDeclared` .. `NodeLeft` and what nodes and coordinator say,
-`Join` .. `StatisticsTold`; changes and requests about users, permissions and policies are in
-`cluster.access_records`; what nodes say to each other about a queue is in
+`Join` .. `StatisticsTold`; what nodes say to each other about a queue is in
 `cluster.queue_records`. A tag is never given to another struct.
 """
 
@@ -13,7 +12,6 @@ from __future__ import annotations
 
 import msgspec
 
-from rabbitry.cluster.access_records import AccessChange, AccessRequest, ConnectionsTold
 from rabbitry.cluster.queue_records import Record, ToLeader, ToMirror, ToUser
 from rabbitry.cluster.queue_records import Refused as Refused  # said by the coordinator too
 
@@ -109,7 +107,6 @@ Change = (
     | QueuePlaced
     | NodeJoined
     | NodeLeft
-    | AccessChange
 )
 
 # --- node and coordinator -------------------------------------------------------------------------
@@ -234,7 +231,6 @@ Request = (
     | Unbind
     | AdmitMirror
     | DropMirror
-    | AccessRequest
 )
 
 
@@ -272,7 +268,7 @@ CoordinatorRecord = (
     | StatisticsAsked
     | StatisticsTold
 )
-AnyRecord = CoordinatorRecord | ConnectionsTold | ToLeader | ToUser | ToMirror
+AnyRecord = CoordinatorRecord | ToLeader | ToUser | ToMirror
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[AnyRecord] = msgspec.msgpack.Decoder(AnyRecord)

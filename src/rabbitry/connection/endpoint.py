@@ -117,6 +117,11 @@ class Endpoint:
         # Why the connection ended, once it has: what was sent or received in connection.close, or
         # a word of our own.
         self.end_reason = ""
+        # For the log of the owner: the peer's fault that ended it, why a login was refused, and
+        # whether the peer was waited for in vain.
+        self.fault: AmqpException | None = None
+        self.refusal = ""
+        self.timed_out = False
         self.blocked_reason: str | None = None
         self._authenticator = authenticator
         self._credentials = credentials
@@ -354,7 +359,7 @@ class Endpoint:
 
     def _refuse_login(self, refusal: LoginRefused, now: int) -> None:
         """Say so to clients that can hear it; keep silent for a while to all, then close."""
-        self.end_reason = str(refusal)
+        self.end_reason = self.refusal = str(refusal)
         if self.peer_capabilities.get("authentication_failure_close") is True:
             text = (
                 f"Login was refused using authentication mechanism {self._mechanism}. "
@@ -371,6 +376,7 @@ class Endpoint:
         """Answer a peer's fault: with a close where it can understand one, else by ending."""
         if self.state in ("closing", "closed"):
             return
+        self.fault = fault
         if self.role == "server" and self.state == "starting":
             # RabbitMQ does not trust the peer at this point: silence, then the end.
             self.end_reason = fault.reply_text
@@ -468,12 +474,14 @@ class Endpoint:
     def tick(self, now: int) -> None:
         """Send a heartbeat where one is due; end the connection where time has run out."""
         if self._give_up_at and now >= self._give_up_at:
+            self.timed_out = self.state != "closing"
             self._end("timed out in state " + self.state)
             return
         if not self._heartbeats_run or self.finished:
             return
         interval_us = self.heartbeat_s * MICROSECONDS_PER_SECOND
         if now - self._received_at > 2 * interval_us and not self._reading_paused:
+            self.timed_out = True
             self._end(f"missed heartbeats from the peer, timeout {self.heartbeat_s} s")
         elif now - self._sent_at >= interval_us // 2 and not self._out:
             self._out.append(HEARTBEAT_FRAME)

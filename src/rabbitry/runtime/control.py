@@ -26,6 +26,9 @@ LINE_BYTES_MAX = 16 * 1024 * 1024
 ANSWER_S = 60.0
 """How long a command waits for its answer; the slowest is `start`, until the node has joined."""
 
+STATUS_S = 5.0
+"""How long `status` waits: its answer takes two seconds at most."""
+
 GONE_S = 5.0
 """How long `stop` waits for the supervisor to be gone once all its children are."""
 
@@ -73,7 +76,7 @@ def ask(path: Path, request: Request) -> dict[str, Any]:
     with contextlib.ExitStack() as leaving:
         connection = leaving.enter_context(socket.socket(socket.AF_UNIX))
         process = _watch(leaving, holder)
-        connection.settimeout(ANSWER_S)
+        connection.settimeout(STATUS_S if isinstance(request, Status) else ANSWER_S)
         try:
             connection.connect(holder.socket)
         except (FileNotFoundError, ConnectionRefusedError):  # it was killed, and left its file
@@ -83,6 +86,12 @@ def ask(path: Path, request: Request) -> dict[str, Any]:
         try:
             connection.sendall(msgspec.json.encode(request) + b"\n")
             reply = msgspec.json.decode(_line(connection), type=Reply)
+        except TimeoutError:
+            raise UserError(
+                f"the Rabbitry in {path} (pid {holder.pid}) does not answer; if it was stopped "
+                f"(Ctrl-Z), `kill -CONT {holder.pid}` lets it go on; its log is in {path}/log",
+                EXIT_NOT_SO,
+            ) from None
         except (OSError, msgspec.DecodeError) as error:
             raise UserError(
                 f"the Rabbitry in {path} (pid {holder.pid}) does not answer: {error}; "

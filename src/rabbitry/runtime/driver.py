@@ -70,6 +70,12 @@ class DriverStopped(Exception):
     """The machine will not answer any more: it has stopped, or its driver was closed."""
 
 
+def _one_line(value: object) -> str:
+    """Return a value as a line of the log can have it: peers choose names and texts."""
+    text = str(value)
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
 class _Timer:
     """A timer that was set: fires at `at`; the event loop wakes us at `wakes_at`, never later."""
 
@@ -407,7 +413,9 @@ class Driver:
     def _report(self, effect: Report) -> None:
         level = _LEVELS.get(effect.level, logging.INFO)
         if _log.isEnabledFor(level):
-            details = "".join(f" {name}={value}" for name, value in effect.details.items())
+            details = "".join(
+                f" {name}={_one_line(value)}" for name, value in effect.details.items()
+            )
             _log.log(level, "%s%s", effect.what, details)
         for reporter in self.reporters:
             reporter(effect)

@@ -9,6 +9,12 @@ reads) until the peer closes too or `LINGER_S` have passed. Closing the socket a
 with unread bytes in the receive buffer the kernel answers with a reset, and the reset destroys what
 the peer has not read yet, which is just the `connection.close` that tells it why.
 
+No link keeps the machine for much longer than `TURN_S`. One read may bring 256 kB: publishes, which
+cost it a few milliseconds, or seven thousand questions, which cost it a hundred, while nobody else
+is served. So bytes are handed over in slices; one that took too long makes the following ones
+shorter in proportion, each whole one that did not makes them a little longer, and after each the
+other links have their turn. (docs/decisions/0051)
+
 Invariants: after `close` the machine hears nothing of the link but `LinkClosed`; nothing is told
 after `LinkClosed`.
 """
@@ -44,8 +50,14 @@ WRITE_LOW_WATER_BYTES = 1024 * 1024
 """Bytes still waiting at `WritingResumed`: enough that the socket stays busy until more come."""
 
 TURN_S = 0.005
-"""A link whose bytes took longer than this lets the other links read first: else one client with
-megabytes of cheap requests would hold up all others, and the heartbeats of its node."""
+"""How long a link may keep the machine before the others have their turn."""
+
+SLICE_BYTES_MIN = 4096
+SLICE_BYTES_MAX = 256 * 1024
+"""What is handed over at once: at most what one read brings, at least one short answer's worth."""
+
+SLICE_BYTES_AT_FIRST = 64 * 1024
+SLICE_GROWTH_BYTES = 8 * 1024
 
 LINGER_S = 3.0
 """How long an orderly close waits for the peer to take what was sent and to close its side."""
@@ -79,8 +91,10 @@ class Link(asyncio.Protocol):
         "_held",
         "_linger",
         "_owner",
+        "_rest",
         "_resting",
         "_silent",
+        "_slice_bytes",
         "listener",
         "number",
         "transport",
@@ -97,6 +111,8 @@ class Link(asyncio.Protocol):
         self._closing = False
         self._held = False  # the machine wants nothing read
         self._resting = False  # others have their turn first
+        self._rest = b""  # read, and not handed over yet; nothing is read meanwhile
+        self._slice_bytes = SLICE_BYTES_AT_FIRST
         self._silent = False
         self._finish_received = False
         self._finish_sent = False
@@ -119,20 +135,54 @@ class Link(asyncio.Protocol):
         self._owner.take(LinkOpened(self.number, self.listener, address))
 
     def data_received(self, data: bytes) -> None:
-        """Tell `BytesReceived`: one read, one step."""
+        """Tell `BytesReceived`: one read, one step, unless steps take too long."""
         if self._closing:
             return
+        if self._rest:  # a transport that does not stop at once when it is told to
+            self._rest += data
+            return
+        if self._hand_over(data):
+            if not (self._held or self._resting):
+                self._pause()
+            self._wait_a_turn()
+
+    def _hand_over(self, data: bytes) -> bool:
+        """Give the machine as much as it may take at once; True: now the others have their turn."""
+        if len(data) > self._slice_bytes:
+            self._rest = data[self._slice_bytes :]
+            data = data[: self._slice_bytes]
         began = time.monotonic()
         self._owner.take(BytesReceived(self.number, data))
-        if time.monotonic() - began > TURN_S and not (self._held or self._resting):
-            # libuv reads one ready socket up to 32 times before it looks at the others.
+        took_s = time.monotonic() - began
+        if took_s > TURN_S:
+            fitting = int(len(data) * TURN_S / took_s)
+            self._slice_bytes = min(max(fitting, SLICE_BYTES_MIN), SLICE_BYTES_MAX)
+            # Also where nothing is left: libuv reads one ready socket up to 32 times before it
+            # looks at the others.
+            return True
+        if self._rest:
+            self._slice_bytes = min(self._slice_bytes + SLICE_GROWTH_BYTES, SLICE_BYTES_MAX)
+            return True
+        return False
+
+    def _wait_a_turn(self) -> None:
+        if not self._resting:
             self._resting = True
-            self._pause()
-            asyncio.get_running_loop().call_soon(self._go_on)
+            self._owner.loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
         """The others have had their turn."""
         self._resting = False
+        if self._held or self._closing:
+            return
+        if self._rest:
+            data, self._rest = self._rest, b""
+            self._resting = True  # reading stays as it is, whatever the machine wants meanwhile
+            more = self._hand_over(data)
+            self._resting = False
+            if more:
+                self._wait_a_turn()
+                return
         if not self._held:
             self._resume()
 
@@ -141,6 +191,9 @@ class Link(asyncio.Protocol):
         if self._closing or self._finish_received:
             return False
         self._finish_received = True
+        if self._rest:  # a TLS transport; one of TCP reads no end while it is paused
+            data, self._rest = self._rest, b""
+            self._owner.take(BytesReceived(self.number, data))
         self._owner.take(LinkFinished(self.number))
         if self._finish_sent and not self._closing:
             self.close()
@@ -185,6 +238,7 @@ class Link(asyncio.Protocol):
         if self._closing:
             return
         self._closing = True
+        self._rest = b""
         self._linger = self._owner.loop.call_later(LINGER_S, self.transport.abort)
         if self._finish_received:
             self.transport.close()  # nothing unread can be left, so no reset can follow
@@ -208,7 +262,9 @@ class Link(asyncio.Protocol):
     def resume_reading(self) -> None:
         """Take bytes from the socket again."""
         self._held = False
-        if not self._resting:
+        if self._rest:
+            self._wait_a_turn()
+        elif not self._resting:
             self._resume()
 
     def _pause(self) -> None:

@@ -1,0 +1,238 @@
+"""Consumers of one channel: basic.qos, consume, cancel and get, and who may be sent more.
+
+Owns the channel's subscriptions; what a delivery is made of is in
+`consuming`.
+
+A consumer is paused at its queue's leader while the client does not read.
+
+RabbitMQ: rabbit_channel.erl handle_method 'basic.qos', 'basic.consume', 'basic.cancel',
+'basic.get', cancel_consumer/3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from rabbitry.broker.consuming import Subscription
+from rabbitry.broker.ports import GetReply, Lease, QueueReply
+from rabbitry.broker.queue import Consumer
+from rabbitry.wire.errors import NOT_ALLOWED, NOT_IMPLEMENTED, ConnectionException
+from rabbitry.wire.frames import fit_content, method_frame
+from rabbitry.wire.methods import (
+    BasicCancel,
+    BasicCancelOk,
+    BasicConsume,
+    BasicConsumeOk,
+    BasicGet,
+    BasicGetEmpty,
+    BasicGetOk,
+    BasicQos,
+    BasicQosOk,
+    Method,
+)
+
+if TYPE_CHECKING:
+    from rabbitry.broker.channel import Channel
+
+
+class Consumers:
+    """See the module."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._subscriptions: dict[str, Subscription] = {}
+        self._next_number = 1
+        self._prefetch_count = 0  # of consumers to come
+        self._client_paused = False
+        self._notices: list[str] = []  # consumers whose end is told when the channel waits no more
+
+    # --- the methods ------------------------------------------------------------------------------
+
+    def qos(self, method: BasicQos) -> None:
+        """Set the prefetch of consumers to come, or the one that all of the channel share."""
+        if method.prefetch_size:
+            text = f"prefetch_size!=0 ({method.prefetch_size})"
+            raise ConnectionException(NOT_IMPLEMENTED, text, 60, 10)
+        if method.global_:
+            text = "prefetch shared by a channel (global=true) is not implemented yet"
+            raise ConnectionException(NOT_IMPLEMENTED, text, 60, 10)
+        self._prefetch_count = method.prefetch_count
+        self._channel.reply(BasicQosOk())
+
+    def consume(self, method: BasicConsume) -> None:
+        """Subscribe to a queue; the channel waits for its answer."""
+        channel = self._channel
+        name = channel.queue_name(method.queue, 60, 20)
+        tag = method.consumer_tag
+        if tag in self._subscriptions:
+            text = f"attempt to reuse consumer tag '{tag}'"
+            raise ConnectionException(NOT_ALLOWED, text, 60, 20)
+        handle = channel.queue(name, 60, 20)
+        tag = tag or channel.connection.new_name("amq.ctag-")
+        number = self._next_number
+        self._next_number += 1
+        subscription = Subscription(
+            channel.connection,
+            channel.number,
+            channel.unsettled,
+            handle,
+            tag,
+            number,
+            no_ack=method.no_ack,
+            cancel_on_failover=method.arguments.get("x-cancel-on-ha-failover") is True,
+            on_cancelled=self._cancelled_by_queue,
+        )
+        priority = method.arguments.get("x-priority")
+        consumer = Consumer(
+            channel.holder,
+            number,
+            no_ack=method.no_ack,
+            prefetch_count=self._prefetch_count,
+            exclusive=method.exclusive,
+            priority=priority if isinstance(priority, int) else 0,
+        )
+        self._subscriptions[tag] = subscription
+        channel.used[handle] = None
+
+        def answered(reply: QueueReply) -> None:
+            channel.resume(lambda: self._consume_answered(tag, method.no_wait, reply))
+
+        channel.wait()
+        handle.subscribe(consumer, subscription, answered)
+        self._apply_pauses()
+
+    def _consume_answered(self, tag: str, no_wait: bool, reply: QueueReply) -> None:
+        if reply.refusal is not None:
+            raise reply.refusal.exception(60, 20)
+        if not no_wait:
+            self._channel.reply(BasicConsumeOk(consumer_tag=tag))
+
+    def cancel(self, method: BasicCancel) -> None:
+        """End a subscription; one that is not there counts as ended."""
+        channel = self._channel
+        tag = method.consumer_tag
+        subscription = self._subscriptions.pop(tag, None)
+        if subscription is None:
+            # RabbitMQ: cancelling an unknown consumer succeeds; we may just have cancelled it.
+            if not method.no_wait:
+                channel.reply(BasicCancelOk(consumer_tag=tag))
+            return
+
+        def answered(_reply: QueueReply) -> None:
+            channel.resume(tell)
+
+        def tell() -> None:
+            if not method.no_wait:
+                channel.reply(BasicCancelOk(consumer_tag=tag))
+
+        channel.wait()
+        subscription.handle.unsubscribe(channel.holder, subscription.number, answered)
+
+    def get(self, method: BasicGet) -> None:
+        """Ask a queue for one message; the channel waits for its answer."""
+        channel = self._channel
+        handle = channel.queue(channel.queue_name(method.queue, 60, 70), 60, 70)
+        channel.used[handle] = None
+
+        def answered(reply: GetReply, lease: Lease) -> None:
+            if not channel.closed:
+                channel.resume(lambda: self._get_answered(reply, lease, method.no_ack))
+
+        channel.wait()
+        handle.get(channel.holder, method.no_ack, answered)
+
+    def _get_answered(self, reply: GetReply, lease: Lease, no_ack: bool) -> None:
+        channel = self._channel
+        if reply.refusal is not None:
+            raise reply.refusal.exception(60, 70)
+        if reply.message is None:
+            channel.reply(BasicGetEmpty())
+            return
+        if no_ack:
+            tag = channel.unsettled.skip(1)
+        else:
+            tag = channel.unsettled.add(lease, [reply.position])
+        route, frames = reply.message
+        ok = BasicGetOk(
+            delivery_tag=tag,
+            redelivered=reply.redelivered,
+            exchange=route.exchange.decode("utf-8", "surrogateescape"),
+            routing_key=route.routing_key.decode("utf-8", "surrogateescape"),
+            message_count=reply.remaining,
+        )
+        content = fit_content(frames, channel.number, channel.connection.frame_size_max)
+        channel.connection.write([method_frame(channel.number, ok.encode()), content])
+
+    # --- ends -------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """The channel is over; its queues are told by it."""
+        self._subscriptions.clear()
+
+    def _cancelled_by_queue(self, subscription: Subscription) -> None:
+        """A queue ends the subscription: tell the client, but not before an answer it waits for.
+
+        RabbitMQ: who deletes a queue and consumes it hears delete-ok first.
+        """
+        channel = self._channel
+        if channel.closed or self._subscriptions.pop(subscription.tag, None) is None:
+            return
+        if channel.waiting:
+            self._notices.append(subscription.tag)
+        else:
+            self._tell_cancelled(subscription.tag)
+
+    def tell_notices(self) -> None:
+        """Tell what could not be told while the channel was waiting."""
+        while self._notices and not self._channel.closed:
+            self._tell_cancelled(self._notices.pop(0))
+
+    def _tell_cancelled(self, tag: str) -> None:
+        if self._channel.connection.cancel_notify:
+            self._channel.reply(BasicCancel(consumer_tag=tag, no_wait=True))
+
+    # --- who may be sent more ---------------------------------------------------------------------
+
+    def pause(self, paused: bool) -> None:
+        """The client does not read fast enough, or does again."""
+        self._client_paused = paused
+        self._apply_pauses()
+
+    def _apply_pauses(self) -> None:
+        """Tell the queues of consumers that are to be sent no more, or again."""
+        for subscription in self._subscriptions.values():
+            paused = self._client_paused
+            if paused is not subscription.paused:
+                subscription.paused = paused
+                subscription.handle.pause_consumer(
+                    self._channel.holder, subscription.number, paused
+                )
+
+
+def _qos(channel: Channel, method: Method) -> None:
+    assert isinstance(method, BasicQos)
+    channel.consumers.qos(method)
+
+
+def _consume(channel: Channel, method: Method) -> None:
+    assert isinstance(method, BasicConsume)
+    channel.consumers.consume(method)
+
+
+def _cancel(channel: Channel, method: Method) -> None:
+    assert isinstance(method, BasicCancel)
+    channel.consumers.cancel(method)
+
+
+def _get(channel: Channel, method: Method) -> None:
+    assert isinstance(method, BasicGet)
+    channel.consumers.get(method)
+
+
+HANDLERS: Final[dict[type[Method], Callable[[Channel, Method], None]]] = {
+    BasicQos: _qos,
+    BasicConsume: _consume,
+    BasicCancel: _cancel,
+    BasicGet: _get,
+}

@@ -1,0 +1,87 @@
+"""Single properties of a content, read in place, where decoding all of them would cost too much.
+
+Owns stepping over what stands before them (specification section 4.2.6.1; the order of class
+basic's properties). Which properties a message has is known by its flags before anybody looks here.
+A content whose properties cannot be read has none, for this purpose.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Final
+
+from rabbitry.wire.frames import CONTENT_HEAD_PAYLOAD_BYTES
+
+CONTENT_TYPE: Final = 0x8000
+CONTENT_ENCODING: Final = 0x4000
+HEADERS: Final = 0x2000
+DELIVERY_MODE: Final = 0x1000
+PRIORITY: Final = 0x0800
+CORRELATION_ID: Final = 0x0400
+REPLY_TO: Final = 0x0200
+EXPIRATION: Final = 0x0100
+
+_FLAGS_OFFSET: Final = 7 + CONTENT_HEAD_PAYLOAD_BYTES
+_U16 = Struct(">H")
+_U32 = Struct(">I")
+
+
+def priority_of(frames: bytes) -> int | None:
+    """Return the property `priority` of a content, or None."""
+    try:
+        offset, flags = _values(frames)
+        if not flags & PRIORITY:
+            return None
+        offset = _to_priority(frames, offset, flags)
+        return frames[offset] if offset < _end(frames) else None
+    except IndexError:
+        return None
+
+
+def expiration_ms_of(frames: bytes) -> int | None:
+    """Return the property `expiration` of a content, or None where it is not a number."""
+    try:
+        offset, flags = _values(frames)
+        if not flags & EXPIRATION:
+            return None
+        offset = _to_priority(frames, offset, flags)
+        if flags & PRIORITY:
+            offset += 1
+        for flag in (CORRELATION_ID, REPLY_TO):
+            if flags & flag:
+                offset += 1 + frames[offset]
+        text = frames[offset + 1 : offset + 1 + frames[offset]]
+        return int(text) if text.isdigit() and offset + len(text) < _end(frames) else None
+    except IndexError:
+        return None
+
+
+def _values(frames: bytes) -> tuple[int, int]:
+    """Return where the values begin, and the flags."""
+    (flags,) = _U16.unpack_from(frames, _FLAGS_OFFSET)
+    offset = _FLAGS_OFFSET + 2
+    more = flags
+    while more & 1:
+        if offset + 2 > _end(frames):
+            raise IndexError
+        (more,) = _U16.unpack_from(frames, offset)
+        offset += 2
+    return offset, flags
+
+
+def _to_priority(frames: bytes, offset: int, flags: int) -> int:
+    for flag in (CONTENT_TYPE, CONTENT_ENCODING):
+        if flags & flag:
+            offset += 1 + frames[offset]
+    if flags & HEADERS:
+        if offset + 4 > _end(frames):
+            raise IndexError
+        offset += 4 + int(_U32.unpack_from(frames, offset)[0])
+    if flags & DELIVERY_MODE:
+        offset += 1
+    return offset
+
+
+def _end(frames: bytes) -> int:
+    """Return where the payload of the header frame ends."""
+    return 7 + int(_U32.unpack_from(frames, 3)[0])

@@ -1,0 +1,233 @@
+"""Consumers of a channel: deliveries, what is owed for them, prefetch, and how they end."""
+
+from __future__ import annotations
+
+import pytest
+from support.broker_client import Broker, Client, closed_with
+from support.consumer_conversation import consuming, deliver
+from support.fake_broker import LOCKED, Conversation
+
+from rabbitry.broker.ports import QueueReply
+from rabbitry.wire.methods import (
+    BasicAck,
+    BasicCancel,
+    BasicCancelOk,
+    BasicConsume,
+    BasicConsumeOk,
+    BasicDeliver,
+    BasicGet,
+    BasicNack,
+    BasicQos,
+    BasicQosOk,
+    BasicReject,
+    ChannelClose,
+    ChannelCloseOk,
+    ChannelOpen,
+    ConnectionClose,
+    QueueDeclare,
+    QueueDelete,
+    QueueDeleteOk,
+)
+
+# --- consuming ------------------------------------------------------------------------------------
+
+
+def test_deliveries_are_numbered_and_settled() -> None:
+    talk, queue = consuming()
+    deliver(queue, b"a", b"b", b"c", b"d", redelivered=True)
+    assert talk.heard() == [BasicDeliver("t", tag, True, "", "q") for tag in (1, 2, 3, 4)]
+    talk.say(BasicAck(2), BasicNack(1), BasicReject(3), BasicAck(4, multiple=True))
+    assert queue.asked[1:] == [
+        ("settle", [102]),
+        ("requeue", [101]),
+        ("requeue", [103]),
+        ("settle", [104]),
+    ]
+
+
+def test_a_tag_is_used_once_at_a_time() -> None:
+    talk, _ = consuming()
+    (closed,) = talk.say(BasicConsume(queue="q", consumer_tag="t"))
+    assert isinstance(closed, ConnectionClose)
+    assert closed.reply_code == 530
+    assert closed.reply_text == "NOT_ALLOWED - attempt to reuse consumer tag 't'"
+
+
+def test_a_tag_can_be_used_on_each_channel_and_again_after_cancel() -> None:
+    talk, queue = consuming()
+    talk.say(ChannelOpen(), channel=2)
+    talk.say(BasicConsume(queue="q", consumer_tag="t"), channel=2)
+    queue.answer()
+    assert talk.heard() == [BasicConsumeOk("t")]
+    talk.say(BasicCancel("t"))
+    queue.answer()
+    assert talk.heard() == [BasicCancelOk("t")]
+    talk.say(BasicConsume(queue="q", consumer_tag="t"))
+    queue.answer()
+    assert talk.heard() == [BasicConsumeOk("t")]
+
+
+def test_a_tag_that_was_refused_is_free() -> None:
+    talk = Conversation()
+    queue = talk.port.add("q")
+    talk.say(BasicConsume(queue="q", consumer_tag="t"))
+    queue.answer(QueueReply(LOCKED))
+    talk.heard()
+    talk.say(ChannelCloseOk(), ChannelOpen(), BasicConsume(queue="q", consumer_tag="t"))
+    queue.answer()
+    assert talk.heard() == [BasicConsumeOk("t")]
+
+
+def test_a_tag_is_made_up_where_there_is_none() -> None:
+    talk = Conversation()
+    queue = talk.port.add("q")
+    talk.say(BasicConsume(queue="q"), BasicConsume(queue="q"))
+    queue.answer()
+    queue.answer()
+    first, second = talk.heard()
+    assert isinstance(first, BasicConsumeOk)
+    assert isinstance(second, BasicConsumeOk)
+    assert first.consumer_tag.startswith("amq.ctag-")
+    assert first.consumer_tag != second.consumer_tag
+
+
+def test_prefetch_is_of_the_consumers_that_follow() -> None:
+    talk = Conversation()
+    queue = talk.port.add("q")
+    for prefetch_count in (0, 3):
+        talk.say(BasicQos(prefetch_count=prefetch_count), BasicConsume(queue="q"))
+        queue.answer()
+    assert queue.asked == [("subscribe", 1, 0, False), ("subscribe", 2, 3, False)]
+
+
+def test_deliveries_on_the_way_come_before_cancel_ok() -> None:
+    talk, queue = consuming()
+    assert talk.say(BasicCancel("t")) == []
+    deliver(queue, b"a")
+    queue.answer()
+    assert talk.heard() == [BasicDeliver("t", 1, False, "", "q"), BasicCancelOk("t")]
+    assert talk.say(BasicAck(1), BasicQos()) == [BasicQosOk()]
+
+
+def test_cancel_without_an_answer() -> None:
+    talk, queue = consuming()
+    talk.say(BasicCancel("t", no_wait=True), BasicQos())
+    queue.answer()
+    assert talk.heard() == [BasicQosOk()]
+
+
+def test_a_consumer_hears_that_its_queue_is_gone_if_it_understands() -> None:
+    talk, queue = consuming(capabilities=("consumer_cancel_notify",))
+    queue.subscribers[0].cancelled()
+    queue.subscribers[0].cancelled()  # told once
+    assert talk.heard() == [BasicCancel("t", no_wait=True)]
+    assert talk.say(BasicCancel("t")) == [BasicCancelOk("t")]  # it may have crossed ours
+
+
+def test_a_consumer_that_does_not_understand_hears_nothing() -> None:
+    talk, queue = consuming(capabilities=())
+    queue.subscribers[0].cancelled()
+    assert talk.heard() == []
+
+
+def test_an_answer_that_is_awaited_comes_before_the_end_of_a_consumer() -> None:
+    talk, queue = consuming(capabilities=("consumer_cancel_notify",))
+    talk.say(QueueDelete(queue="q"))
+    queue.subscribers[0].cancelled()
+    assert talk.heard() == []
+    queue.answer(QueueReply(None, 4))
+    assert talk.heard() == [QueueDeleteOk(4), BasicCancel("t", no_wait=True)]
+
+
+def test_a_cancel_that_crosses_the_end_of_its_queue_is_answered_once() -> None:
+    talk, queue = consuming(capabilities=("consumer_cancel_notify",))
+    talk.say(BasicCancel("t"))
+    queue.subscribers[0].cancelled()
+    queue.answer()
+    assert talk.heard() == [BasicCancelOk("t")]
+
+
+@pytest.mark.parametrize(("value", "ends"), [(True, True), (False, False), ("yes", False)])
+def test_a_consumer_hears_of_a_failover_only_if_it_asked(value: object, ends: bool) -> None:
+    talk = Conversation()
+    queue = talk.port.add("q")
+    arguments = {"x-cancel-on-ha-failover": value}
+    talk.say(BasicConsume(0, "q", "t", arguments=arguments))  # type: ignore[arg-type]
+    queue.answer()
+    talk.heard()
+    assert queue.subscribers[0].failed_over() is ends
+    assert talk.heard() == [BasicCancel("t", no_wait=True)] * ends
+
+
+def test_a_client_that_does_not_read_is_not_sent_to() -> None:
+    talk, queue = consuming()
+    talk.connection.pause_deliveries(True)
+    talk.say(BasicConsume(queue="q", consumer_tag="later"))
+    queue.answer()
+    talk.connection.pause_deliveries(False)
+    pauses = [one for one in queue.asked if one[0] == "pause"]
+    assert pauses[:2] == [("pause", 1, True), ("pause", 2, True)]
+    assert sorted(pauses[2:]) == [("pause", 1, False), ("pause", 2, False)]
+
+
+# --- a whole node ---------------------------------------------------------------------------------
+
+
+def filled(*bodies: bytes) -> tuple[Broker, Client]:
+    broker = Broker()
+    client = broker.client()
+    client.say(QueueDeclare(queue="q"))
+    client.publish("q", *bodies)
+    return broker, client
+
+
+def got(client: Client, count: int = 1) -> list[tuple[bool, bytes | None]]:
+    client.say()
+    for _ in range(count):
+        client.endpoint.send_method(1, BasicGet(queue="q"))
+    client._broker.exchange()
+    heard, client.heard = client.heard, []
+    return [(getattr(method, "redelivered", False), body) for _, method, body in heard]
+
+
+def test_requeued_messages_take_their_old_places() -> None:
+    _, client = filled(b"a", b"b", b"c", b"d")
+    assert got(client, 3) == [(False, b"a"), (False, b"b"), (False, b"c")]
+    client.say(BasicReject(2), BasicNack(1))
+    assert got(client, 3) == [(True, b"a"), (True, b"b"), (False, b"d")]
+
+
+def test_prefetch_limits_what_is_owed() -> None:
+    _, client = filled(b"a", b"b", b"c")
+    client.say(BasicQos(prefetch_count=2))
+    client.endpoint.send_method(1, BasicConsume(queue="q", consumer_tag="t"))
+    client._broker.exchange()
+    assert client.deliveries() == [("t", 1, False, b"a"), ("t", 2, False, b"b")]
+    client.endpoint.send_method(1, BasicAck(1))
+    client._broker.exchange()
+    assert client.deliveries() == [("t", 3, False, b"c")]
+
+
+def test_a_closed_channel_gives_back_to_others() -> None:
+    broker, client = filled(b"a", b"b")
+    other = broker.client()
+    client.say(BasicConsume(queue="q", consumer_tag="t"))
+    other.say(BasicConsume(queue="q", consumer_tag="o"))
+    client.say(ChannelClose(200, "bye"))
+    assert other.deliveries() == [("o", 1, True, b"a"), ("o", 2, True, b"b")]
+
+
+def test_cancel_keeps_what_is_owed() -> None:
+    _, client = filled(b"a")
+    client.say(BasicConsume(queue="q", consumer_tag="t"))
+    assert client.say(BasicCancel("t")) == [BasicCancelOk("t")]
+    assert got(client) == [(False, None)]
+    client.say(BasicNack(1))
+    assert got(client) == [(True, b"a")]
+
+
+def test_an_exclusive_consumer_is_alone() -> None:
+    _, client = filled()
+    client.say(BasicConsume(queue="q", consumer_tag="t", exclusive=True))
+    text = "ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use"
+    assert closed_with(client.say(BasicConsume(queue="q")))[:2] == (403, text)
