@@ -14,11 +14,10 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter, convert, validators
 
-from rabbitry.machine import Address
 from rabbitry.runtime.control import SignalName
 from rabbitry.runtime.errors import EXIT_NOT_SO, EXIT_SOFTWARE, EXIT_USAGE, UserError
 from rabbitry.runtime.node_options import DEFAULTS, NodeOptions
@@ -34,6 +33,9 @@ def _convert(kind: Any, tokens: Any) -> Any:
 
 
 Port = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=65535))]
+if TYPE_CHECKING:
+    from rabbitry.runtime.supervisor import UpSettings
+
 Options = Annotated[NodeOptions, Parameter(name="*")]  # each field an option of its own
 DataDir = Annotated[
     Path | None,
@@ -57,6 +59,8 @@ def up(
     port: Port = 5672,
     balancer_port: Port = 5670,
     stats_port: Port = 8100,
+    tls_port: Port = 5691,
+    balancer_tls_port: Port = 5671,
     data_dir: DataDir = None,
     options: Options = DEFAULTS,
 ) -> int:
@@ -76,21 +80,29 @@ def up(
         Port of the balancer, the one address that applications use.
     stats_port
         Port of the statistics page, http://127.0.0.1:8100/stats.
+    tls_port
+        With --tls-cert: port of the first node for TLS; the others take the ports after it.
+    balancer_tls_port
+        With --tls-cert: port of the balancer for TLS, which it passes on to the nodes unopened.
     """
     from rabbitry.runtime.supervisor import UpSettings, run_up
 
     options.check()
-    if port + nodes - 1 > 65535:
-        raise UserError(f"{nodes} nodes from port {port} on need ports above 65535; lower --port")
+    for first, option in ((port, "--port"), (tls_port, "--tls-port")):
+        if first + nodes - 1 > 65535:
+            line = f"{nodes} nodes from port {first} on need ports above 65535; lower {option}"
+            raise UserError(line)
     settings = UpSettings(
         data_dir=_directory(data_dir),
         nodes=nodes,
         port=port,
         balancer_port=balancer_port,
         statistics_port=stats_port,
+        tls_port=tls_port,
+        balancer_tls_port=balancer_tls_port,
         options=options,
     )
-    _check_ports(settings.places, balancer_port, stats_port)
+    _check_ports(settings)
     return run_up(settings)
 
 
@@ -189,6 +201,7 @@ def stop(*, data_dir: DataDir = None) -> int:
 def node(
     *,
     listen: str = "127.0.0.1:5672",
+    tls_listen: str = "127.0.0.1:5671",
     name: str = "rabbit",
     options: Options = DEFAULTS,
 ) -> int:
@@ -202,13 +215,16 @@ def node(
     ----------
     listen
         HOST:PORT to listen on; port 0 takes any free one.
+    tls_listen
+        HOST:PORT for clients that use TLS, with --tls-cert.
     name
         Name of the node, as its clients see it.
     """
     from rabbitry.runtime.standalone import run_standalone
 
     options.check()
-    return run_standalone(name, _address(listen), options)
+    tls_address = _address(tls_listen, "--tls-listen")
+    return run_standalone(name, _address(listen, "--listen"), tls_address, options)
 
 
 @app.command
@@ -238,17 +254,23 @@ def _directory(chosen: Path | None) -> Path:
     return default_path().absolute()
 
 
-def _address(text: str) -> tuple[str, int]:
+def _address(text: str, option: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not (colon and host and port.isascii() and port.isdigit() and int(port) <= 65535):
-        raise UserError(f"--listen {text}: not HOST:PORT, as in 127.0.0.1:5690")
+        raise UserError(f"{option} {text}: not HOST:PORT, as in 127.0.0.1:5690")
     return host.strip("[]"), int(port)
 
 
-def _check_ports(places: list[tuple[str, Address]], balancer_port: int, stats_port: int) -> None:
+def _check_ports(settings: UpSettings) -> None:
     """Refuse one port for two things, before anything has started."""
-    used = {place.port: f"node {name}" for name, place in places}
-    for port, what in ((balancer_port, "the balancer"), (stats_port, "the statistics page")):
+    used: dict[int, str] = {}
+    wanted = [(place.port, f"node {name}") for name, place in settings.places]
+    wanted += [(place.port, f"node {name} (TLS)") for name, place in settings.tls_places]
+    wanted.append((settings.balancer_port, "the balancer"))
+    if settings.tls_places:
+        wanted.append((settings.balancer_tls_port, "the balancer (TLS)"))
+    wanted.append((settings.statistics_port, "the statistics page"))
+    for port, what in wanted:
         if port in used:
             raise UserError(f"port {port} is wanted for {used[port]} and for {what}")
         used[port] = what

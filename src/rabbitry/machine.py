@@ -73,11 +73,16 @@ class ListenerOpened:
 
 @dataclass(slots=True)
 class LinkOpened:
-    """A link is usable. `listener` is empty for a link that this machine opened itself."""
+    """A link is usable. `listener` is empty for a link that this machine opened itself.
+
+    `peer_name` is whom the peer's verified TLS certificate names, empty where it showed none; None
+    where none was asked for.
+    """
 
     link: int
     listener: str
     peer: Address
+    peer_name: str | None = None
 
 
 @dataclass(slots=True)

@@ -1,8 +1,9 @@
 """One broker node: clients, queues, peers and the coordinator's word, composed into one machine.
 
-Listens on "amqp" for clients and on "cluster" for other nodes. Everything of one step is gathered
-and sent at its end: first what goes to other nodes, then what goes to clients, one `SendBytes` for
-each link. `Asked("shutdown")` closes the clients' connections and answers when they are gone.
+Listens on "amqp" and "amqps" (with TLS) for clients and on "cluster" for other nodes. Everything of
+one step is gathered and sent at its end: first what goes to other nodes, then what goes to clients,
+one `SendBytes` for each link. `Asked("shutdown")` closes the clients' connections and answers when
+they are gone.
 
 A client's bytes are left unread, and its heartbeats not missed, while the catalog is not known yet;
 while too much that was published waits for leaders or for links to them, if the client publishes;
@@ -66,6 +67,7 @@ from rabbitry.machine import (
 from rabbitry.wire.errors import CONNECTION_FORCED
 from rabbitry.wire.values import FieldValue
 
+CLIENT_LISTENERS: Final = ("amqp", "amqps")
 TICK_US: Final = 100_000
 SHUTDOWN_US: Final = MICROSECONDS_PER_SECOND
 # Messages of this node that wait to be accepted by leaders: above the first figure clients that
@@ -192,7 +194,7 @@ class Node:
             self._peers.receive(link, data)
 
     def _link_opened(self, event: LinkOpened) -> None:
-        if event.listener == "amqp":
+        if event.listener in CLIENT_LISTENERS:
             if self._shutting_down:
                 self._effects.append(CloseLink(event.link, abort=True))
             else:
@@ -208,6 +210,7 @@ class Node:
             self._now,
             authenticator=self._authentication,
             peer_host=event.peer.host,
+            peer_name=event.peer_name,
             properties=self._properties,
         )
         client = ClientConnection(

@@ -249,11 +249,24 @@ def test_configuration_of_up() -> None:
     assert page.statistics == StatisticsPage("/stats", 5_000_000)
 
 
+TLS = (Address("127.0.0.1", 5671), [("rabbit", Address("127.0.0.1", 5691))])
+
+
+def test_configuration_of_up_with_tls_has_a_second_front() -> None:
+    servers = [("rabbit", Address("127.0.0.1", 5672))]
+    text = classic(Address("127.0.0.1", 5670), servers, Address("127.0.0.1", 8100), tls=TLS)
+    _, front, _ = parse(text, "up.cfg").listens
+    assert front.binds == (TLS[0],)
+    assert [(server.name, server.address) for server in front.servers] == [
+        ("rabbit_tls", Address("127.0.0.1", 5691))
+    ]
+
+
 @pytest.mark.processes
 @pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
 def test_real_haproxy_accepts_the_configuration_of_up(tmp_path: Path) -> None:
     servers = [("rabbit", Address("127.0.0.1", 5672))]
-    text = classic(Address("127.0.0.1", 5670), servers, Address("127.0.0.1", 8100))
+    text = classic(Address("127.0.0.1", 5670), servers, Address("127.0.0.1", 8100), tls=TLS)
     path = tmp_path / "up.cfg"
     path.write_text(text)
     checked = subprocess.run(["haproxy", "-c", "-f", str(path)], capture_output=True, text=True)

@@ -31,6 +31,17 @@ def test_amqplain(login: FieldValue) -> None:
     assert authentication().authenticate("AMQPLAIN", response, "127.0.0.1") == "guest"
 
 
+def test_external_is_whom_the_certificate_names() -> None:
+    judge = authentication("guest")
+    assert judge.authenticate("EXTERNAL", b"", "127.0.0.1", "guest") == "guest"
+    with pytest.raises(LoginRefused, match="EXTERNAL login refused: user 'CN=x' - invalid"):
+        judge.authenticate("EXTERNAL", b"guest", "127.0.0.1", "CN=x")
+    with pytest.raises(LoginRefused, match="presented no TLS"):
+        judge.authenticate("EXTERNAL", b"guest", "127.0.0.1", "")
+    with pytest.raises(LoginRefused, match="localhost"):
+        judge.authenticate("EXTERNAL", b"", "10.0.0.1", "guest")
+
+
 @pytest.mark.parametrize(
     "response", [b"\0guest\0wrong", b"\0other\0guest", b"\0guest\0", b"\0\0guest", b"\0\xff\0guest"]
 )

@@ -141,6 +141,18 @@ def test_a_wrong_password_is_met_with_silence_and_then_the_end() -> None:
     assert "invalid credentials" in raw.server.end_reason
 
 
+@pytest.mark.parametrize("peer_name", [None, "", "bunny"])
+def test_external_is_offered_where_certificates_are_asked_for(peer_name: str | None) -> None:
+    server = server_endpoint(peer_name=peer_name)
+    list(server.receive_bytes(PROTOCOL_HEADER, START_US))
+    ((_, start),) = read(server.take_bytes(START_US))
+    assert isinstance(start, ConnectionStart)
+    assert (b"EXTERNAL" in start.mechanisms.split()) is (peer_name is not None)
+    list(server.receive_bytes(start_ok(mechanism="EXTERNAL"), START_US))
+    assert server.user == (peer_name or "")
+    assert (server.state == "tuning") is bool(peer_name)
+
+
 def test_an_unknown_mechanism_is_503() -> None:
     raw = Raw()
     raw.say(PROTOCOL_HEADER)

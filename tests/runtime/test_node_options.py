@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
+from support.certificates import Certificates
 
 from rabbitry.machine import Address
 from rabbitry.node import NodeSettings
 from rabbitry.runtime.errors import UserError
 from rabbitry.runtime.node_options import NodeOptions
+from rabbitry.runtime.tls import TlsSettings
 
 
 def settings(options: NodeOptions) -> NodeSettings:
@@ -28,3 +32,28 @@ def test_what_is_out_of_bounds_is_refused() -> None:
     NodeOptions(consumer_timeout_ms=0).check()
     with pytest.raises(UserError, match="--consumer-timeout-ms"):
         NodeOptions(consumer_timeout_ms=-1).check()
+
+
+def test_tls_is_checked_before_anything_starts(tmp_path: Path) -> None:
+    files = Certificates(tmp_path)
+    NodeOptions(tls_cert=files.cert, tls_key=files.key, tls_ca=files.ca, tls_verify=True).check()
+    for says, options in {
+        "--tls-key is without --tls-cert": NodeOptions(tls_key=files.key),
+        "--tls-verify needs --tls-ca": NodeOptions(tls_cert=files.cert, tls_verify=True),
+        "without --tls-verify": NodeOptions(tls_fail_if_no_peer_cert=True),
+        "cannot use certificate": NodeOptions(tls_cert=files.ca, tls_key=files.key),
+    }.items():
+        with pytest.raises(UserError, match=says):
+            options.check()
+
+
+def test_tls_is_there_where_there_is_a_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/tmp")
+    assert NodeOptions(tls_ca="ca.pem").tls() is None
+    line = msgspec.json.encode(
+        NodeOptions(tls_cert="a.pem", tls_key="/k.pem", tls_ca="ca.pem", tls_verify=True)
+    )
+    # Absolute: it is for a process that may stand elsewhere.
+    assert msgspec.json.decode(line, type=NodeOptions).tls() == TlsSettings(
+        cert="/tmp/a.pem", key="/k.pem", ca="/tmp/ca.pem", verify=True
+    )

@@ -25,11 +25,11 @@ from rabbitry.machine import (
     SendBytes,
 )
 from rabbitry.runtime.driver import Driver
-from rabbitry.runtime.node_process import serve_node
+from rabbitry.runtime.node_process import Listening, serve_node
 from rabbitry.runtime.processes import Child, ChildFailed
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
-LISTENERS = [("amqp", "127.0.0.1", 0)]
+LISTENERS: list[Listening] = [("amqp", "127.0.0.1", 0, None)]
 
 
 class ToyNode:

@@ -8,17 +8,22 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
+import pika
 import pytest
+from pika.credentials import ExternalCredentials
+from support.certificates import Certificates
 
 from rabbitry.runtime.standalone import OneLine
 
 PATIENCE_S = 20.0
 
 
-def node(listen: str) -> subprocess.Popen[str]:
+def node(listen: str, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "rabbitry", "node", "--listen", listen],
+        [sys.executable, "-m", "rabbitry", "node", "--listen", listen, *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -55,6 +60,51 @@ def test_a_bug_of_ours_is_one_line_unless_its_traceback_is_asked_for(
         assert "Traceback" in line
     else:
         assert line == "the machine failed: KeyError: 'bug'; RABBITRY_TRACEBACK=1 shows where"
+
+
+@pytest.mark.processes
+def test_clients_come_with_tls_and_are_known_by_their_certificates(tmp_path: Path) -> None:
+    files = Certificates(tmp_path)
+    options = ["--tls-listen", "127.0.0.1:0", "--tls-cert", files.cert, "--tls-key", files.key]
+    options += ["--tls-ca", files.ca, "--tls-verify", "--tls-login-from", "common_name"]
+    with node("127.0.0.1:0", *options) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        found = re.fullmatch(
+            r"ready: amqps://guest:guest@127\.0\.0\.1:(\d+)/\n", process.stdout.readline()
+        )
+        assert found
+
+        def connect(name: str, credentials: Any) -> pika.BlockingConnection:
+            ssl_options = pika.SSLOptions(files.client(name), "127.0.0.1")
+            return pika.BlockingConnection(
+                pika.ConnectionParameters(
+                    "127.0.0.1",
+                    int(found[1]),
+                    ssl_options=ssl_options,
+                    credentials=credentials,
+                )
+            )
+
+        by_certificate = connect("guest", ExternalCredentials())
+        files.renew()
+        by_password = connect("", pika.PlainCredentials("guest", "guest"))
+        for connection, other in ((by_certificate, by_password), (by_password, by_certificate)):
+            channel = connection.channel()
+            channel.queue_declare("q")
+            channel.basic_publish("", "q", b"x" * 300_000)
+            _, _, body = other.channel().basic_get("q", auto_ack=True)
+            assert body == b"x" * 300_000
+        with pytest.raises(pika.exceptions.AMQPConnectionError):
+            connect("stranger", ExternalCredentials())
+        by_certificate.close()
+        by_password.close()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE_S)
+        assert (out, process.returncode) == ("", 0)
+    (line,) = err.splitlines()
+    assert "login refused" in line
+    assert "user 'stranger' - invalid credentials" in line
 
 
 @pytest.mark.processes

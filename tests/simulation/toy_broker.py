@@ -46,7 +46,9 @@ class Flaws:
 class OpenDoor:
     """Lets everybody in."""
 
-    def authenticate(self, mechanism: str, response: bytes, peer_host: str) -> str:
+    def authenticate(
+        self, mechanism: str, response: bytes, peer_host: str, peer_name: str | None
+    ) -> str:
         return "guest"
 
     def open_virtual_host(self, user: str, virtual_host: str) -> None:

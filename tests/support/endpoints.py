@@ -30,7 +30,11 @@ CAPABILITIES = {"capabilities": {"authentication_failure_close": True}}
 class Users:
     """guest may log in, to the virtual host /."""
 
-    def authenticate(self, mechanism: str, response: bytes, peer_host: str) -> str:
+    def authenticate(
+        self, mechanism: str, response: bytes, peer_host: str, peer_name: str | None = None
+    ) -> str:
+        if mechanism == "EXTERNAL" and peer_name:
+            return peer_name
         if mechanism != "PLAIN":
             text = f"unknown authentication mechanism '{mechanism}'"
             raise ConnectionException(COMMAND_INVALID, text)
@@ -44,12 +48,13 @@ class Users:
             raise ConnectionException(NOT_ALLOWED, f"vhost {virtual_host} not found")
 
 
-def server_endpoint(heartbeat_s: int = 60) -> Endpoint:
+def server_endpoint(heartbeat_s: int = 60, peer_name: str | None = None) -> Endpoint:
     return Endpoint(
         "server",
         START_US,
         authenticator=Users(),
         peer_host="127.0.0.1",
+        peer_name=peer_name,
         properties={"product": "Rabbitry"},
         heartbeat_s=heartbeat_s,
     )

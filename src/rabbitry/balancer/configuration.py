@@ -452,6 +452,7 @@ def classic(
     servers: list[tuple[str, Address]],
     statistics: Address,
     *,
+    tls: tuple[Address, list[tuple[str, Address]]] | None = None,
     name: str = "rabbitmq_local_cluster",
     inter_ms: int = 500,
     quick_ms: int = 100,
@@ -460,11 +461,11 @@ def classic(
 ) -> str:
     """Return the configuration of `rabbitry up`: one address in front of `servers`, a page beside.
 
+    `tls` is a second address, in front of the servers' TLS ports; what passes it is not opened.
+
     A text in the language of this module, fit for `parse`. Checks are quick, for a laptop: every
-    `inter_ms`, every `quick_ms` while a node is down or in doubt, so that one which has just
-    started gets clients almost at once. The idle timeouts are well above what keeps an AMQP
-    connection busy (a frame each 30 s with RabbitMQ's heartbeat of 60 s) and above the 180 s
-    after which a peer with a heartbeat of 60 s and a missed beat or two has given up by itself.
+    `inter_ms`, every `quick_ms` while a node is down or in doubt. The idle timeouts are well above
+    the 180 s after which a peer with a heartbeat of 60 s has given up by itself.
     """
     lines = [
         "defaults",
@@ -484,6 +485,10 @@ def classic(
     checks = f"check inter {inter_ms}ms fastinter {quick_ms}ms downinter {quick_ms}ms"
     checks += f" rise {rise} fall {fall}"
     lines += [f"    server {server} {address} {checks}" for server, address in servers]
+    if tls is not None:
+        tls_front, tls_servers = tls
+        lines += [f"listen {name}_tls", f"    bind {tls_front}", "    balance roundrobin"]
+        lines += [f"    server {server}_tls {address} {checks}" for server, address in tls_servers]
     lines += [
         "listen private_monitoring",
         f"    bind {statistics}",

@@ -1,8 +1,9 @@
 """Who may log in: so far one user, RabbitMQ's `guest` with password `guest`, from loopback.
 
-Mechanisms PLAIN (RFC 4616) and AMQPLAIN. Nothing here keeps or reports a password that was tried.
+Mechanisms PLAIN (RFC 4616), AMQPLAIN, and EXTERNAL: whom the client's TLS certificate names.
+Nothing here keeps or reports a password that was tried.
 RabbitMQ: rabbit_auth_mechanism_plain.erl, rabbit_auth_mechanism_amqplain.erl,
-rabbit_access_control.erl check_user_loopback.
+rabbit_auth_mechanism_ssl.erl, rabbit_access_control.erl check_user_loopback.
 """
 
 from __future__ import annotations
@@ -33,12 +34,16 @@ class Authentication:
         self._loopback_users = loopback_users
         self._has_virtual_host = has_virtual_host
 
-    def authenticate(self, mechanism: str, response: bytes, peer_host: str) -> str:
+    def authenticate(
+        self, mechanism: str, response: bytes, peer_host: str, peer_name: str | None = None
+    ) -> str:
         """Return the user's name; see `rabbitry.connection.handshake.Authenticator`."""
         if mechanism == "PLAIN":
             user, password = _plain(response)
         elif mechanism == "AMQPLAIN":
             user, password = _amqplain(response)
+        elif mechanism == "EXTERNAL" and peer_name is not None:
+            user, password = _external(peer_name), GUEST_PASSWORD  # proved by TLS
         else:
             text = f"unknown authentication mechanism '{mechanism}'"
             raise ConnectionException(COMMAND_INVALID, text, 10, 11)
@@ -61,6 +66,13 @@ def _plain(response: bytes) -> tuple[str, bytes]:
     if len(parts) != 3:
         raise ConnectionException(SYNTAX_ERROR, "response is malformed", 10, 11)
     return parts[1].decode("utf-8", "surrogateescape"), parts[2]
+
+
+def _external(peer_name: str) -> str:
+    if not peer_name:
+        why = "connection peer presented no TLS (x.509) certificate with a name"
+        raise LoginRefused(f"EXTERNAL login refused: {why}")
+    return peer_name
 
 
 def _amqplain(response: bytes) -> tuple[str, bytes]:

@@ -8,10 +8,9 @@ send what it gives; then, if `finished` is true, close the link. Call `tick` abo
 heartbeats, time limits.
 
 The endpoint carries out everything on channel 0 itself (handshake, login, close, heartbeats) and
-judges what may come on which channel; commands of other channels pass to the owner undecoded,
-channel.open and channel.close among them, so that the owner answers these in order with its other
-work. A peer's fault becomes a queued close with the AMQP reply code, and what the peer sends after
-it is discarded; only our own faults raise.
+judges what may come on which channel; commands of other channels, channel.open and channel.close
+among them, pass to the owner undecoded. A peer's fault becomes a queued close with the AMQP reply
+code, and what the peer sends after it is discarded; only our own faults raise.
 
 Codes and texts are those of RabbitMQ 3.10, tried against it. Where that only resets the link after
 a silence (an unknown mechanism, limits out of range, a channel before its time), or gives 541 for
@@ -36,6 +35,7 @@ from rabbitry.connection.handshake import (
     LoginRefused,
     check_tune_ok,
     choose_limits,
+    mechanisms_offered,
 )
 from rabbitry.connection.states import RECEIVED, SENT, Role, State
 from rabbitry.machine import MICROSECONDS_PER_SECOND
@@ -89,8 +89,9 @@ SILENT_CLOSE_DELAY_US: Final = 3 * MICROSECONDS_PER_SECOND
 class Endpoint:
     """One side of an AMQP connection.
 
-    A server endpoint needs an `authenticator`, a client endpoint `credentials`. `peer_host` is told
-    to the authenticator. `heartbeat_s` is what a server offers and what a client wishes (0: none).
+    A server endpoint needs an `authenticator`, a client endpoint `credentials`. `peer_host` and
+    `peer_name` are told to the authenticator. `heartbeat_s`: a server's offer, a client's wish (0:
+    none).
     """
 
     def __init__(
@@ -101,12 +102,14 @@ class Endpoint:
         authenticator: Authenticator | None = None,
         credentials: Credentials | None = None,
         peer_host: str = "",
+        peer_name: str | None = None,
         properties: dict[str, FieldValue] | None = None,
         heartbeat_s: int = HEARTBEAT_S,
     ) -> None:
         self.role: Role = role
         self.state: State = "header"
         self.peer_host = peer_host
+        self.peer_name = peer_name
         self.user = ""
         self.virtual_host = ""
         self.peer_properties: dict[str, FieldValue] = {}
@@ -114,11 +117,9 @@ class Endpoint:
         self.channel_max = CHANNEL_MAX
         self.frame_size_max = FRAME_SIZE_MAX
         self.heartbeat_s = heartbeat_s
-        # Why the connection ended, once it has: what was sent or received in connection.close, or
-        # a word of our own.
+        # Why the connection ended: what was said in connection.close, or a word of our own.
         self.end_reason = ""
-        # For the log of the owner: the peer's fault that ended it, why a login was refused, and
-        # whether the peer was waited for in vain.
+        # For the log: the peer's fault, why a login was refused, whether we waited in vain.
         self.fault: AmqpException | None = None
         self.refusal = ""
         self.timed_out = False
@@ -167,8 +168,7 @@ class Endpoint:
         if failure is not None and not self._deaf:
             self._fail(failure, now)
             if not self.finished:
-                # What the peer sends now cannot be read, so its close-ok is not waited for.
-                self._deaf = True
+                self._deaf = True  # not even its close-ok can be read
                 self._give_up_at = min(self._give_up_at, now + SILENT_CLOSE_DELAY_US)
 
     def _take_protocol_header(self, data: bytes) -> bytes:
@@ -203,7 +203,7 @@ class Endpoint:
                 version_major=0,
                 version_minor=9,
                 server_properties=properties,
-                mechanisms=b"PLAIN AMQPLAIN",
+                mechanisms=mechanisms_offered(self.peer_name),
                 locales=b"en_US",
             ),
         )
@@ -309,7 +309,7 @@ class Endpoint:
             self.peer_capabilities = capabilities if isinstance(capabilities, dict) else {}
             self._mechanism = method.mechanism
             self.user = authenticator.authenticate(
-                method.mechanism, method.response, self.peer_host
+                method.mechanism, method.response, self.peer_host, self.peer_name
             )
             self.send_method(0, self._offered)
         elif isinstance(method, ConnectionTuneOk):

@@ -32,6 +32,15 @@ SERVER_CAPABILITIES: Final[tuple[str, ...]] = (
 )
 
 
+def mechanisms_offered(peer_name: str | None) -> bytes:
+    """Return a server's SASL mechanisms: EXTERNAL too, where certificates are asked for.
+
+    Also to a client that showed none: it hears then what was wrong. RabbitMQ:
+    rabbit_auth_mechanism_ssl.erl should_offer/1.
+    """
+    return b"PLAIN AMQPLAIN" if peer_name is None else b"PLAIN AMQPLAIN EXTERNAL"
+
+
 class LoginRefused(Exception):
     """The credentials are not good. The text is for the log, never for the peer."""
 
@@ -39,8 +48,10 @@ class LoginRefused(Exception):
 class Authenticator(Protocol):
     """What a server endpoint asks of its owner."""
 
-    def authenticate(self, mechanism: str, response: bytes, peer_host: str) -> str:
-        """Return the user's name.
+    def authenticate(
+        self, mechanism: str, response: bytes, peer_host: str, peer_name: str | None
+    ) -> str:
+        """Return the user's name. `peer_name` is that of the peer's certificate (`LinkOpened`).
 
         Raises `LoginRefused`, or `ConnectionException` for what is malformed or unknown.
         """

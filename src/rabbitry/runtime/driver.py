@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
 from time import monotonic_ns
@@ -50,6 +51,7 @@ from rabbitry.machine import (
 from rabbitry.runtime.links import LINGER_S, Link, reason_of
 from rabbitry.runtime.listeners import Listener, ListenFailed, bind
 from rabbitry.runtime.store import MemoryStore, Store
+from rabbitry.runtime.tls import HANDSHAKE_S, Tls, TlsSettings
 
 __all__ = ["Driver", "DriverStopped", "ListenFailed", "MachineFailed"]
 
@@ -143,11 +145,15 @@ class Driver:
         self._all_links_gone = asyncio.Event()
         self.take(Started(self._store.load()))
 
-    async def listen(self, name: str, host: str, port: int) -> Address:
-        """Accept links for the listener `name`; port 0 takes any free one.
+    async def listen(
+        self, name: str, host: str, port: int, tls: TlsSettings | None = None
+    ) -> Address:
+        """Accept links for the listener `name`; port 0 takes any free one; with TLS if it is given.
 
-        Returns the address that was bound. Raises `ListenFailed` (port in use, no such host, ...).
+        Returns the address that was bound. Raises `ListenFailed` (port in use, no such host, ...)
+        or `TlsFailed`.
         """
+        secure = Tls(tls, self._tell) if tls is not None else None
         sock = await bind(self.loop, name, host, port)
         bound = sock.getsockname()
         address = Address(bound[0], bound[1])
@@ -157,7 +163,7 @@ class Driver:
         self.take(ListenerOpened(name, address))
 
         def accepted(peer: Any) -> None:
-            self._keep(self.loop.create_task(self._adopt(name, peer)))
+            self._keep(self.loop.create_task(self._adopt(name, peer, secure)))
 
         def refused(why: str) -> None:
             self._report(Report("error", "cannot accept", {"listener": name, "reason": why}))
@@ -264,10 +270,28 @@ class Driver:
 
     # --- links ----------------------------------------------------------------------------------
 
-    async def _adopt(self, listener: str, sock: Any) -> None:
+    async def _adopt(self, listener: str, sock: Any, tls: Tls | None) -> None:
+        peer = ""
         try:
-            await self.loop.connect_accepted_socket(lambda: Link(self, listener, 0), sock)
-        except OSError:  # gone before it was ours: never opened, so nothing to tell
+            if tls is None:
+                await self.loop.connect_accepted_socket(lambda: Link(self, listener, 0), sock)
+            else:
+                peer = str(Address(*sock.getpeername()[:2]))
+                await self.loop.connect_accepted_socket(
+                    lambda: Link(self, listener, 0, tls.peer_name),
+                    sock,
+                    ssl=tls.context(),
+                    ssl_handshake_timeout=HANDSHAKE_S,
+                    ssl_shutdown_timeout=LINGER_S,
+                )
+        except OSError as error:  # gone before it was ours: never opened, so nothing to tell
+            if isinstance(error, ssl.SSLError):
+                what: dict[str, object] = {
+                    "listener": listener,
+                    "peer": peer,
+                    "reason": error.strerror or str(error),
+                }
+                self._tell("warning", "TLS handshake failed", what)
             sock.close()
 
     def _open_link(self, effect: OpenLink) -> None:
@@ -419,6 +443,9 @@ class Driver:
             _log.log(level, "%s%s", effect.what, details)
         for reporter in self.reporters:
             reporter(effect)
+
+    def _tell(self, level: str, what: str, details: dict[str, object]) -> None:
+        self._report(Report(level, what, details))
 
     def _answer(self, effect: Answer) -> None:
         future = self._questions.pop(effect.number, None)

@@ -7,7 +7,8 @@ the way an orderly close is carried out. Knows nothing of machines: it hands eve
 An orderly close (`close`) sends what waits, then a FIN, and keeps reading (and dropping what it
 reads) until the peer closes too or `LINGER_S` have passed. Closing the socket at once would not do:
 with unread bytes in the receive buffer the kernel answers with a reset, and the reset destroys what
-the peer has not read yet, which is just the `connection.close` that tells it why.
+the peer has not read yet, which is just the `connection.close` that tells it why. Under TLS the
+transport does the like, with close_notify for FIN.
 
 No link keeps the machine for much longer than `TURN_S`. One read may bring 256 kB: publishes, which
 cost it a few milliseconds, or seven thousand questions, which cost it a hundred, while nobody else
@@ -26,7 +27,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from rabbitry.machine import (
     Address,
@@ -90,6 +91,7 @@ class Link(asyncio.Protocol):
         "_finish_sent",
         "_held",
         "_linger",
+        "_name_peer",
         "_owner",
         "_rest",
         "_resting",
@@ -104,7 +106,14 @@ class Link(asyncio.Protocol):
     transport: asyncio.Transport
     write: Callable[[bytes], None]
 
-    def __init__(self, owner: Owner, listener: str, number: int) -> None:
+    def __init__(
+        self,
+        owner: Owner,
+        listener: str,
+        number: int,
+        name_peer: Callable[[dict[str, Any] | None], str | None] | None = None,
+    ) -> None:
+        """`name_peer` says whom a peer's TLS certificate names; None for a link without TLS."""
         self._owner = owner
         self.listener = listener
         self.number = number
@@ -114,6 +123,7 @@ class Link(asyncio.Protocol):
         self._rest = b""  # read, and not handed over yet; nothing is read meanwhile
         self._slice_bytes = SLICE_BYTES_AT_FIRST
         self._silent = False
+        self._name_peer = name_peer
         self._finish_received = False
         self._finish_sent = False
         self._linger: asyncio.TimerHandle | None = None
@@ -132,7 +142,10 @@ class Link(asyncio.Protocol):
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES, low=WRITE_LOW_WATER_BYTES)
         peer = transport.get_extra_info("peername")
         address = Address(peer[0], peer[1]) if peer else Address("", 0)
-        self._owner.take(LinkOpened(self.number, self.listener, address))
+        name = None
+        if self._name_peer is not None:
+            name = self._name_peer(transport.get_extra_info("peercert"))
+        self._owner.take(LinkOpened(self.number, self.listener, address, name))
 
     def data_received(self, data: bytes) -> None:
         """Tell `BytesReceived`: one read, one step, unless steps take too long."""
@@ -187,7 +200,7 @@ class Link(asyncio.Protocol):
             self._resume()
 
     def eof_received(self) -> bool:
-        """Tell `LinkFinished`; return whether our direction stays open."""
+        """Tell `LinkFinished`; return whether our direction stays open, which TLS does not let."""
         if self._closing or self._finish_received:
             return False
         self._finish_received = True
@@ -197,7 +210,7 @@ class Link(asyncio.Protocol):
         self._owner.take(LinkFinished(self.number))
         if self._finish_sent and not self._closing:
             self.close()
-        return True
+        return self._name_peer is None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell `LinkClosed`."""
@@ -226,6 +239,9 @@ class Link(asyncio.Protocol):
         """Send a FIN after what waits; close when the peer has finished too."""
         if self._closing or self._finish_sent:
             return
+        if self._name_peer is not None:
+            self.close()
+            return
         self._finish_sent = True
         self.write = _drop  # a transport would raise, and a link that is gone drops it as well
         if self._finish_received:
@@ -242,6 +258,11 @@ class Link(asyncio.Protocol):
         self._linger = self._owner.loop.call_later(LINGER_S, self.transport.abort)
         if self._finish_received:
             self.transport.close()  # nothing unread can be left, so no reset can follow
+            return
+        if self._name_peer is not None:
+            # TLS has no half-close: it says goodbye, and reads until the peer has done so too.
+            self.transport.resume_reading()
+            self.transport.close()
             return
         if not self._finish_sent:
             self._shut_down_sending()

@@ -6,10 +6,12 @@ supervisor hands them to node processes as JSON. Each bears the name that Rabbit
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any, Final
 
 from rabbitry.runtime.errors import UserError
+from rabbitry.runtime.tls import LoginFrom, Tls, TlsFailed, TlsSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,14 +23,58 @@ class NodeOptions:
     consumer_timeout_ms
         How long a delivery may wait for its acknowledgement before its channel is closed; 0 for
         ever.
+    tls_cert
+        PEM file with the certificate chain for clients that use TLS; a new one is used without a
+        restart.
+    tls_key
+        PEM file with its private key, not encrypted.
+    tls_ca
+        PEM file with the authorities that sign certificates of clients.
+    tls_verify
+        Ask clients for a certificate; one that --tls-ca has not signed is refused. Offers EXTERNAL.
+    tls_fail_if_no_peer_cert
+        Refuse clients that show no certificate.
+    tls_login_from
+        What of a certificate names the user of EXTERNAL.
     """
 
     consumer_timeout_ms: int = 30 * 60 * 1000
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_ca: str = ""
+    tls_verify: bool = False
+    tls_fail_if_no_peer_cert: bool = False
+    tls_login_from: LoginFrom = "distinguished_name"
 
     def check(self) -> None:
         """Raise `UserError` where an option is out of its bounds."""
         if self.consumer_timeout_ms < 0:
             raise UserError("--consumer-timeout-ms is less than 0; 0 stands for no timeout")
+        if self.tls_key and not self.tls_cert:
+            raise UserError("--tls-key is without --tls-cert")
+        if self.tls_verify and not self.tls_ca:
+            raise UserError("--tls-verify needs --tls-ca, the authorities to verify by")
+        if self.tls_fail_if_no_peer_cert and not self.tls_verify:
+            raise UserError("--tls-fail-if-no-peer-cert is without --tls-verify")
+        tls = self.tls()
+        if tls is not None:
+            try:
+                Tls(tls, lambda level, what, details: None)
+            except TlsFailed as failure:
+                raise UserError(str(failure)) from None
+
+    def tls(self) -> TlsSettings | None:
+        """Return the TLS that clients are offered, if they are."""
+        if not self.tls_cert:
+            return None
+        return TlsSettings(
+            cert=os.path.abspath(self.tls_cert),
+            key=os.path.abspath(self.tls_key or self.tls_cert),
+            ca=os.path.abspath(self.tls_ca) if self.tls_ca else "",
+            verify=self.tls_verify,
+            fail_if_no_peer_cert=self.tls_fail_if_no_peer_cert,
+            login_from=self.tls_login_from,
+        )
 
     def settings(self) -> dict[str, Any]:
         """Return what of this is a `rabbitry.node.NodeSettings`' business."""

@@ -35,12 +35,16 @@ from rabbitry.runtime.supervised import (
     tell_ready,
     when_to_stop,
 )
+from rabbitry.runtime.tls import TlsFailed, TlsSettings
 
 SHUTDOWN_S = 2.5
 """How long clients have for closing in order; the supervisor kills after twice that."""
 
 CLOSE_S = 1.0
 """How long what waits on the links may take to go out after that."""
+
+Listening = tuple[str, str, int, TlsSettings | None]
+"""A listener: name, host, port, and TLS if it has that."""
 
 _log = logging.getLogger("rabbitry")
 
@@ -52,6 +56,7 @@ class NodeProcessSettings(msgspec.Struct, kw_only=True):
     secret: str
     host: str
     port: int
+    tls_port: int = 0
     coordinator_host: str
     coordinator_port: int
     log: str
@@ -60,20 +65,22 @@ class NodeProcessSettings(msgspec.Struct, kw_only=True):
 
 async def serve_node(
     driver: Driver,
-    listeners: list[tuple[str, str, int]],
+    listeners: list[Listening],
     *,
     supervised: bool,
     serving: Callable[[dict[str, Address]], None],
 ) -> int:
     """Run a node until it is told to stop; return the exit code.
 
-    `listeners` are (name, host, port); `serving` is called with the address of each, by name, as
-    soon as all of them listen. Raises `ListenFailed`.
+    `serving` is called with the address of each, by name, as
+    soon as all of them listen. Raises `ListenFailed`, `TlsFailed`.
     """
     stopping = asyncio.Event()
     when_to_stop(asyncio.get_running_loop(), stopping.set, supervised=supervised)
     driver.start()
-    addresses = {name: await driver.listen(name, host, port) for name, host, port in listeners}
+    addresses = {
+        name: await driver.listen(name, host, port, tls) for name, host, port, tls in listeners
+    }
     serving(addresses)
     told = asyncio.ensure_future(stopping.wait())
     ended = asyncio.ensure_future(driver.stopped())
@@ -118,10 +125,13 @@ async def _main(settings: NodeProcessSettings, ready: int | None) -> int:
         _log.info("node listens name=%s address=%s", settings.name, addresses["amqp"])
         tell_ready(ready, port=addresses["amqp"].port)
 
-    listeners = [("amqp", settings.host, settings.port), ("cluster", settings.host, 0)]
+    host, tls = settings.host, settings.options.tls()
+    listeners: list[Listening] = [("amqp", host, settings.port, None), ("cluster", host, 0, None)]
+    if tls is not None:
+        listeners.append(("amqps", host, settings.tls_port, tls))
     try:
         return await serve_node(Driver(machine), listeners, supervised=True, serving=serving)
-    except ListenFailed as error:
+    except (ListenFailed, TlsFailed) as error:
         tell_failed(ready, str(error))
         return EXIT_USAGE
 

@@ -16,7 +16,7 @@ from rabbitry.runtime.entropy import SystemEntropy
 from rabbitry.runtime.errors import EXIT_SOFTWARE, UserError
 from rabbitry.runtime.loop import run
 from rabbitry.runtime.node_options import NodeOptions
-from rabbitry.runtime.node_process import serve_node, tune_garbage_collection
+from rabbitry.runtime.node_process import Listening, serve_node, tune_garbage_collection
 from rabbitry.runtime.processes import raise_open_files_limit
 
 
@@ -46,10 +46,13 @@ class OneLine(logging.Formatter):
         return line
 
 
-def run_standalone(name: str, listen: tuple[str, int], options: NodeOptions) -> int:
+def run_standalone(
+    name: str, listen: tuple[str, int], tls_listen: tuple[str, int], options: NodeOptions
+) -> int:
     """Run one broker node that listens on (host, port); return the exit code.
 
-    Raises `UserError` if it cannot listen there.
+    With TLS, where the options have a certificate, it listens on `tls_listen`. Raises `UserError`
+    if it cannot listen there.
     """
     from rabbitry.node import NodeSettings
     from rabbitry.standalone import StandaloneNode
@@ -68,11 +71,18 @@ def run_standalone(name: str, listen: tuple[str, int], options: NodeOptions) -> 
 
     def serving(addresses: dict[str, Address]) -> None:
         print(f"ready: amqp://guest:guest@{addresses['amqp']}/", flush=True)
+        if "amqps" in addresses:
+            print(f"ready: amqps://guest:guest@{addresses['amqps']}/", flush=True)
 
+    tls = options.tls()
+    listeners: list[Listening] = [("amqp", *listen, None)]
+    if tls is not None:
+        listeners.append(("amqps", *tls_listen, tls))
     try:
-        code = run(serve_node(driver, [("amqp", *listen)], supervised=False, serving=serving))
+        code = run(serve_node(driver, listeners, supervised=False, serving=serving))
     except ListenFailed as error:
-        raise UserError(f"{error}; choose another with --listen") from None
+        option = "--tls-listen" if "(amqps)" in str(error) else "--listen"
+        raise UserError(f"{error}; choose another with {option}") from None
     if code == EXIT_SOFTWARE:
         raise UserError("the node failed, a bug of ours; the lines above say how", code)
     return code

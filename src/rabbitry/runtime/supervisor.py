@@ -71,6 +71,8 @@ class UpSettings:
     statistics_port: int = 8100
     host: str = "127.0.0.1"
     options: NodeOptions = DEFAULTS
+    tls_port: int = 5691
+    balancer_tls_port: int = 5671
 
     @property
     def places(self) -> list[tuple[str, Address]]:
@@ -79,6 +81,20 @@ class UpSettings:
             (f"rabbit_{index}" if index else "rabbit", Address(self.host, self.port + index))
             for index in range(self.nodes)
         ]
+
+    @property
+    def tls_places(self) -> list[tuple[str, Address]]:
+        """The same for TLS; none where there is no certificate."""
+        if not self.options.tls_cert:
+            return []
+        return [
+            (name, Address(self.host, self.tls_port + index))
+            for index, (name, _) in enumerate(self.places)
+        ]
+
+    @property
+    def tls_front(self) -> Address:
+        return Address(self.host, self.balancer_tls_port)
 
     @property
     def front(self) -> Address:
@@ -152,6 +168,8 @@ class Supervisor:
             _log.info("ready address=%s", self._settings.front)
             with contextlib.suppress(OSError):  # whoever wanted to read it is gone
                 print(f"ready: amqp://guest:guest@{self._settings.front}/", flush=True)
+                if self._settings.tls_places:
+                    print(f"ready: amqps://guest:guest@{self._settings.tls_front}/", flush=True)
             await asyncio.wait([asked, failed], return_when=asyncio.FIRST_COMPLETED)
             return self._verdict(failed)
         finally:
@@ -235,6 +253,7 @@ class Supervisor:
                 "secret": secret.hex(),
                 "host": place.host,
                 "port": place.port,
+                "tls_port": dict(self._settings.tls_places).get(name, place).port,
                 "coordinator_host": coordinator.host,
                 "coordinator_port": coordinator.port,
                 "log": str(log),
@@ -250,7 +269,8 @@ class Supervisor:
 
         settings = self._settings
         path = self._directory.layout.balancer_configuration
-        path.write_text(classic(settings.front, settings.places, settings.statistics))
+        tls = (settings.tls_front, settings.tls_places) if settings.tls_places else None
+        path.write_text(classic(settings.front, settings.places, settings.statistics, tls=tls))
         arguments = [sys.executable, "-P", "-m", BALANCER_MODULE]
         arguments += ["--config", str(path), "--supervised", "--when-told"]
         log = self._directory.layout.log(BALANCER)
