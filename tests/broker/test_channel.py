@@ -76,7 +76,6 @@ def test_silence_where_no_answer_is_due(said: Method) -> None:
     [
         (ChannelFlow(active=False), 540, "active=false"),
         (BasicQos(prefetch_size=1), 540, "prefetch_size!=0 (1)"),
-        (BasicQos(global_=True), 540, "not implemented yet"),
         (BasicRecover(requeue=False), 540, "requeue=false"),
         (BasicRecoverAsync(requeue=False), 540, "requeue=false"),
         (BasicGetEmpty(), 503, "unimplemented method"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from support.broker_client import Broker, Client, closed_with
-from support.consumer_conversation import consuming, deliver
-from support.fake_broker import LOCKED, Conversation
+from support.consumer_conversation import ROUTE, consuming, deliver
+from support.fake_broker import LOCKED, Conversation, content
 
 from rabbitry.broker.ports import QueueReply
 from rabbitry.wire.methods import (
@@ -27,6 +27,8 @@ from rabbitry.wire.methods import (
     QueueDeclare,
     QueueDelete,
     QueueDeleteOk,
+    TxCommit,
+    TxSelect,
 )
 
 # --- consuming ------------------------------------------------------------------------------------
@@ -231,3 +233,161 @@ def test_an_exclusive_consumer_is_alone() -> None:
     client.say(BasicConsume(queue="q", consumer_tag="t", exclusive=True))
     text = "ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use"
     assert closed_with(client.say(BasicConsume(queue="q")))[:2] == (403, text)
+
+
+# --- a limit shared by the channel ----------------------------------------------------------------
+
+
+def shared(limit: int, *consumers: str, own: int = 0) -> tuple[Broker, Client]:
+    """Return a client that consumes queue q with these consumers and a shared limit."""
+    broker, client = filled(*(b"%d" % number for number in range(1, 10)))
+    client.say(BasicQos(prefetch_count=own), BasicQos(prefetch_count=limit, global_=True))
+    for tag in consumers:
+        client.endpoint.send_method(1, BasicConsume(queue="q", consumer_tag=tag))
+    broker.exchange()
+    return broker, client
+
+
+def acked(broker: Broker, client: Client, tag: int, multiple: bool = False) -> None:
+    client.endpoint.send_method(1, BasicAck(tag, multiple=multiple))
+    broker.exchange()
+
+
+def test_consumers_share_a_limit() -> None:
+    broker, client = shared(3, "a", "b")
+    assert [body for *_, body in client.deliveries()] == [b"1", b"2", b"3"]
+    acked(broker, client, 2)
+    assert [(tag, again, body) for _, tag, again, body in client.deliveries()] == [(4, False, b"4")]
+    acked(broker, client, 4, multiple=True)
+    assert sorted(body for *_, body in client.deliveries()) == [b"5", b"6", b"7"]
+
+
+def test_what_was_beyond_the_limit_is_delivered_once_unmarked_and_in_order() -> None:
+    broker, client = shared(1, "a", "b", "c")
+    seen = []
+    for tag in range(1, 10):
+        (delivery,) = client.deliveries()
+        seen.append(delivery[2:])
+        acked(broker, client, tag)
+    assert seen == [(False, b"%d" % number) for number in range(1, 10)]
+    assert client.deliveries() == []
+
+
+def test_both_limits_hold() -> None:
+    _, client = shared(5, "a", "b", own=2)
+    assert sorted(tag for tag, *_ in client.deliveries()) == ["a", "a", "b", "b"]
+
+
+def test_the_shared_limit_can_change() -> None:
+    broker, client = shared(2, "a")
+    assert len(client.deliveries()) == 2
+    client.endpoint.send_method(1, BasicQos(prefetch_count=4, global_=True))
+    broker.exchange()
+    assert len(client.deliveries()) == 2
+    client.say(BasicQos(prefetch_count=1, global_=True))
+    acked(broker, client, 3, multiple=True)
+    assert client.deliveries() == []
+    acked(broker, client, 4)
+    assert len(client.deliveries()) == 1
+    client.endpoint.send_method(1, BasicQos(prefetch_count=0, global_=True))
+    broker.exchange()
+    assert [body for *_, body in client.deliveries()] == [b"6", b"7", b"8", b"9"]
+
+
+def test_a_prefetch_for_each_consumer_ends_the_shared_one() -> None:
+    broker, client = shared(2, "a")
+    client.endpoint.send_method(1, BasicQos(prefetch_count=1))
+    broker.exchange()
+    assert len(client.deliveries()) == 9
+
+
+def test_a_limit_that_comes_after_the_consumers() -> None:
+    broker, client = filled(b"1", b"2", b"3")
+    client.endpoint.send_method(1, BasicConsume(queue="q", consumer_tag="a"))
+    broker.exchange()
+    assert len(client.deliveries()) == 3
+    client.say(BasicQos(prefetch_count=2, global_=True))
+    client.publish("q", b"4", b"5")
+    assert client.deliveries() == []
+    acked(broker, client, 2, multiple=True)
+    assert [body for *_, body in client.deliveries()] == [b"4"]
+
+
+def test_requeued_deliveries_make_room() -> None:
+    broker, client = shared(2, "a", "b")
+    client.taken()
+    client.endpoint.send_method(1, BasicNack(0, multiple=True))
+    broker.exchange()
+    assert sorted((again, body) for *_, again, body in client.deliveries()) == [
+        (True, b"1"),
+        (True, b"2"),
+    ]
+
+
+def test_what_a_transaction_holds_makes_no_room() -> None:
+    broker, client = shared(1, "a")
+    client.say(TxSelect())
+    acked(broker, client, 1)
+    assert client.deliveries() == []
+    client.endpoint.send_method(1, TxCommit())
+    broker.exchange()
+    assert [body for *_, body in client.deliveries()] == [b"2"]
+
+
+def test_what_basic_get_fetches_is_not_limited() -> None:
+    broker, client = shared(1)
+    assert len(got(client, 3)) == 3
+    client.endpoint.send_method(1, BasicConsume(queue="q", consumer_tag="a"))
+    broker.exchange()
+    assert [body for *_, body in client.deliveries()] == [b"4"]
+
+
+def test_no_ack_is_not_limited() -> None:
+    broker, client = filled(b"1", b"2")
+    client.say(BasicQos(prefetch_count=1, global_=True))
+    client.endpoint.send_method(1, BasicConsume(queue="q", consumer_tag="a", no_ack=True))
+    broker.exchange()
+    assert len(client.deliveries()) == 2
+
+
+def test_what_is_on_the_way_does_not_overtake_what_went_back() -> None:
+    talk = Conversation()
+    queue = talk.port.add("q")
+    talk.say(BasicQos(prefetch_count=1, global_=True))
+    for tag in ("a", "b"):
+        talk.say(BasicConsume(queue="q", consumer_tag=tag))
+        queue.answer()
+    talk.heard()
+    queue.asked.clear()
+
+    def delivered(consumer: int, position: int) -> None:
+        messages = [(ROUTE, content())]
+        queue.subscribers[consumer].deliver(queue.lease, [position], messages, False)
+
+    delivered(0, 1)
+    delivered(1, 2)
+    assert queue.asked == [
+        ("pause", 1, True),
+        ("pause", 2, True),
+        ("requeue", [2]),
+        ("count", False, False),
+    ]
+    assert len(talk.heard()) == 1
+    assert talk.say(BasicAck(1)) == []
+    delivered(0, 3)  # it was sent before the queue heard that 2 comes back
+    assert talk.heard() == []
+    assert queue.asked[4:] == [("settle", [1]), ("requeue", [3])]
+    queue.answer()
+    assert queue.asked[6:] == [("pause", 1, False), ("pause", 2, False)]
+    delivered(1, 2)
+    assert [method.name for method in talk.heard()] == ["basic.deliver"]
+
+
+def test_a_quorum_queue_knows_no_shared_limit() -> None:
+    talk = Conversation()
+    talk.port.add("q").kind = "quorum"
+    talk.say(BasicQos(prefetch_count=1, global_=True))
+    (closed,) = talk.say(BasicConsume(queue="q"))
+    assert isinstance(closed, ConnectionClose)
+    text = "NOT_IMPLEMENTED - queue 'q' in vhost '/' does not support global qos"
+    assert (closed.reply_code, closed.reply_text) == (540, text)

@@ -95,3 +95,12 @@ def test_one_is_found_by_channel_and_number() -> None:
     assert found.find(HOLDER, 2) is None
     assert found.find(("n#1", 2), 1) is None
     assert not found.remove(HOLDER, 2)
+
+
+def test_consumers_that_share_a_limit_are_dealt_one_message_at_a_time() -> None:
+    found = consumers(consumer(1), consumer(2))
+    one = found.find(HOLDER, 1)
+    assert one is not None
+    one.shares_limit = True
+    assert [positions for _, positions in found.deal(5, 9)] == [[5]]
+    assert [dealt.number for dealt, _ in found.deal(6, 9)] == [2]

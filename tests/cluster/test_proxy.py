@@ -275,6 +275,19 @@ def test_a_paused_consumer_is_paused_with_the_next_leader_from_the_start() -> No
     assert consumer_of(again).paused
 
 
+def test_another_prefetch_holds_with_the_next_leader_too() -> None:
+    one = Remote()
+    one.subscribed()
+    one.proxy.pause_consumer(HOLDER, 1, False, 7)
+    assert one.taken() == [PauseConsumer(1, 1, HOLDER, 1, False, 7)]
+    one.proxy.disconnect()
+    one.proxy.connect("b", 2, None)
+    (again,) = one.taken()
+    assert isinstance(again, Subscribe)
+    consumer = consumer_of(again)
+    assert (consumer.prefetch_count, consumer.shares_limit) == (7, True)
+
+
 # --- deliveries ----------------------------------------------------------------------------------
 
 

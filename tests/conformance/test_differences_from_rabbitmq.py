@@ -19,7 +19,6 @@ from rabbitry.wire.methods import (
     BasicConsume,
     BasicGet,
     BasicProperties,
-    BasicQos,
     ConnectionTuneOk,
     ExchangeDeclare,
     QueueDeclare,
@@ -50,11 +49,6 @@ def difference(row: str, *, ours: str, theirs: str) -> Callable[[Scenario], Scen
         return conversation
 
     return note
-
-
-@difference("`basic.qos` with `global`", ours=NOT_IMPLEMENTED, theirs=r"basic\.qos-ok")
-def qos_of_a_channel(stage: Stage) -> None:
-    stage.client().ask(BasicQos(prefetch_count=1, global_=True))
 
 
 @difference("exchanges of type `headers`", ours=NOT_IMPLEMENTED, theirs=r"exchange\.declare-ok")

@@ -34,8 +34,9 @@ LOCKED = Refusal(405, "locked")
 class FakeQueue:
     """A queue that answers when the test says so: what was asked is in `asked`."""
 
-    def __init__(self, name: str, owner: str = "") -> None:
+    def __init__(self, name: str, owner: str = "", kind: str = "classic") -> None:
         self.name = name
+        self.kind = kind
         self.owner = owner
         self.lease = Lease(self)
         self.asked: list[tuple[Any, ...]] = []
@@ -94,8 +95,11 @@ class FakeQueue:
         self.asked.append((what, if_unused, if_empty))
         self.replies.append(on_reply)
 
-    def pause_consumer(self, holder: Holder, number: int, paused: bool) -> None:
-        self.asked.append(("pause", number, paused))
+    def pause_consumer(
+        self, holder: Holder, number: int, paused: bool, prefetch_count: int | None = None
+    ) -> None:
+        asked: tuple[Any, ...] = ("pause", number, paused)
+        self.asked.append(asked if prefetch_count is None else (*asked, prefetch_count))
 
     def answer(self, reply: QueueReply | None = None) -> None:
         """Answer what was asked first and has no answer."""

@@ -1,9 +1,11 @@
 """Consumers of one channel: basic.qos, consume, cancel and get, and who may be sent more.
 
-Owns the channel's subscriptions; what a delivery is made of is in
-`consuming`.
+Owns the channel's subscriptions and the limit that they share; what a delivery is made of is in
+`consuming`, how the shared limit is kept in `limiter`.
 
-A consumer is paused at its queue's leader while the client does not read.
+A consumer is paused at its queue's leader while the client does not read, while the shared limit
+is reached, or while what came beyond the limit goes back to its queue. Quorum queues know no shared
+limit, as in RabbitMQ.
 
 RabbitMQ: rabbit_channel.erl handle_method 'basic.qos', 'basic.consume', 'basic.cancel',
 'basic.get', cancel_consumer/3.
@@ -15,7 +17,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from rabbitry.broker.consuming import Subscription
-from rabbitry.broker.ports import GetReply, Lease, QueueReply
+from rabbitry.broker.limiter import Limiter
+from rabbitry.broker.ports import GetReply, Lease, QueueHandle, QueueReply
 from rabbitry.broker.queue import Consumer
 from rabbitry.wire.errors import NOT_ALLOWED, NOT_IMPLEMENTED, ConnectionException
 from rabbitry.wire.frames import fit_content, method_frame
@@ -44,6 +47,7 @@ class Consumers:
         self._subscriptions: dict[str, Subscription] = {}
         self._next_number = 1
         self._prefetch_count = 0  # of consumers to come
+        self._limiter = Limiter()
         self._client_paused = False
         self._notices: list[str] = []  # consumers whose end is told when the channel waits no more
 
@@ -55,9 +59,10 @@ class Consumers:
             text = f"prefetch_size!=0 ({method.prefetch_size})"
             raise ConnectionException(NOT_IMPLEMENTED, text, 60, 10)
         if method.global_:
-            text = "prefetch shared by a channel (global=true) is not implemented yet"
-            raise ConnectionException(NOT_IMPLEMENTED, text, 60, 10)
-        self._prefetch_count = method.prefetch_count
+            self._share(method.prefetch_count)
+        else:
+            self._prefetch_count = method.prefetch_count
+            self._share(0)  # RabbitMQ: this ends what was set with `global`
         self._channel.reply(BasicQosOk())
 
     def consume(self, method: BasicConsume) -> None:
@@ -69,6 +74,11 @@ class Consumers:
             text = f"attempt to reuse consumer tag '{tag}'"
             raise ConnectionException(NOT_ALLOWED, text, 60, 20)
         handle = channel.queue(name, 60, 20)
+        limiter = self._limiter
+        if limiter.prefetch_count and handle.kind == "quorum":
+            text = f"queue '{name}' in vhost '{channel.connection.virtual_host}'"
+            text += " does not support global qos"
+            raise ConnectionException(NOT_IMPLEMENTED, text, 60, 20)
         tag = tag or channel.connection.new_name("amq.ctag-")
         number = self._next_number
         self._next_number += 1
@@ -80,6 +90,7 @@ class Consumers:
             tag,
             number,
             no_ack=method.no_ack,
+            prefetch_count=self._prefetch_count,
             cancel_on_failover=method.arguments.get("x-cancel-on-ha-failover") is True,
             on_cancelled=self._cancelled_by_queue,
         )
@@ -88,10 +99,13 @@ class Consumers:
             channel.holder,
             number,
             no_ack=method.no_ack,
-            prefetch_count=self._prefetch_count,
+            prefetch_count=limiter.share(self._prefetch_count),
             exclusive=method.exclusive,
             priority=priority if isinstance(priority, int) else 0,
+            shares_limit=limiter.prefetch_count > 0,
         )
+        if limiter.prefetch_count:
+            subscription.gate = self
         self._subscriptions[tag] = subscription
         channel.used[handle] = None
 
@@ -153,6 +167,8 @@ class Consumers:
             tag = channel.unsettled.skip(1)
         else:
             tag = channel.unsettled.add(lease, [reply.position])
+            if self._limiter.prefetch_count:
+                channel.unsettled.note_gotten(tag)
         route, frames = reply.message
         ok = BasicGetOk(
             delivery_tag=tag,
@@ -199,10 +215,61 @@ class Consumers:
         self._client_paused = paused
         self._apply_pauses()
 
+    def settled(self) -> None:
+        """Deliveries are no longer owed: there may be room for others."""
+        if self._limiter.stopped and self._limiter.resumes(self._volume()):
+            self._apply_pauses()
+
+    def _share(self, prefetch_count: int) -> None:
+        """All consumers together have this limit from now on; 0: none."""
+        limiter = self._limiter
+        if prefetch_count == limiter.prefetch_count:
+            return
+        limiter.prefetch_count = prefetch_count
+        for subscription in self._subscriptions.values():
+            if subscription.handle.kind == "quorum":
+                continue
+            subscription.gate = self
+            subscription.handle.pause_consumer(
+                self._channel.holder,
+                subscription.number,
+                subscription.paused,
+                limiter.share(subscription.prefetch_count),
+            )
+        self.settled()
+
+    def _volume(self) -> int:
+        """How many deliveries to consumers the limit counts."""
+        transaction = self._channel.transaction
+        held = transaction.volume() if transaction is not None else 0
+        return self._channel.unsettled.volume() + held
+
+    def admit(self, subscription: Subscription, count: int) -> int:
+        """Return how many of `count` deliveries may go out (`consuming.Gate`)."""
+        return self._limiter.admit(subscription.handle, count, self._volume())
+
+    def return_surplus(
+        self, subscription: Subscription, lease: Lease, positions: list[int], redelivered: bool
+    ) -> None:
+        """Give back to the queue what may not go out (`consuming.Gate`)."""
+        handle = subscription.handle
+        asks = self._limiter.drain(handle)
+        self._apply_pauses()
+        handle.requeue(lease, self._channel.holder, positions, redelivered=redelivered)
+        if asks:
+            handle.inquire("count", lambda _reply: self._drained(handle))
+
+    def _drained(self, handle: QueueHandle) -> None:
+        """The queue has heard of all that was given back."""
+        self._limiter.drained(handle)
+        self._apply_pauses()
+
     def _apply_pauses(self) -> None:
         """Tell the queues of consumers that are to be sent no more, or again."""
-        for subscription in self._subscriptions.values():
+        for subscription in list(self._subscriptions.values()):
             paused = self._client_paused
+            if subscription.gate is not None and not subscription.no_ack:
+                paused = paused or not self._limiter.runs(subscription.handle)
             if paused is not subscription.paused:
                 subscription.paused = paused
                 subscription.handle.pause_consumer(

@@ -37,6 +37,7 @@ class Unsettled:
     def __init__(self) -> None:
         self.next_tag = 1
         self._owed: dict[int, Entry] = {}
+        self._gotten: dict[int, None] = {}  # tags of basic.get, as `note_gotten` was told
         # (tag, time): all before this tag was delivered by that time.
         self._marks: deque[tuple[int, int]] = deque()
 
@@ -50,6 +51,16 @@ class Unsettled:
         tags = range(first, self.next_tag)
         self._owed.update(zip(tags, zip(repeat(lease), positions), strict=False))
         return first
+
+    def note_gotten(self, tag: int) -> None:
+        """A delivery that was added answers basic.get, which no prefetch limits."""
+        self._gotten[tag] = None
+
+    def volume(self) -> int:
+        """Return how many deliveries to consumers are owed."""
+        if self._gotten:
+            self._gotten = {tag: None for tag in self._gotten if tag in self._owed}
+        return len(self._owed) - len(self._gotten)
 
     def skip(self, count: int) -> int:
         """Number deliveries that need no settling; return the first tag."""
@@ -146,8 +157,25 @@ class DeliveryWriter(Protocol):
         ...
 
 
+class Gate(Protocol):
+    """What limits the deliveries of several consumers together."""
+
+    def admit(self, subscription: Subscription, count: int) -> int:
+        """Return how many of `count` deliveries may go out."""
+        ...
+
+    def return_surplus(
+        self, subscription: Subscription, lease: Lease, positions: list[int], redelivered: bool
+    ) -> None:
+        """Give back to the queue what may not go out."""
+        ...
+
+
 class Subscription:
-    """One consumer of a channel: what a queue delivers becomes frames."""
+    """One consumer of a channel: what a queue delivers becomes frames.
+
+    `prefetch_count` is its own; `gate` is there where a limit is shared with others.
+    """
 
     def __init__(
         self,
@@ -159,18 +187,21 @@ class Subscription:
         number: int,
         *,
         no_ack: bool,
+        prefetch_count: int = 0,
         cancel_on_failover: bool,
         on_cancelled: Callable[[Subscription], None],
     ) -> None:
         self.handle = handle
         self.tag = tag
         self.number = number
+        self.prefetch_count = prefetch_count
+        self.gate: Gate | None = None
         self.paused = False  # its queue was told to send nothing
         self._writer = writer
         self._channel = channel
         self._channel_bytes = channel.to_bytes(2, "big")
         self._unsettled = unsettled
-        self._no_ack = no_ack
+        self.no_ack = no_ack
         self._cancel_on_failover = cancel_on_failover
         self._on_cancelled = on_cancelled
         self._heads: dict[Route, bytes] = {}
@@ -179,9 +210,17 @@ class Subscription:
         self, lease: Lease, positions: Sequence[int], messages: list[Message], redelivered: bool
     ) -> None:
         """Send messages to the client."""
-        if self._no_ack:
+        if self.no_ack:
             tag = self._unsettled.skip(len(messages))
         else:
+            if self.gate is not None:
+                count = self.gate.admit(self, len(messages))
+                if count < len(messages):
+                    surplus = list(positions[count:])
+                    self.gate.return_surplus(self, lease, surplus, redelivered)
+                    positions, messages = positions[:count], messages[:count]
+                    if not count:
+                        return
             tag = self._unsettled.add(lease, positions)
         writer = self._writer
         pack = _tag_and_flag.pack

@@ -18,7 +18,11 @@ Holder = tuple[str, int]
 
 
 class Consumer:
-    """One subscription. `prefetch_count` 0 means no limit; it counts only where acks are due."""
+    """One subscription. `prefetch_count` 0 means no limit; it counts only where acks are due.
+
+    `shares_limit`: its channel has a limit for all its consumers and may give back what is too
+    much. It is dealt one message at a time, so that what its channel keeps comes before that.
+    """
 
     __slots__ = (
         "exclusive",
@@ -29,6 +33,7 @@ class Consumer:
         "paused",
         "prefetch_count",
         "priority",
+        "shares_limit",
     )
 
     def __init__(
@@ -40,6 +45,7 @@ class Consumer:
         prefetch_count: int = 0,
         exclusive: bool = False,
         priority: int = 0,
+        shares_limit: bool = False,
     ) -> None:
         self.holder = holder
         self.number = number
@@ -47,6 +53,7 @@ class Consumer:
         self.prefetch_count = prefetch_count
         self.exclusive = exclusive
         self.priority = priority
+        self.shares_limit = shares_limit
         self.outstanding = 0
         self.paused = False  # its client does not read fast enough
 
@@ -150,6 +157,8 @@ class QueueConsumers:
         Those of highest priority that can take any come alone; call again for the others.
         """
         able = self._able()
+        if any(consumer.shares_limit for consumer in able):
+            available = 1
         credits = [consumer.credit(available) for consumer in able]
         count = min(available, sum(credits))
         shares: list[list[int]] = [[] for _ in able]

@@ -55,6 +55,7 @@ class QueueHandle(Protocol):
     """A queue as channels use it, wherever its leader is."""
 
     name: str
+    kind: str  # its type: "classic" or "quorum"
 
     def refuse(self, owner: str) -> Refusal | None:
         """Return 405 where the queue is exclusive to another connection than `owner`."""
@@ -115,8 +116,10 @@ class QueueHandle(Protocol):
         """Ask to "count", to "purge" or to "delete"."""
         ...
 
-    def pause_consumer(self, holder: Holder, number: int, paused: bool) -> None:
-        """Stop deliveries to a client that does not read, or go on."""
+    def pause_consumer(
+        self, holder: Holder, number: int, paused: bool, prefetch_count: int | None = None
+    ) -> None:
+        """Stop deliveries to a consumer, or go on; `prefetch_count` may be another from now on."""
         ...
 
 

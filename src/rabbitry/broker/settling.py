@@ -36,6 +36,7 @@ def settle(channel: Channel, tag: int, multiple: bool) -> None:
         return
     for lease, positions in channel.unsettled.take(tag, multiple):
         lease.handle.settle(lease, channel.holder, positions)
+    channel.consumers.settled()
 
 
 def give_back(channel: Channel, tag: int, multiple: bool, requeue: bool, method_id: int) -> None:
@@ -46,6 +47,7 @@ def give_back(channel: Channel, tag: int, multiple: bool, requeue: bool, method_
         channel.transaction.hold(outcome, owed)
         return
     carry_out(channel, outcome, channel.unsettled.take(tag, multiple, method_id))
+    channel.consumers.settled()
 
 
 def carry_out(channel: Channel, outcome: Outcome, owed: Owed) -> None:
@@ -80,6 +82,7 @@ def _recover(channel: Channel, method: Method) -> None:
         raise ConnectionException(NOT_IMPLEMENTED, "requeue=false", 60, method.method_id)
     # What a transaction holds is not owed any more: it stays held.
     carry_out(channel, "requeue", channel.unsettled.take_all())
+    channel.consumers.settled()
     if isinstance(method, BasicRecover):
         channel.reply(BasicRecoverOk())
 

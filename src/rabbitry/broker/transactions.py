@@ -51,6 +51,10 @@ class Transaction:
         else:
             self.held.append((outcome, entries))
 
+    def volume(self) -> int:
+        """Return how many deliveries wait for the commit."""
+        return sum(len(entries) for _, entries in self.held)
+
     def take(self) -> list[tuple[Outcome, dict[int, Entry]]]:
         """Return what is held, and begin anew."""
         held, self.held = self.held, []
@@ -119,6 +123,7 @@ def _commit(channel: Channel, method: Method) -> None:
     for outcome, entries in transaction.take():
         ordered = [entries[tag] for tag in sorted(entries)]
         settling.carry_out(channel, outcome, grouped(ordered))
+    channel.consumers.settled()
     commit.sent()
 
 

@@ -354,7 +354,9 @@ class Hosting:
                     origin, record.request, record.what, record.if_unused, record.if_empty
                 )
             case PauseConsumer():
-                leader.pause_consumer(record.holder, record.number, record.paused)
+                leader.pause_consumer(
+                    record.holder, record.number, record.paused, record.prefetch_count
+                )
             case Lacked():
                 leader.lacked(name, record)
 

@@ -289,11 +289,16 @@ class QueueLeader:
         """That process has ended and will never publish again."""
         self.origins.pop(user, None)
 
-    def pause_consumer(self, holder: Holder, number: int, paused: bool) -> None:
-        """A client does not read fast enough, or does again."""
+    def pause_consumer(
+        self, holder: Holder, number: int, paused: bool, prefetch_count: int | None = None
+    ) -> None:
+        """A consumer is to be sent no more, or again; perhaps with another prefetch."""
         consumer = self.queue.find_consumer(holder, number)
         if consumer is not None:
             consumer.paused = paused
+            if prefetch_count is not None:
+                consumer.prefetch_count = prefetch_count
+                consumer.shares_limit = True
             self._port.wants_pump(self)
 
     def get(self, user: str, request: int, holder: Holder, no_ack: bool) -> None:

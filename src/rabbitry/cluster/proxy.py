@@ -27,6 +27,7 @@ from rabbitry.broker.ports import (
     Subscriber,
 )
 from rabbitry.broker.queue import Consumer, Holder
+from rabbitry.broker.queue_settings import settings_of
 from rabbitry.cluster.catalog import QueueEntry
 from rabbitry.cluster.declarations import check_owner
 from rabbitry.cluster.leader import QueueLeader
@@ -50,6 +51,7 @@ from rabbitry.cluster.queue_records import (
     Unsubscribe,
 )
 from rabbitry.wire.errors import NOT_FOUND
+from rabbitry.wire.values import decode_table
 
 
 class ProxyPort(Protocol):
@@ -90,6 +92,8 @@ class QueueProxy:
         self.entry = entry
         self.number = entry.number
         self.name = entry.declared.name
+        arguments = entry.declared.arguments
+        self.kind = settings_of(decode_table(arguments, 0)[0] if arguments else {}).kind
         self.lease = Lease(self)
         self._leader: QueueLeader | None = None
         self._leader_node = ""  # empty: there is no leader that we can reach
@@ -278,16 +282,22 @@ class QueueProxy:
         (message,) = self._port.routes.messages(reply.run)
         return GetReply(None, reply.position, reply.redelivered, message, reply.remaining)
 
-    def pause_consumer(self, holder: Holder, number: int, paused: bool) -> None:
-        """Stop deliveries to a client that does not read, or go on."""
+    def pause_consumer(
+        self, holder: Holder, number: int, paused: bool, prefetch_count: int | None = None
+    ) -> None:
+        """Stop deliveries to a consumer, or go on; `prefetch_count` may be another from now on."""
         subscription = self._subscriptions.get((holder, number))
         if subscription is None:
             return
         subscription.paused = paused
+        if prefetch_count is not None:
+            subscription.consumer.prefetch_count = prefetch_count
+            subscription.consumer.shares_limit = True
         if self._leader is not None:
-            self._leader.pause_consumer(holder, number, paused)
+            self._leader.pause_consumer(holder, number, paused, prefetch_count)
         else:
-            self._send(PauseConsumer(self.number, self._epoch, holder, number, paused))
+            record = PauseConsumer(self.number, self._epoch, holder, number, paused, prefetch_count)
+            self._send(record)
 
     # --- what the leader says ---------------------------------------------------------------------
 
@@ -352,6 +362,7 @@ class QueueProxy:
             consumer.exclusive,
             consumer.prefetch_count,
             priority=consumer.priority,
+            shares_limit=consumer.shares_limit,
         )
 
     def _is_ending(self, key: tuple[Holder, int]) -> bool:
@@ -406,8 +417,11 @@ class QueueProxy:
 
     def _ask_to_subscribe(self, request: int, question: Subscribe) -> None:
         subscription = self._subscriptions.get((question.holder, question.number))
-        paused = subscription is not None and subscription.paused
-        record = replace(question, epoch=self._epoch, request=request, paused=paused)
+        record = replace(question, epoch=self._epoch, request=request)
+        if subscription is not None:
+            record.paused = subscription.paused
+            record.prefetch_count = subscription.consumer.prefetch_count
+            record.shares_limit = subscription.consumer.shares_limit
         if self._leader is not None:
             self._leader.subscribe(self._port.origin, request, consumer_of(record))
         else:
@@ -434,6 +448,7 @@ def consumer_of(record: Subscribe) -> Consumer:
         exclusive=record.exclusive,
         prefetch_count=record.prefetch_count,
         priority=record.priority,
+        shares_limit=record.shares_limit,
     )
     consumer.paused = record.paused
     return consumer

@@ -53,6 +53,7 @@ class Subscribe(Record, tag=51):
     prefetch_count: int
     paused: bool = False
     priority: int = 0
+    shares_limit: bool = False
 
 
 class Unsubscribe(Record, tag=52):
@@ -117,13 +118,17 @@ class Inquire(Record, tag=57):
 
 
 class PauseConsumer(Record, tag=58):
-    """Its client does not read fast enough (`paused`), or does again."""
+    """A consumer is sent no more (`paused`), or is again, with another prefetch where one is given.
+
+    Its client does not read fast enough, or its channel has as many unacknowledged as it may have.
+    """
 
     queue: int
     epoch: int
     holder: Holder
     number: int
     paused: bool
+    prefetch_count: int | None = None
 
 
 # --- from a queue's leader ------------------------------------------------------------------------
