@@ -22,6 +22,7 @@ from rabbitry import __version__
 from rabbitry.broker.authentication import Authentication
 from rabbitry.broker.client_connection import ClientConnection
 from rabbitry.broker.connection_log import ConnectionLog
+from rabbitry.cluster.access_records import ConnectionsTold, UserDeleted, VirtualHostDeleted
 from rabbitry.cluster.administration import Administration
 from rabbitry.cluster.catalog import Catalog
 from rabbitry.cluster.hosting import Hosting
@@ -124,11 +125,11 @@ class Node:
             self, name, settings.incarnation, secret, settings.coordinator, entropy
         )
         self._hosting = Hosting(self, name, self._origin, self._peers)
-        self._administration = Administration(self._origin, self._hosting, self.request)
-        self._authentication = Authentication(
-            lambda virtual_host: virtual_host in self._administration.catalog.virtual_hosts,
-            settings.loopback_users,
+        self._administration = Administration(
+            self._origin, self._hosting, self.request, self._clients.values
         )
+        self._tracking = self._administration.tracking
+        self._authentication = Authentication(self._tracking, settings.loopback_users)
         self._properties: dict[str, FieldValue] = {
             "product": "Rabbitry",
             "version": __version__,
@@ -146,6 +147,8 @@ class Node:
             self._take(event)
         self._hosting.flush()
         self._control_flow()
+        if self._tracking.changed:
+            self._tell_connections()
         effects = self._effects
         data = self._membership.take_bytes()
         if data and self._membership.link is not None:
@@ -234,6 +237,7 @@ class Node:
             for clients in (self._dirty, self._backlogged, self._unread):
                 clients.pop(client, None)
             client.lost()
+            self._tracking.changed = True
             self._end_shutdown()
         elif link == self._membership.link:
             self._membership.link_closed()
@@ -309,6 +313,7 @@ class Node:
         self._effects.append(SetTimer("tick", now + TICK_US))
         self._membership.tick(now)
         self._peers.tick()
+        self._tracking.changed = True  # channels may have come and gone
         self._hosting.tick(now)
         if now >= self._clients_tick_at:
             self._clients_tick_at = now + MICROSECONDS_PER_SECOND
@@ -389,14 +394,27 @@ class Node:
         """Records can be sent to the node."""
         self.report("debug", "node connected", node=name)
         self._hosting.peer_up(name, origin)
+        self._tell_connections(again=True)
+
+    def _tell_connections(self, again: bool = False) -> None:
+        """Tell the other nodes how many connections there are here, where limits are set."""
+        news = self._tracking.take_news(again=again)
+        if news is not None:
+            for name in self._administration.catalog.nodes:
+                if self._peers.is_up(name):
+                    self._peers.send(name, news)
 
     def peer_down(self, name: str, origin: str) -> None:
         """What was on the way to or from the node is lost."""
+        self._tracking.forget(name)
         self.report("debug", "node disconnected", node=name)
         self._hosting.peer_down(name, origin)
 
     def take_record(self, name: str, origin: str, record: AnyRecord) -> None:
         """Take a record of another node."""
+        if isinstance(record, ConnectionsTold):
+            self._tracking.told(name, record)
+            return
         self._hosting.take_record(name, origin, record)
 
     # --- the catalog ------------------------------------------------------------------------------
@@ -426,11 +444,22 @@ class Node:
                 self._hosting.delete(change.queue)
             elif isinstance(change, NodeJoined):
                 nodes_changed = True
+            elif isinstance(change, UserDeleted | VirtualHostDeleted):
+                self._close_clients_of(change)
             elif isinstance(change, NodeLeft):
                 nodes_changed = True
                 if change.dead:
                     self._hosting.forget_origin(f"{change.name}#{change.incarnation}")
         for queue in placed:
             self._hosting.place(catalog.queues[queue])
+        self._tracking.changed = True
         if nodes_changed:
             self._peers.set_nodes(catalog.nodes)
+
+    def _close_clients_of(self, gone: UserDeleted | VirtualHostDeleted) -> None:
+        """Close connections (RabbitMQ: rabbit_connection_tracking.erl handle_cast/1)."""
+        is_user = isinstance(gone, UserDeleted)
+        what = f"{'user' if is_user else 'vhost'} '{gone.name}' is deleted"
+        for client in list(self._clients.values()):
+            if gone.name == (client.user if is_user else client.virtual_host):
+                client.close(CONNECTION_FORCED, f"CONNECTION_FORCED - {what}", self._now)

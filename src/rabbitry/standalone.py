@@ -67,7 +67,8 @@ class StandaloneNode:
         elif isinstance(event, TimerFired) and event.timer.startswith(_TIMER_PREFIX):
             events.append((True, TimerFired(event.timer[len(_TIMER_PREFIX) :])))
         elif isinstance(event, Committed) or (
-            isinstance(event, Asked) and event.question == "status"
+            isinstance(event, Asked)
+            and (event.question == "status" or isinstance(event.question, tuple))
         ):
             events.append((True, event))
         else:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rabbitry.broker.authentication import Authentication
+from rabbitry.broker.passwords import ALGORITHMS, DEFAULT_ALGORITHM, hash_password
+from rabbitry.broker.permissions import User
+from rabbitry.cluster.access import default_access
 from rabbitry.connection.handshake import LoginRefused
 from rabbitry.wire.errors import ConnectionException
 from rabbitry.wire.values import FieldValue, encode_table
@@ -12,8 +15,26 @@ from rabbitry.wire.values import FieldValue, encode_table
 GOOD = b"\0guest\0guest"
 
 
-def authentication(*loopback_users: str) -> Authentication:
-    return Authentication(lambda virtual_host: virtual_host == "/", loopback_users)
+class Port:
+    """What logins are judged by: a fresh cluster's users, and what the test sets."""
+
+    def __init__(self) -> None:
+        self.access = default_access()
+        self.refusal = ""
+
+    def has_virtual_host(self, name: str) -> bool:
+        return name in ("/", "other")
+
+    def connection_refusal(self, user: str, virtual_host: str) -> str:
+        return self.refusal
+
+    def add(self, name: str, password: str, algorithm: str = DEFAULT_ALGORITHM) -> None:
+        hashed = hash_password(password.encode(), b"abcd", algorithm)
+        self.access.users[name] = User(name, hashed, algorithm)
+
+
+def authentication(*loopback_users: str, port: Port | None = None) -> Authentication:
+    return Authentication(port or Port(), loopback_users)
 
 
 def amqplain(table: dict[str, FieldValue]) -> bytes:
@@ -104,6 +125,40 @@ def test_guest_comes_from_nowhere_else(host: str) -> None:
 def test_a_stranger_is_not_told_whether_the_password_was_good() -> None:
     with pytest.raises(LoginRefused, match="invalid credentials"):
         authentication("guest").authenticate("PLAIN", b"\0guest\0wrong", "10.0.0.1")
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_user_of_the_catalog_logs_in_whatever_its_hash(algorithm: str) -> None:
+    port = Port()
+    port.add("alice", "secret", algorithm)
+    judge = authentication("guest", port=port)
+    assert judge.authenticate("PLAIN", b"\0alice\0secret", "10.0.0.1") == "alice"
+    with pytest.raises(LoginRefused, match="invalid credentials"):
+        judge.authenticate("PLAIN", b"\0alice\0guest", "10.0.0.1")
+
+
+def test_a_user_without_a_password_cannot_log_in_with_an_empty_one() -> None:
+    port = Port()
+    port.access.users["bob"] = User("bob", b"", DEFAULT_ALGORITHM)
+    for password in (b"", b"x"):
+        with pytest.raises(LoginRefused):
+            authentication(port=port).authenticate("PLAIN", b"\0bob\0" + password, "127.0.0.1")
+
+
+def test_a_virtual_host_without_permissions_is_refused() -> None:
+    with pytest.raises(ConnectionException) as fault:
+        authentication().open_virtual_host("guest", "other")
+    assert fault.value.reply_text == (
+        "NOT_ALLOWED - access to vhost 'other' refused for user 'guest'"
+    )
+
+
+def test_a_limit_is_judged_before_permissions() -> None:
+    port = Port()
+    port.refusal = "connection limit (1) is reached"
+    with pytest.raises(ConnectionException, match="connection limit") as fault:
+        authentication(port=port).open_virtual_host("guest", "other")
+    assert fault.value.reply_code == 530
 
 
 def test_virtual_hosts() -> None:

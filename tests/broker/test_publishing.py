@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from support.fake_broker import FakePort, content
 
 from rabbitry.broker.exchanges import Exchange
+from rabbitry.broker.permissions import Permissions
 from rabbitry.broker.publishing import PLANS_KEPT_MAX, Confirms, Publisher
 from rabbitry.wire.content import Command, ContentAssembler
 from rabbitry.wire.errors import AmqpException, ChannelException, ConnectionException
@@ -180,7 +181,7 @@ def command(
 
 
 def publisher(port: FakePort) -> Publisher:
-    return Publisher(port, "/", 1)
+    return Publisher(port, "/", 1, Permissions(port, "guest", "/"))
 
 
 def test_a_run_goes_to_its_queue_in_one_piece() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from support.coordination_catalogs import History, Wish, made_of, shape, wishes
 
 from rabbitry.broker.exchanges import Binding, Destination
-from rabbitry.cluster.catalog import Catalog, binding_of, is_predeclared
+from rabbitry.cluster.catalog import Catalog, VirtualHost, binding_of, is_predeclared
 from rabbitry.cluster.records import (
     Bound,
     Change,
@@ -47,7 +47,7 @@ def test_bindings_are_known_from_both_ends(drawn: list[Wish]) -> None:
     for wish in drawn:
         history.grant(wish)
     catalog = history.catalog
-    host = catalog.virtual_hosts["/"]
+    host = catalog.virtual_hosts.setdefault("/", VirtualHost("/"))
     forward = {
         (source, binding)
         for source, exchange in host.exchanges.items()

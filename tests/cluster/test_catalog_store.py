@@ -5,6 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from support.coordination_catalogs import History, NodeComes, Wish, shape, wishes
 
+from rabbitry.cluster.access_records import (
+    DeleteUser,
+    DeleteVirtualHost,
+    PermissionsCleared,
+    SetParameter,
+    UserDeleted,
+    VirtualHostDeleted,
+)
 from rabbitry.cluster.catalog import Catalog
 from rabbitry.cluster.catalog_store import Counters, load, write_counters, writes_of
 from rabbitry.cluster.records import (
@@ -17,6 +25,7 @@ from rabbitry.cluster.records import (
     ExchangeDeclared,
     NodeLeft,
     Unbind,
+    decode_change,
 )
 
 LMDB_KEY_BYTES_MAX = 511
@@ -61,8 +70,14 @@ def test_nothing_stays_of_what_was_deleted(drawn: list[Wish]) -> None:
         store.grant(DeleteQueue(number))
     for name in ("x", "y", "z"):
         store.grant(DeleteExchange("/", name, False))
+    store.grant(DeleteVirtualHost("v"), DeleteUser("u"), DeleteUser("guest"))
+    store.grant(DeleteVirtualHost("/"))
+    store.grant(SetParameter("", "", "g", None))
     kept = len(catalog.nodes) + len(catalog.away)
-    assert len(store.kept) == kept
+    taken = [VirtualHostDeleted("/"), UserDeleted("guest"), PermissionsCleared("guest", "/")]
+    rest = [decode_change(value) for key, value in store.kept.items() if key[:1] != b"2"]
+    assert len(store.kept) == kept + len(taken)
+    assert all(change in rest for change in taken)
 
 
 def queue(name: str, owner: str = "") -> DeclareQueue:

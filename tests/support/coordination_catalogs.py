@@ -11,6 +11,19 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from rabbitry.cluster.access_records import (
+    AddVirtualHost,
+    ClearPermissions,
+    ClearTopicPermissions,
+    DeletePolicy,
+    DeleteUser,
+    DeleteVirtualHost,
+    SetParameter,
+    SetPermissions,
+    SetPolicy,
+    SetTopicPermissions,
+    SetUser,
+)
 from rabbitry.cluster.catalog import Catalog
 from rabbitry.cluster.declarations import delete_owned, judge
 from rabbitry.cluster.placement import place_with, place_without
@@ -80,6 +93,45 @@ _queue = st.tuples(
     st.sampled_from(("", "", *OWNERS)),
     st.sampled_from(ARGUMENTS),
 )
+_patterns = st.sampled_from(("", ".*", "^q", "("))
+_hosts = st.sampled_from(("/", "v"))
+_users = st.sampled_from(("guest", "u"))
+_access: st.SearchStrategy[Wish] = st.one_of(
+    st.builds(AddVirtualHost, _hosts, st.sampled_from(("", "words")), st.just(["t"]), st.just(b"")),
+    st.builds(DeleteVirtualHost, _hosts),
+    st.builds(
+        SetUser,
+        _users,
+        st.none() | st.just(b"hash"),
+        st.just(""),
+        st.none() | st.just(["administrator"]),
+        st.none() | st.just({"max-channels": 1}),
+    ),
+    st.builds(DeleteUser, _users),
+    st.builds(SetPermissions, _users, _hosts, _patterns, _patterns, _patterns),
+    st.builds(ClearPermissions, _users, _hosts),
+    st.builds(SetTopicPermissions, _users, _hosts, st.just("x"), _patterns, _patterns),
+    st.builds(ClearTopicPermissions, _users, _hosts, st.sampled_from((None, "x", "y"))),
+    st.builds(
+        SetPolicy,
+        _hosts,
+        st.sampled_from(("p", "r")),
+        st.booleans(),
+        _patterns,
+        st.sampled_from(("queues", "exchanges", "all")),
+        st.integers(0, 1),
+        st.sampled_from(({"max-length": 5}, {"expires": 5}, {"alternate-exchange": "x"})),
+    ),
+    st.builds(DeletePolicy, _hosts, st.sampled_from(("p", "r")), st.booleans()),
+    st.builds(
+        SetParameter,
+        _hosts,
+        st.just("vhost-limits"),
+        st.just("limits"),
+        st.sampled_from((None, b'{"max-queues":2}', b'{"max-queues":-1}')),
+    ),
+    st.builds(SetParameter, st.just(""), st.just(""), st.just("g"), st.none() | st.just(b"1")),
+)
 wishes: st.SearchStrategy[list[Wish]] = st.lists(
     st.one_of(
         _queue.map(lambda drawn: DeclareQueue(*drawn)),
@@ -92,6 +144,7 @@ wishes: st.SearchStrategy[list[Wish]] = st.lists(
         st.sampled_from(OWNERS).map(DeleteOwned),
         st.sampled_from(NODES).map(NodeComes),
         st.builds(NodeGoes, st.sampled_from(NODES), st.booleans()),
+        _access,
     ),
     max_size=40,
 )
@@ -156,6 +209,8 @@ def shape(catalog: Catalog) -> dict[str, Any]:
     hosts: dict[str, Any] = {}
     for host in catalog.virtual_hosts.values():
         hosts[host.name] = {
+            "added": host.added,
+            "policies": host.policies,
             "exchanges": {
                 one.name: (
                     one.kind,
@@ -175,4 +230,14 @@ def shape(catalog: Catalog) -> dict[str, Any]:
         }
     numbers = {number: entry.declared.name for number, entry in catalog.queues.items()}
     nodes, away = dict(catalog.nodes), dict(catalog.away)
-    return {"hosts": hosts, "nodes": nodes, "away": away, "numbers": numbers}
+    access = catalog.access
+    return {
+        "hosts": hosts,
+        "nodes": nodes,
+        "away": away,
+        "numbers": numbers,
+        "users": access.users,
+        "permissions": access.permissions,
+        "topic permissions": access.topic_permissions,
+        "parameters": catalog.parameters,
+    }

@@ -14,11 +14,13 @@ from typing import Any
 from support.coordination_stage import SECRET, Counted
 
 from rabbitry.cluster.coordinator import Coordinator, CoordinatorSettings
+from rabbitry.cluster.records import Request
 from rabbitry.connection.endpoint import Endpoint
 from rabbitry.connection.handshake import Credentials
 from rabbitry.machine import (
     Address,
     Answer,
+    Asked,
     BytesReceived,
     CloseLink,
     Commit,
@@ -213,6 +215,13 @@ class Network:
             self.run()
         self.now = until
 
+    def operate(self, *requests: Request) -> object:
+        """Have the coordinator carry out an operator's requests; return its answer."""
+        number = len(self.coordinator.answers) + 1
+        self.coordinator.inbox.append(Asked(number, ("change", list(requests))))
+        self.run()
+        return self.coordinator.answers[number]
+
     def client(self, node: str, **different: Any) -> Client:
         """Return a client that is connected to a node; it logs in as events run."""
         return Client(self, self.hosts[node], **different)
@@ -221,7 +230,13 @@ class Network:
 class Client:
     """A client of one node. `heard` are methods in order; contents are in `bodies`."""
 
-    def __init__(self, network: Network, host: Host, heartbeat_s: int = 60) -> None:
+    def __init__(
+        self,
+        network: Network,
+        host: Host,
+        heartbeat_s: int = 60,
+        credentials: Credentials | None = None,
+    ) -> None:
         self.network = network
         self.host = host
         self.closed = False
@@ -231,7 +246,7 @@ class Client:
         self.endpoint = Endpoint(
             "client",
             network.now,
-            credentials=Credentials("guest", "guest"),
+            credentials=credentials or Credentials("guest", "guest"),
             properties={"capabilities": {"consumer_cancel_notify": True}},
             heartbeat_s=heartbeat_s,
         )

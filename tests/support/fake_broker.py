@@ -22,6 +22,7 @@ from rabbitry.broker.ports import (
     Subscriber,
 )
 from rabbitry.broker.queue import Consumer, Holder
+from rabbitry.cluster.access import default_access
 from rabbitry.connection.endpoint import Endpoint
 from rabbitry.connection.handshake import Credentials
 from rabbitry.wire.frames import content_frames
@@ -112,6 +113,7 @@ class FakePort:
     def __init__(self) -> None:
         self.origin = "rabbit#1"
         self.routing_version = 1
+        self.access = default_access()
         self.exchanges = {"": Exchange("", "direct"), "x": Exchange("x", "direct")}
         self.queues: dict[str, FakeQueue] = {}
         self.routed: list[QueueHandle] | None = None  # None: by queue name
@@ -131,6 +133,9 @@ class FakePort:
     def answer(self, refusal: Refusal | None = None) -> None:
         """Answer the wish that came first and has no answer."""
         self.answers.pop(0)(refusal)
+
+    def channel_refusal(self, user: str) -> str:
+        return ""
 
     def find_exchange(self, virtual_host: str, name: str) -> Exchange | None:
         return self.exchanges.get(name)

@@ -21,6 +21,7 @@ from typing import Final, Protocol
 from rabbitry.broker import consumers, declaring, settling, transactions
 from rabbitry.broker.consumers import Consumers
 from rabbitry.broker.consuming import Unsettled
+from rabbitry.broker.permissions import Permissions
 from rabbitry.broker.ports import BrokerPort, QueueHandle
 from rabbitry.broker.publishing import Confirms, Publisher
 from rabbitry.broker.queue import Holder
@@ -61,6 +62,11 @@ class ChannelConnection(Protocol):
     @property
     def virtual_host(self) -> str:
         """The virtual host that the connection has opened."""
+        ...
+
+    @property
+    def permissions(self) -> Permissions:
+        """What the connection may do."""
         ...
 
     @property
@@ -108,7 +114,7 @@ class Channel:
         self.waiting = False
         self.last_queue = ""  # what the empty queue name stands for
         self._backlog: deque[Command] = deque()
-        self.publisher = Publisher(port, connection.virtual_host, number)
+        self.publisher = Publisher(port, connection.virtual_host, number, connection.permissions)
         self.unsettled = Unsettled()
         self.transaction: Transaction | None = None
         self.consumers = Consumers(self)
@@ -217,6 +223,12 @@ class Channel:
         if refusal is not None:
             raise refusal.exception(class_id, method_id)
         return handle
+
+    def readable_queue(self, name: str, class_id: int, method_id: int) -> QueueHandle:
+        """Return `queue` of a name or of the queue declared last; raises 403 if not for us."""
+        name = self.queue_name(name, class_id, method_id)
+        self.connection.permissions.check("read", "queue", name, class_id, method_id)
+        return self.queue(name, class_id, method_id)
 
     # --- class channel ----------------------------------------------------------------------------
 

@@ -12,14 +12,21 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Final
 
 from rabbitry.broker.channel import Channel
 from rabbitry.broker.connection_log import ConnectionLog
+from rabbitry.broker.permissions import Permissions
 from rabbitry.broker.ports import BrokerPort
 from rabbitry.connection.endpoint import Endpoint
 from rabbitry.machine import MICROSECONDS_PER_SECOND, Entropy
-from rabbitry.wire.errors import AmqpException, ChannelException
+from rabbitry.wire.errors import (
+    NOT_ALLOWED,
+    AmqpException,
+    ChannelException,
+    ConnectionException,
+)
 from rabbitry.wire.methods import ChannelOpen, Method
 
 # So many commands may wait for their turn before the client's bytes are left unread.
@@ -76,6 +83,10 @@ class ClientConnection:
             if channel is None or channel.closed:
                 if command.frame[7:11] != CHANNEL_OPEN:
                     continue  # closed by this very batch: what follows on it is dropped
+                refusal = self._port.channel_refusal(self.endpoint.user)
+                if refusal:
+                    self._fail(0, ConnectionException(NOT_ALLOWED, refusal))
+                    continue
                 holder = (self._port.origin, self._new_channel_number())
                 channel = Channel(command.channel, holder, self, self._port)
                 channel.pause(self._deliveries_paused)
@@ -199,6 +210,21 @@ class ClientConnection:
     def virtual_host(self) -> str:
         """The virtual host that the connection has opened."""
         return self.endpoint.virtual_host
+
+    @property
+    def user(self) -> str:
+        """The user's name; empty before the login."""
+        return self.endpoint.user
+
+    @property
+    def channel_count(self) -> int:
+        """How many channels are open."""
+        return len(self._channels)
+
+    @cached_property
+    def permissions(self) -> Permissions:
+        """What the connection may do in its virtual host; asked for only when it is open."""
+        return Permissions(self._port, self.endpoint.user, self.endpoint.virtual_host)
 
     @property
     def frame_size_max(self) -> int:

@@ -73,7 +73,7 @@ class Consumers:
         if tag in self._subscriptions:
             text = f"attempt to reuse consumer tag '{tag}'"
             raise ConnectionException(NOT_ALLOWED, text, 60, 20)
-        handle = channel.queue(name, 60, 20)
+        handle = channel.readable_queue(name, 60, 20)
         limiter = self._limiter
         if limiter.prefetch_count and handle.kind == "quorum":
             text = f"queue '{name}' in vhost '{channel.connection.virtual_host}'"
@@ -146,7 +146,7 @@ class Consumers:
     def get(self, method: BasicGet) -> None:
         """Ask a queue for one message; the channel waits for its answer."""
         channel = self._channel
-        handle = channel.queue(channel.queue_name(method.queue, 60, 70), 60, 70)
+        handle = channel.readable_queue(method.queue, 60, 70)
         channel.used[handle] = None
 
         def answered(reply: GetReply, lease: Lease) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from rabbitry.broker.exchanges import EXCHANGE_TYPES
+from rabbitry.broker.permissions import Kind, Operation
 from rabbitry.broker.ports import QueueReply, Refusal
 from rabbitry.wire.errors import (
     ACCESS_REFUSED,
@@ -111,6 +112,25 @@ def _check_name(kind: str, name: str, method: Method) -> None:
         )
 
 
+def _check_permitted(
+    channel: Channel, operation: Operation, kind: Kind, name: str, method: Method
+) -> None:
+    permissions = channel.connection.permissions
+    permissions.check(operation, kind, name, method.class_id, method.method_id)
+
+
+def _check_source(channel: Channel, source: str, routing_key: str, method: Method) -> None:
+    """Judge the exchange that a binding leaves (rabbit_channel.erl binding_action/10)."""
+    name = _strip(source)
+    _check_not_default(name, method)
+    _check_permitted(channel, "read", "exchange", name, method)
+    exchange = channel.port.find_exchange(channel.connection.virtual_host, name)
+    if exchange is not None and exchange.kind == "topic":
+        permissions = channel.connection.permissions
+        ids = method.class_id, method.method_id
+        permissions.check_topic("read", name, routing_key, *ids)
+
+
 # --- class exchange -------------------------------------------------------------------------------
 
 
@@ -135,8 +155,13 @@ def _exchange_declare(channel: Channel, method: Method) -> None:
         text = f"unknown exchange type '{method.type}'"
         raise ConnectionException(COMMAND_INVALID, text, 40, 10)
     _check_not_default(name, method)
+    _check_permitted(channel, "configure", "exchange", name, method)
     if found is None:
         _check_name("exchange", name, method)
+        alternate = method.arguments.get("alternate-exchange")
+        if isinstance(alternate, str):
+            _check_permitted(channel, "read", "exchange", name, method)
+            _check_permitted(channel, "write", "exchange", alternate, method)
     if "alternate-exchange" in method.arguments:
         text = "alternate exchanges are not implemented yet"
         raise ConnectionException(NOT_IMPLEMENTED, text, 40, 10)
@@ -160,14 +185,16 @@ def _exchange_delete(channel: Channel, method: Method) -> None:
     if name.startswith("amq."):
         text = f"deletion of system exchange '{name}' in vhost '{host}' not allowed"
         raise ChannelException(ACCESS_REFUSED, text, 40, 20)
+    _check_permitted(channel, "configure", "exchange", name, method)
     answer = _await(channel, method, None if method.no_wait else ExchangeDeleteOk())
     channel.port.delete_exchange(host, name, method.if_unused, answer)
 
 
 def _exchange_bind(channel: Channel, method: Method) -> None:
     assert isinstance(method, ExchangeBind | ExchangeUnbind)
-    _check_not_default(method.destination, method)
-    _check_not_default(method.source, method)
+    _check_permitted(channel, "write", "exchange", _strip(method.destination), method)
+    _check_not_default(_strip(method.destination), method)
+    _check_source(channel, method.source, method.routing_key, method)
     unbind = isinstance(method, ExchangeUnbind)
     ok = ExchangeUnbindOk() if unbind else ExchangeBindOk()
     channel.port.bind(
@@ -209,6 +236,11 @@ def _queue_declare(channel: Channel, method: Method) -> None:
         name = channel.connection.new_name("amq.gen-")
     elif channel.port.find_queue(host, name) is None:
         _check_name("queue", name, method)
+    _check_permitted(channel, "configure", "queue", name, method)
+    dead_letter_exchange = method.arguments.get("x-dead-letter-exchange")
+    if isinstance(dead_letter_exchange, str) and channel.port.find_queue(host, name) is None:
+        _check_permitted(channel, "read", "queue", name, method)
+        _check_permitted(channel, "write", "exchange", dead_letter_exchange, method)
 
     def answered(refusal: Refusal | None) -> None:
         if channel.closed:
@@ -260,12 +292,13 @@ def _raise(exception: Exception) -> None:
 def _queue_bind(channel: Channel, method: Method) -> None:
     assert isinstance(method, QueueBind | QueueUnbind)
     name = _strip(channel.queue_name(method.queue, 50, method.method_id))
-    _check_not_default(method.exchange, method)
     unbind = isinstance(method, QueueUnbind)
     no_wait = isinstance(method, QueueBind) and method.no_wait
     routing_key = method.routing_key
     if not method.queue and not routing_key:
         routing_key = name  # specification: queue.bind, routing-key
+    _check_permitted(channel, "write", "queue", name, method)
+    _check_source(channel, method.exchange, routing_key, method)
     ok = QueueUnbindOk() if unbind else QueueBindOk()
     channel.port.bind(
         unbind,
@@ -282,7 +315,7 @@ def _queue_bind(channel: Channel, method: Method) -> None:
 
 def _queue_purge(channel: Channel, method: Method) -> None:
     assert isinstance(method, QueuePurge)
-    handle = channel.queue(channel.queue_name(method.queue, 50, 30), 50, 30)
+    handle = channel.readable_queue(method.queue, 50, 30)
 
     def tell(reply: QueueReply) -> None:
         if reply.refusal is not None:
@@ -297,6 +330,7 @@ def _queue_purge(channel: Channel, method: Method) -> None:
 def _queue_delete(channel: Channel, method: Method) -> None:
     assert isinstance(method, QueueDelete)
     name = _strip(channel.queue_name(method.queue, 50, 40))
+    _check_permitted(channel, "configure", "queue", name, method)
     if channel.port.find_queue(channel.connection.virtual_host, name) is None:
         # RabbitMQ: deleting what is not there succeeds.
         if not method.no_wait:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from rabbitry.broker.exchanges import Exchange
 from rabbitry.broker.message import Message, Route
+from rabbitry.broker.permissions import Access
 from rabbitry.broker.queue import Consumer, Holder
 from rabbitry.wire.errors import AmqpException, ChannelException, ConnectionException
 
@@ -175,6 +176,15 @@ class BrokerPort(Protocol):
     """
 
     origin: str
+
+    @property
+    def access(self) -> Access:
+        """Users and permissions."""
+        ...
+
+    def channel_refusal(self, user: str) -> str:
+        """Return why a limit forbids one more channel, or an empty text."""
+        ...
 
     @property
     def routing_version(self) -> int:

@@ -18,6 +18,7 @@ from struct import Struct
 from typing import Final, Protocol
 
 from rabbitry.broker.message import Route, messages_of
+from rabbitry.broker.permissions import Permissions
 from rabbitry.broker.ports import BrokerPort, QueueHandle, Receipt
 from rabbitry.wire.content import Command
 from rabbitry.wire.errors import (
@@ -155,8 +156,11 @@ class Commitment(Receipt, Protocol):
 class Publisher:
     """The publishing side of one channel."""
 
-    def __init__(self, port: BrokerPort, virtual_host: str, channel: int) -> None:
+    def __init__(
+        self, port: BrokerPort, virtual_host: str, channel: int, permissions: Permissions
+    ) -> None:
         self._port = port
+        self._permissions = permissions
         self._virtual_host = virtual_host
         self._channel = channel
         self._plans: dict[tuple[bytes, int], Plan] = {}
@@ -218,12 +222,15 @@ class Publisher:
             raise ConnectionException(COMMAND_INVALID, "unimplemented method")
         if method.immediate:
             raise ConnectionException(NOT_IMPLEMENTED, "immediate=true", 60, 40)
+        self._permissions.check("write", "exchange", method.exchange, 60, 40)
         exchange = self._port.find_exchange(self._virtual_host, method.exchange)
         where = f"exchange '{method.exchange}' in vhost '{self._virtual_host}'"
         if exchange is None:
             raise ChannelException(NOT_FOUND, f"no {where}", 60, 40)
         if exchange.internal:
             raise ChannelException(ACCESS_REFUSED, f"cannot publish to internal {where}", 60, 40)
+        if exchange.kind == "topic":
+            self._permissions.check_topic("write", exchange.name, method.routing_key, 60, 40)
         route = self._port.intern_route(
             method.exchange.encode("utf-8", "surrogateescape"),
             method.routing_key.encode("utf-8", "surrogateescape"),

@@ -8,10 +8,11 @@ never behind what a client knows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from rabbitry.broker.exchanges import Exchange, route
 from rabbitry.broker.message import Route
+from rabbitry.broker.permissions import Access
 from rabbitry.broker.ports import OnAnswer, QueueHandle, Refusal
 from rabbitry.cluster.catalog import Catalog
 from rabbitry.cluster.declarations import check_exchange, check_queue, has_binding
@@ -26,6 +27,7 @@ from rabbitry.cluster.records import (
     Request,
     Unbind,
 )
+from rabbitry.cluster.tracking import ConnectionTracking, Tracked
 from rabbitry.wire.errors import RESOURCE_LOCKED
 
 AskCoordinator = Callable[[Request, Callable[[Refused | None], None]], None]
@@ -34,14 +36,27 @@ AskCoordinator = Callable[[Request, Callable[[Refused | None], None]], None]
 class Administration:
     """See the module."""
 
-    def __init__(self, origin: str, hosting: Hosting, ask: AskCoordinator) -> None:
+    def __init__(
+        self,
+        origin: str,
+        hosting: Hosting,
+        ask: AskCoordinator,
+        connections: Callable[[], Iterable[Tracked]] = tuple,
+    ) -> None:
+        """`connections` are those of this node's clients."""
         self.origin = origin
         self.catalog = Catalog()
+        self.tracking = ConnectionTracking(lambda: self.catalog, connections)
         # Grows also when a whole catalog comes anew, whose own count may be smaller.
         self._versions_before = 0
         self._hosting = hosting
         self._ask = ask
         self._owners: dict[str, None] = {}  # connections that have asked for exclusive queues
+
+    @property
+    def access(self) -> Access:
+        """Users and permissions."""
+        return self.catalog.access
 
     @property
     def routing_version(self) -> int:
@@ -52,6 +67,10 @@ class Administration:
         """Use a catalog that was told anew."""
         self._versions_before = self.routing_version + 1
         self.catalog = catalog
+
+    def channel_refusal(self, user: str) -> str:
+        """Return why a limit forbids one more channel, or an empty text."""
+        return self.tracking.channel_refusal(user)
 
     # --- looking up -------------------------------------------------------------------------------
 

@@ -11,6 +11,8 @@ are good for one version.
 
 from __future__ import annotations
 
+import msgspec
+
 from rabbitry.broker.exchanges import (
     Binding,
     Destination,
@@ -19,6 +21,18 @@ from rabbitry.broker.exchanges import (
     predeclared_exchanges,
 )
 from rabbitry.broker.queue_settings import settings_of
+from rabbitry.cluster.access import (
+    DEFAULT_VIRTUAL_HOST,
+    access_as_changes,
+    apply_access,
+    default_access,
+)
+from rabbitry.cluster.access_records import (
+    PolicyDeleted,
+    PolicySet,
+    VirtualHostAdded,
+    VirtualHostDeleted,
+)
 from rabbitry.cluster.records import (
     Bound,
     Change,
@@ -32,8 +46,6 @@ from rabbitry.cluster.records import (
     Unbound,
 )
 from rabbitry.wire.values import decode_table
-
-DEFAULT_VIRTUAL_HOST = "/"
 
 
 class QueueEntry:
@@ -54,10 +66,13 @@ class QueueEntry:
 
 
 class VirtualHost:
-    """Names of one virtual host."""
+    """Names of one virtual host, and what governs them."""
 
     def __init__(self, name: str) -> None:
+        self.added = VirtualHostAdded(name, "", [], b"")
         self.name = name
+        # By whether they are an operator's, and their name.
+        self.policies: dict[tuple[bool, str], PolicySet] = {}
         self.exchanges: dict[str, Exchange] = {one.name: one for one in predeclared_exchanges()}
         self.queues: dict[str, QueueEntry] = {}
         # Bindings that lead to an exchange: (source exchange, binding) by the exchange's name.
@@ -73,6 +88,9 @@ class Catalog:
             DEFAULT_VIRTUAL_HOST: VirtualHost(DEFAULT_VIRTUAL_HOST)
         }
         self.queues: dict[int, QueueEntry] = {}
+        self.access = default_access()
+        # By virtual host, component and name; the first two are empty for global parameters.
+        self.parameters: dict[tuple[str, str, str], bytes] = {}
         self.nodes: dict[str, NodeJoined] = {}  # those that are in the cluster now
         self.away: dict[str, NodeLeft] = {}  # those that have left, and may be alive still
 
@@ -107,11 +125,30 @@ class Catalog:
             case Unbound():
                 host = self._virtual_host(change)
                 self._unbind(host, change.source, binding_of(change))
+            case VirtualHostAdded():
+                host = self.virtual_hosts.setdefault(change.name, VirtualHost(change.name))
+                host.added = change
+            case VirtualHostDeleted():
+                self.virtual_hosts.pop(change.name, None)
+            case PolicySet():
+                host = self.virtual_hosts[change.virtual_host]
+                host.policies[change.operator, change.name] = change
+            case PolicyDeleted():
+                host = self.virtual_hosts[change.virtual_host]
+                host.policies.pop((change.operator, change.name), None)
+            case _:
+                apply_access(self, change)
 
     def as_changes(self) -> list[Change]:
         """Return changes that make this catalog from an empty one."""
         changes: list[Change] = [*self.nodes.values(), *self.away.values()]
+        if DEFAULT_VIRTUAL_HOST not in self.virtual_hosts:
+            changes.append(VirtualHostDeleted(DEFAULT_VIRTUAL_HOST))
+        changes += access_as_changes(self)
         for host in self.virtual_hosts.values():
+            if host.added != _DEFAULT_HOST_ADDED:
+                changes.append(host.added)
+            changes += host.policies.values()
             changes += [entry.declared for entry in host.queues.values()]
             changes += [entry.placed for entry in host.queues.values()]
             for exchange in host.exchanges.values():
@@ -125,11 +162,21 @@ class Catalog:
 
     def find_queue(self, virtual_host: str, name: str) -> QueueEntry | None:
         """Return the queue of this name, or None."""
-        return self.virtual_hosts[virtual_host].queues.get(name)
+        host = self.virtual_hosts.get(virtual_host)
+        return host.queues.get(name) if host is not None else None
 
     def find_exchange(self, virtual_host: str, name: str) -> Exchange | None:
         """Return the exchange of this name, or None."""
-        return self.virtual_hosts[virtual_host].exchanges.get(name)
+        host = self.virtual_hosts.get(virtual_host)
+        return host.exchanges.get(name) if host is not None else None
+
+    def virtual_host_limit(self, virtual_host: str, name: str) -> int | None:
+        """Return a limit of the virtual host; None where it has none."""
+        value = self.parameters.get((virtual_host, "vhost-limits", "limits"))
+        if value is None:
+            return None
+        limit: int = msgspec.json.decode(value).get(name, -1)
+        return limit if limit >= 0 else None
 
     def bindings_of(self, virtual_host: str, kind: str, name: str) -> list[tuple[str, Binding]]:
         """Return the bindings that lead to a queue or an exchange, with the exchange they leave."""
@@ -212,6 +259,7 @@ def is_predeclared(exchange: str) -> bool:
     return exchange in _PREDECLARED
 
 
+_DEFAULT_HOST_ADDED = VirtualHostAdded(DEFAULT_VIRTUAL_HOST, "", [], b"")
 _PREDECLARED = tuple(one.name for one in predeclared_exchanges())
 
 

@@ -1,13 +1,19 @@
 """How the catalog lies in the store: one key for each thing declared.
 
+    0 vhost                a virtual host
     1                      the coordinator's counters
     2 name                 a node that is in the cluster, or has left and may be alive
     3 vhost, name          an exchange
     4 number               a queue
     5 number               where it is placed
     6 vhost, binding       a binding
+    7 user                 a user
+    8 user, vhost ...      permissions, and topic permissions by exchange
+    9 vhost, name          a policy or an operator policy
+    a vhost, name          a parameter
 
-A value is the change that made the thing. Read in key order, the values make the catalog anew: each
+A value is the change that made the thing; or the one that took it away, where a fresh catalog has
+it (`access.is_default`). Read in key order, the values make the catalog anew: each
 kind of thing needs only kinds of smaller prefixes. A key is a prefix and a number, or a digest of
 what names the thing: names and arguments together may be longer than a store's keys (LMDB: 511
 bytes).
@@ -20,6 +26,22 @@ from hashlib import blake2b
 import msgspec
 
 from rabbitry.broker.exchanges import Binding
+from rabbitry.cluster.access import is_default
+from rabbitry.cluster.access_records import (
+    AccessChange,
+    ParameterCleared,
+    ParameterSet,
+    PermissionsCleared,
+    PermissionsSet,
+    PolicyDeleted,
+    PolicySet,
+    TopicPermissionsCleared,
+    TopicPermissionsSet,
+    UserDeleted,
+    UserSet,
+    VirtualHostAdded,
+    VirtualHostDeleted,
+)
 from rabbitry.cluster.catalog import Catalog
 from rabbitry.cluster.records import (
     Bound,
@@ -70,6 +92,35 @@ def writes_of(catalog: Catalog, change: Change) -> Writes:
             return [(_binding_key(change), encode(change))]
         case Unbound():
             return [(_binding_key(change), None)]
+        case _:
+            return [_access_write(change)]
+
+
+def _access_write(change: AccessChange) -> tuple[bytes, bytes | None]:
+    match change:
+        case VirtualHostAdded() | VirtualHostDeleted():
+            key = _named(b"0", change.name)
+        case UserSet() | UserDeleted():
+            key = _named(b"7", change.name)
+        case PermissionsSet() | PermissionsCleared():
+            key = _named(b"8", change.user, change.virtual_host)
+        case TopicPermissionsSet() | TopicPermissionsCleared():
+            key = _named(b"8", change.user, change.virtual_host, change.exchange)
+        case PolicySet() | PolicyDeleted():
+            operator = "operator" if change.operator else ""
+            key = _named(b"9", change.virtual_host, change.name, operator)
+        case ParameterSet() | ParameterCleared():
+            key = _named(b"a", change.virtual_host, change.component, change.name)
+    gone = (
+        VirtualHostDeleted
+        | UserDeleted
+        | PermissionsCleared
+        | TopicPermissionsCleared
+        | PolicyDeleted
+        | ParameterCleared
+    )
+    kept = not isinstance(change, gone) or is_default(change)
+    return key, encode(change) if kept else None
 
 
 class Counters(msgspec.Struct, array_like=True):

@@ -37,6 +37,7 @@ from rabbitry.cluster.catalog import Catalog
 from rabbitry.cluster.catalog_store import Counters, Writes, load, write_counters, writes_of
 from rabbitry.cluster.declarations import delete_owned, judge
 from rabbitry.cluster.links import ClusterLink
+from rabbitry.cluster.operator_desk import StatusDesk, judge_all
 from rabbitry.cluster.placement import place_with, place_without
 from rabbitry.cluster.records import (
     AdmitMirror,
@@ -50,6 +51,7 @@ from rabbitry.cluster.records import (
     NodeJoined,
     NodeLeft,
     Refused,
+    Request,
     Requested,
     StatisticsAsked,
     StatisticsTold,
@@ -76,7 +78,6 @@ from rabbitry.machine import (
 )
 from rabbitry.wire.errors import NOT_ALLOWED
 
-STATISTICS_TIMEOUT_US: Final = 1_000_000
 LOGIN_TIMEOUT_US: Final = 5_000_000
 
 
@@ -113,16 +114,6 @@ class _Batch:
     changes: list[Change]
 
 
-@dataclass(slots=True)
-class _Status:
-    """A question of the operator that waits for the nodes' figures."""
-
-    number: int
-    awaited: dict[str, None]
-    queues: dict[int, tuple[int, int]]
-    until: int
-
-
 class Coordinator:
     """See the module. Listens on "cluster"."""
 
@@ -147,7 +138,11 @@ class Coordinator:
         self._logins: dict[int, int] = {}  # links that have not logged in: until when they may
         self._member_of: dict[int, str] = {}
         self._answers: list[tuple[int, str, str, int, Refused | None]] = []
-        self._statuses: dict[int, _Status] = {}
+        self._desk = StatusDesk(
+            self.catalog,
+            lambda: [(name, one.state) for name, one in self._members.items()],
+            self._answer_operator,
+        )
 
     def step(self, event: Event, now: int) -> list[Effect]:
         """Take one event; see `rabbitry.machine`."""
@@ -211,9 +206,7 @@ class Coordinator:
         for link, until in list(self._logins.items()):
             if self._now >= until:
                 self._effects.append(CloseLink(link, abort=True))
-        for status in list(self._statuses.values()):
-            if self._now >= status.until:
-                self._answer_status(status)
+        self._desk.tick(self._now)
         self._set_tick()
 
     def _report(self, level: str, what: str, **details: Any) -> None:
@@ -261,7 +254,7 @@ class Coordinator:
             else:
                 self._requested(name, member, record)
         elif isinstance(record, StatisticsTold):
-            self._statistics(name, record)
+            self._desk.told(name, record)
 
     # --- who is there -----------------------------------------------------------------------------
 
@@ -318,8 +311,7 @@ class Coordinator:
         self._change(self._placements_without(name, dead))
         self._report("warning", "node left", node=name, dead=dead)
         self._send_answers()
-        for status in list(self._statuses.values()):
-            self._no_longer_awaited(status, name)
+        self._desk.left(name)
 
     def _placements_without(self, name: str, dead: bool) -> Iterator[Change]:
         """Yield new places one by one; each is to be applied before the next is asked for.
@@ -370,6 +362,7 @@ class Coordinator:
                     self._links[member.link].send(changed)
         if not self._batches:
             self._welcome()
+        self._send_answers()
 
     def _welcome(self) -> None:
         """Send the catalog, of which everything is durable now, to those who have joined."""
@@ -417,12 +410,16 @@ class Coordinator:
         if not self._answers:
             return
         running = [one.followed for one in self._members.values() if one.state == "running"]
-        least = min(running, default=self._revision)
+        durable = self._batches[0].revision - 1 if self._batches else self._revision
+        least = min(running, default=durable)
         kept = []
         for answer in self._answers:
             revision, name, incarnation, number, refusal = answer
             if revision > least:
                 kept.append(answer)
+                continue
+            if not name:
+                self._answer_operator(number, None)
                 continue
             member = self._members[name]
             if member.link is not None and member.incarnation == incarnation:
@@ -443,55 +440,34 @@ class Coordinator:
     # --- the operator -----------------------------------------------------------------------------
 
     def _asked(self, event: Asked) -> None:
-        """Answer "status"; take ("node died", name) from the supervisor."""
+        """Answer "status"; carry out ("change", requests); hear of ("node died", name)."""
         question = event.question
         if question == "status":
-            awaited = {
-                name: None for name, member in self._members.items() if member.link is not None
-            }
-            status = _Status(event.number, awaited, {}, self._now + STATISTICS_TIMEOUT_US)
-            self._statuses[event.number] = status
-            for name in awaited:
-                link = self._members[name].link
-                if link is not None:
-                    self._links[link].send(StatisticsAsked(event.number))
-            if not awaited:
-                self._answer_status(status)
+            told = {name: one.link for name, one in self._members.items() if one.link is not None}
+            for link in told.values():
+                self._links[link].send(StatisticsAsked(event.number))
+            self._desk.ask(event.number, told, self._now)
             return
-        if isinstance(question, tuple) and len(question) == 2 and question[0] == "node died":
-            member = self._members.get(question[1])
-            if member is not None and member.incarnation:
-                self._leave(question[1], dead=True)
-        self._effects.append(Answer(event.number, None))
+        if isinstance(question, tuple) and len(question) == 2:
+            what, about = question
+            if what == "change":
+                self._change_for_operator(event.number, about)
+                return
+            member = self._members.get(about)
+            if what == "node died" and member is not None and member.incarnation:
+                self._leave(about, dead=True)
+        self._answer_operator(event.number, None)
 
-    def _statistics(self, name: str, record: StatisticsTold) -> None:
-        status = self._statuses.get(record.number)
-        if status is not None:
-            for queue, messages, consumers in record.queues:
-                status.queues[queue] = (messages, consumers)
-            self._no_longer_awaited(status, name)
+    def _change_for_operator(self, number: int, requests: list[Request]) -> None:
+        """Carry out all requests or none; answered with (index, refusal) or, when done, None."""
+        judged = judge_all(self.catalog, requests, self._next_queue)
+        if isinstance(judged[1], Refused):
+            self._answer_operator(number, judged)
+            return
+        changes, self._next_queue = judged
+        self._change(changes)
+        self._answers.append((self._revision, "", "", number, None))
+        self._send_answers()
 
-    def _no_longer_awaited(self, status: _Status, name: str) -> None:
-        status.awaited.pop(name, None)
-        if not status.awaited and status.number in self._statuses:
-            self._answer_status(status)
-
-    def _answer_status(self, status: _Status) -> None:
-        del self._statuses[status.number]
-        nodes = [{"name": name, "state": one.state} for name, one in self._members.items()]
-        queues: list[dict[str, Any]] = []
-        for entry in self.catalog.queues.values():
-            declared, placed = entry.declared, entry.placed
-            messages, consumers = status.queues.get(declared.queue, (None, None))
-            queues.append(
-                {
-                    "vhost": declared.virtual_host,
-                    "name": declared.name,
-                    "leader": placed.leader,
-                    "mirrors": placed.mirrors,
-                    "in_sync": placed.in_sync,
-                    "messages": messages,
-                    "consumers": consumers,
-                }
-            )
-        self._effects.append(Answer(status.number, {"nodes": nodes, "queues": queues}))
+    def _answer_operator(self, number: int, answer: Any) -> None:
+        self._effects.append(Answer(number, answer))

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 from rabbitry.broker.exchanges import Binding, Exchange
+from rabbitry.cluster.administering import judge_access
 from rabbitry.cluster.catalog import Catalog, QueueEntry, binding_of
 from rabbitry.cluster.placement import place_new
 from rabbitry.cluster.records import (
@@ -84,6 +85,8 @@ def judge(catalog: Catalog, request: Request, node: str, next_queue: int) -> Jud
             return _unbind(catalog, request)
         case AdmitMirror() | DropMirror():
             return _change_in_sync(catalog, request)
+        case _:
+            return judge_access(catalog, request)
 
 
 def delete_owned(catalog: Catalog, owner_prefix: str) -> list[Change]:
@@ -155,6 +158,8 @@ def _declare_exchange(catalog: Catalog, request: DeclareExchange) -> Judgement:
     exchange = catalog.find_exchange(request.virtual_host, request.name)
     if exchange is not None:
         return check_exchange(exchange, request) or []
+    if request.virtual_host not in catalog.virtual_hosts:
+        return _no_virtual_host(request.virtual_host)
     return [
         ExchangeDeclared(
             request.virtual_host,
@@ -166,6 +171,11 @@ def _declare_exchange(catalog: Catalog, request: DeclareExchange) -> Judgement:
             request.arguments,
         )
     ]
+
+
+def _no_virtual_host(name: str) -> Refused:
+    # Its connections are being closed; this one asked before it heard.
+    return Refused(NOT_FOUND, f"vhost {name} not found")
 
 
 def _differ(name: str, subject: str, received: object, current: object) -> Refused | None:
@@ -255,6 +265,13 @@ def _declare_queue(
     entry = catalog.find_queue(request.virtual_host, request.name)
     if entry is not None:
         return check_queue(entry, request) or []
+    host = catalog.virtual_hosts.get(request.virtual_host)
+    if host is None:
+        return _no_virtual_host(request.virtual_host)
+    limit = catalog.virtual_host_limit(host.name, "max-queues")
+    if limit is not None and len(host.queues) >= limit:
+        text = f"queue limit in vhost '{host.name}' ({limit}) is reached"
+        return Refused(PRECONDITION_FAILED, f"cannot declare queue '{request.name}': {text}")
     declared = QueueDeclared(
         request.virtual_host,
         request.name,

@@ -4,7 +4,8 @@ Names in the past tense tell, names in the imperative ask. Encoded with msgspec'
 arrays with a numeric tag; the framing and the login of a link are `cluster.links`.
 
 Here are the catalog's changes `ExchangeDeclared` .. `NodeLeft` and what nodes and coordinator say,
-`Join` .. `StatisticsTold`; what nodes say to each other about a queue is in
+`Join` .. `StatisticsTold`; changes and requests about users, permissions and policies are in
+`cluster.access_records`; what nodes say to each other about a queue is in
 `cluster.queue_records`. A tag is never given to another struct.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import msgspec
 
+from rabbitry.cluster.access_records import AccessChange, AccessRequest, ConnectionsTold
 from rabbitry.cluster.queue_records import Record, ToLeader, ToMirror, ToUser
 from rabbitry.cluster.queue_records import Refused as Refused  # said by the coordinator too
 
@@ -107,6 +109,7 @@ Change = (
     | QueuePlaced
     | NodeJoined
     | NodeLeft
+    | AccessChange
 )
 
 # --- node and coordinator -------------------------------------------------------------------------
@@ -231,6 +234,7 @@ Request = (
     | Unbind
     | AdmitMirror
     | DropMirror
+    | AccessRequest
 )
 
 
@@ -268,7 +272,7 @@ CoordinatorRecord = (
     | StatisticsAsked
     | StatisticsTold
 )
-AnyRecord = CoordinatorRecord | ToLeader | ToUser | ToMirror
+AnyRecord = CoordinatorRecord | ConnectionsTold | ToLeader | ToUser | ToMirror
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[AnyRecord] = msgspec.msgpack.Decoder(AnyRecord)

@@ -1,0 +1,81 @@
+"""The operator's desk: many requests as one, and status from the figures that nodes tell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from support.coordination_catalogs import History, NodeComes, shape
+
+from rabbitry.cluster.access_records import AddVirtualHost, SetPermissions, SetUser
+from rabbitry.cluster.operator_desk import STATISTICS_TIMEOUT_US, StatusDesk, judge_all
+from rabbitry.cluster.records import DeclareQueue, QueueDeclared, Refused, StatisticsTold
+
+HOST = AddVirtualHost("v", "", [], b"")
+
+
+def queue(name: str, host: str = "v") -> DeclareQueue:
+    return DeclareQueue(host, name, True, False, "", b"")
+
+
+def test_later_requests_build_on_earlier_ones() -> None:
+    history = History()
+    history.grant(NodeComes("a"))
+    requests = [HOST, SetUser("u"), SetPermissions("u", "v", "", "", ""), queue("q"), queue("r")]
+    before = shape(history.catalog)
+    changes, next_queue = judge_all(history.catalog, requests, 5)
+    assert shape(history.catalog) == before
+    assert isinstance(changes, list)
+    assert next_queue == 7
+    assert [one.queue for one in changes if isinstance(one, QueueDeclared)] == [5, 6]
+    for change in changes:
+        history.catalog.apply(change)
+    assert list(history.catalog.virtual_hosts["v"].queues) == ["q", "r"]
+    assert judge_all(history.catalog, requests, next_queue) == ([], next_queue)
+
+
+def test_one_refusal_refuses_all_and_says_which() -> None:
+    history = History()
+    before = shape(history.catalog)
+    index, refusal = judge_all(history.catalog, [HOST, queue("q"), queue("q", "nowhere")], 1)
+    assert index == 2
+    assert isinstance(refusal, Refused)
+    assert refusal.text == "vhost nowhere not found"
+    assert shape(history.catalog) == before
+
+
+class Desk:
+    def __init__(self) -> None:
+        self.answers: dict[int, Any] = {}
+        history = History()
+        history.grant(NodeComes("a"))
+        history.grant(queue("q", "/"))
+        self.desk = StatusDesk(
+            history.catalog, lambda: [("a", "running")], self.answers.__setitem__
+        )
+
+
+def test_status_waits_for_all_figures() -> None:
+    stage = Desk()
+    stage.desk.ask(1, ("a", "b"), 0)
+    stage.desk.told("a", StatisticsTold(1, [(1, 5, 2)]))
+    assert stage.answers == {}
+    stage.desk.left("b")
+    assert stage.answers[1]["queues"][0]["messages"] == 5
+    assert stage.answers[1]["nodes"] == [{"name": "a", "state": "running"}]
+
+
+def test_status_does_not_wait_for_ever() -> None:
+    stage = Desk()
+    stage.desk.ask(1, ("a",), 0)
+    stage.desk.tick(STATISTICS_TIMEOUT_US - 1)
+    assert stage.answers == {}
+    stage.desk.tick(STATISTICS_TIMEOUT_US)
+    assert stage.answers[1]["queues"][0]["messages"] is None
+    stage.desk.told("a", StatisticsTold(1, [(1, 5, 2)]))
+    assert stage.answers[1]["queues"][0]["messages"] is None
+
+
+def test_status_where_nobody_is() -> None:
+    stage = Desk()
+    stage.desk.ask(1, (), 0)
+    assert 1 in stage.answers
