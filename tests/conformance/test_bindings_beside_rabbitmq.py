@@ -14,8 +14,10 @@ from rabbitry.wire.methods import (
     ExchangeUnbind,
     QueueBind,
     QueueDeclare,
+    QueueDelete,
     QueueUnbind,
 )
+from rabbitry.wire.values import Timestamp
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
@@ -107,6 +109,132 @@ def exchange_to_exchange(stage: Stage) -> None:
     client.ask(BasicGet(queue=stage.queue, no_ack=True))
     client.ask(ExchangeUnbind(destination=other, source=stage.exchange, routing_key="x"))
     client.publish("a.b", b"2", exchange=stage.exchange, mandatory=True)
+    client.hear()
+
+
+@scenario
+def bound_twice_and_unbound_once(stage: Stage) -> None:
+    client = stage.with_exchange("direct")
+    bind = QueueBind(queue=stage.queue, exchange=stage.exchange, routing_key="k")
+    client.ask(bind, bind)
+    client.publish("k", b"a", exchange=stage.exchange)
+    client.ask(*[BasicGet(queue=stage.queue, no_ack=True)] * 2)
+    client.ask(QueueUnbind(queue=stage.queue, exchange=stage.exchange, routing_key="k"))
+    client.publish("k", b"b", exchange=stage.exchange, mandatory=True)
+    client.hear()
+
+
+@scenario
+def unbound_that_was_not_bound(stage: Stage) -> None:
+    client = stage.with_exchange("direct")
+    client.ask(QueueUnbind(queue=stage.queue, exchange=stage.exchange, routing_key="k"))
+    client.ask(ExchangeUnbind(destination=stage.exchange, source="amq.direct", routing_key="k"))
+
+
+@scenario
+def unbound_from_what_is_missing(stage: Stage) -> None:
+    client = stage.declared(channels=2)
+    client.ask(QueueUnbind(queue=stage.queue, exchange=stage.exchange))
+    client.ask(QueueUnbind(queue=f"{stage.queue}2", exchange="amq.direct"), channel=2)
+
+
+@scenario
+def bindings_with_other_arguments_are_others(stage: Stage) -> None:
+    client = stage.with_exchange("fanout")
+    for arguments in ({"n": 1}, {"n": 2}, {}):
+        client.ask(QueueBind(queue=stage.queue, exchange=stage.exchange, arguments=arguments))
+    client.ask(QueueUnbind(queue=stage.queue, exchange=stage.exchange, arguments={"n": 1}))
+    client.ask(QueueUnbind(queue=stage.queue, exchange=stage.exchange))
+    client.publish("k", b"still bound once", exchange=stage.exchange)
+    client.ask(*[BasicGet(queue=stage.queue, no_ack=True)] * 2)
+    client.ask(QueueUnbind(queue=stage.queue, exchange=stage.exchange, arguments={"n": 2}))
+    client.publish("k", b"b", exchange=stage.exchange, mandatory=True)
+    client.hear()
+
+
+@scenario
+def binding_goes_with_its_queue(stage: Stage) -> None:
+    client = stage.with_exchange("fanout")
+    client.ask(QueueBind(queue=stage.queue, exchange=stage.exchange))
+    client.ask(QueueDelete(queue=stage.queue))
+    client.ask(QueueDeclare(queue=stage.queue))
+    client.publish("k", b"a", exchange=stage.exchange, mandatory=True)
+    client.hear()
+
+
+@scenario
+def exchanges_bound_in_a_ring(stage: Stage) -> None:
+    client = stage.with_exchange("fanout")
+    other = f"{stage.exchange}2"
+    client.ask(ExchangeDeclare(exchange=other, type="fanout"))
+    client.ask(ExchangeBind(destination=other, source=stage.exchange))
+    client.ask(ExchangeBind(destination=stage.exchange, source=other))
+    client.ask(QueueBind(queue=stage.queue, exchange=other))
+    client.ask(QueueBind(queue=stage.queue, exchange=stage.exchange))
+    client.publish("k", b"a", exchange=stage.exchange)
+    client.ask(*[BasicGet(queue=stage.queue, no_ack=True)] * 2)
+
+
+@scenario
+def exchange_bound_to_itself(stage: Stage) -> None:
+    client = stage.with_exchange("fanout")
+    client.ask(ExchangeBind(destination=stage.exchange, source=stage.exchange))
+    client.ask(QueueBind(queue=stage.queue, exchange=stage.exchange))
+    client.publish("k", b"a", exchange=stage.exchange)
+    client.ask(*[BasicGet(queue=stage.queue, no_ack=True)] * 2)
+
+
+@scenario
+def one_message_for_a_queue_reached_twice(stage: Stage) -> None:
+    client = stage.with_exchange("topic")
+    for key in ("a.*", "*.b", "#", "a.b"):
+        client.ask(QueueBind(queue=stage.queue, exchange=stage.exchange, routing_key=key))
+    client.publish("a.b", b"a", exchange=stage.exchange)
+    client.ask(*[BasicGet(queue=stage.queue, no_ack=True)] * 2)
+
+
+@scenario
+def queue_bound_by_the_name_declared_last(stage: Stage) -> None:
+    client = stage.with_exchange("direct")
+    client.ask(QueueBind(exchange=stage.exchange))
+    client.publish(stage.queue, b"by its name", exchange=stage.exchange, mandatory=True)
+    client.ask(BasicGet(no_ack=True))
+
+
+@scenario
+def topic_with_many_stars(stage: Stage) -> None:
+    keys = ["a", "a.b", "a.b.c", "a.b.c.d", "a..c", "..", "x.b.y", "#", "*", "a.#", "a.*"]
+    _routed(stage, "topic", ["*.b.*", "#.#.d", "a.*", "*..*"], keys)
+
+
+@scenario
+def topic_with_words_that_only_look_alike(stage: Stage) -> None:
+    _routed(stage, "topic", ["a*", "b#", "*a.b"], ["ab", "a*", "b#", "bx", "xa.b", "*a.b"])
+
+
+@scenario
+def direct_keys_are_not_patterns(stage: Stage) -> None:
+    _routed(stage, "direct", ["a.*", "#", "A"], ["a.b", "a.*", "x", "#", "a", "A"])
+
+
+@scenario
+def binding_with_many_arguments_of_all_types(stage: Stage) -> None:
+    client = stage.with_exchange("fanout")
+    arguments = {
+        "text": "x",
+        "number": 1,
+        "list": [1, "a", None],
+        "table": {"a": {"b": True}},
+        "time": Timestamp(5),
+        "fraction": 1.5,
+    }
+    bind = QueueBind(queue=stage.queue, exchange=stage.exchange, arguments=arguments)
+    client.ask(bind, bind)
+    client.publish("k", b"a", exchange=stage.exchange)
+    client.ask(*[BasicGet(queue=stage.queue, no_ack=True)] * 2)
+    arguments = dict(reversed(arguments.items()))
+    client.ask(QueueUnbind(queue=stage.queue, exchange=stage.exchange, arguments=arguments))
+    client.publish("k", b"b", exchange=stage.exchange, mandatory=True)
     client.hear()
 
 

@@ -10,7 +10,7 @@ from conformance.awaited import AWAITED
 from support.beside import CONFORMANCE, TRANSCRIPTS, Beside, Record, Scenarios
 from support.stages import Stage
 
-SCENARIOS_MIN = 110
+SCENARIOS_MIN = 250
 SUBJECTS = sorted(
     path.name.removeprefix("test_").removesuffix("_beside_rabbitmq.py")
     for path in CONFORMANCE.glob("test_*_beside_rabbitmq.py")

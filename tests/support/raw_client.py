@@ -6,11 +6,14 @@ two lists of text. Names that a broker makes up are replaced by a star. Nothing 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import socket
 from collections import deque
+from decimal import Decimal
 from types import TracebackType
+from typing import Any
 
 from rabbitry.wire.content import ContentAssembler
 from rabbitry.wire.frames import (
@@ -35,13 +38,12 @@ from rabbitry.wire.methods import (
     ConnectionTuneOk,
     Method,
 )
-from rabbitry.wire.values import FieldValue
+from rabbitry.wire.values import FieldValue, Timestamp
 
 # Long enough for a busy machine; only a broker that says too little makes anybody wait.
 PATIENCE_S = 20.0
-NO_PROPERTIES = BasicProperties().encode()
 _LINE_BREAK = re.compile(r"\\n +")  # Erlang breaks the lines of long terms in its texts
-_MADE_UP = re.compile(r"amq\.(gen|ctag)-[A-Za-z0-9_-]+")
+_MADE_UP = re.compile(r"amq\.(gen-|ctag-|rabbitmq\.reply-to\.)[A-Za-z0-9_+/=.-]+")
 _BODY_SHOWN_MAX = 40
 
 
@@ -52,18 +54,40 @@ def shown(method: Method) -> str:
         for field in dataclasses.fields(method)  # type: ignore[arg-type]
         if not field.name.startswith("reserved")
     ]
-    return _MADE_UP.sub(r"amq.\1-*", _LINE_BREAK.sub("", " ".join([method.name, *fields])))
+    return _without_made_up(_LINE_BREAK.sub("", " ".join([method.name, *fields])))
+
+
+def _without_made_up(text: str) -> str:
+    return _MADE_UP.sub(r"amq.\1*", text)
+
+
+def shown_value(value: object, name: str = "") -> str:
+    """Return a field value as text that tells its AMQP type; the times of x-death are a star."""
+    if name == "time" and isinstance(value, Timestamp):
+        return "Timestamp(*)"
+    if isinstance(value, dict):
+        fields = [f"{key!r}: {shown_value(one, key)}" for key, one in value.items()]
+        return "{" + ", ".join(fields) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(shown_value(one) for one in value) + "]"
+    plain = type(value) in (bool, int, float, str, bytes, type(None), Decimal)
+    return repr(value) if plain else f"{type(value).__name__}({value!r})"
 
 
 def shown_content(content: bytes) -> str:
     """Return a content as the end of a line: its properties, if any, and its body."""
-    body, properties = content_body(content), content_properties(content)
-    line = f" {body!r}" if len(body) <= _BODY_SHOWN_MAX else f" {len(body)} bytes"
-    return line if properties == NO_PROPERTIES else f"{line} {properties!r}"
+    body, encoded = content_body(content), content_properties(content)
+    parts = [repr(body) if len(body) <= _BODY_SHOWN_MAX else f"{len(body)} bytes"]
+    properties, _ = BasicProperties.decode(encoded, 0)
+    for field in dataclasses.fields(properties):
+        value = getattr(properties, field.name)
+        if value is not None:
+            parts.append(f"{field.name}={shown_value(value)}")
+    return " " + _without_made_up(" ".join(parts))
 
 
 class RawClient:
-    """One connection. Closes are answered by itself; `heard` has everything that came."""
+    """One connection. Closes are answered by itself; `heard` and `contents` have what came."""
 
     def __init__(
         self,
@@ -83,11 +107,12 @@ class RawClient:
         self._prefix = f"{name}: " if name else ""
         self._frame_max = frame_max
         self._channel_max = channel_max
-        self._confirmed_through = 0
+        self._confirmed: set[int] = set()
         self._capabilities = capabilities
         self._waiting: deque[tuple[int, Method, bytes | None]] = deque()
         self.ended = False
         self.heard: list[Method] = []
+        self.contents: list[bytes] = []
 
     def __enter__(self) -> RawClient:
         return self
@@ -129,20 +154,28 @@ class RawClient:
             frames += [head, content_frames(channel, encoded, body, self._frame_max)]
         self.write(b"".join(frames))
 
-    def start(self, *, password: str = "guest", mechanism: str = "PLAIN") -> None:
+    def start(
+        self, *, user: str = "guest", password: str = "guest", mechanism: str = "PLAIN"
+    ) -> None:
         """Say the protocol header and log in, with what the client was made with."""
         self.write(PROTOCOL_HEADER)
         self._take()  # connection.start: versions and products differ
         properties: dict[str, FieldValue] = {
             "capabilities": dict.fromkeys(self._capabilities, True)
         }
-        response = b"\0guest\0" + password.encode()
+        response = f"\0{user}\0{password}".encode()
         self.send(ConnectionStartOk(properties, mechanism, response, "en_US"), channel=0)
 
-    def open(self, virtual_host: str = "/", *, channels: int = 1) -> RawClient:
-        """Log in and open channels; writes nothing down if all goes well."""
-        self.start()
-        self._take()  # connection.tune
+    def open(self, virtual_host: str = "/", *, channels: int = 1, user: str = "guest") -> RawClient:
+        """Log in and open channels; writes nothing down if all goes well.
+
+        A user's password is the user's name.
+        """
+        self.start(user=user, password=user)
+        answer = self._take()
+        if answer is None or answer[1].name != "connection.tune":
+            self._write_down(answer)
+            return self
         limits = ConnectionTuneOk(self._channel_max, self._frame_max, 0)
         self.send(limits, ConnectionOpen(virtual_host), channel=0)
         answer = self._take()
@@ -183,13 +216,36 @@ class RawClient:
                 self._write_down(answer)
                 continue
             last = method.delivery_tag
-            first = self._confirmed_through + 1 if method.multiple else last
-            for tag in range(first, last + 1):
-                outcome.setdefault(tag, method.name)
-            if method.multiple:
-                self._confirmed_through = last
+            tags = set(range(1, last + 1) if method.multiple else [last]) - self._confirmed
+            self._confirmed |= tags
+            outcome |= dict.fromkeys(tags, method.name)
         listed = ", ".join(f"{tag} {outcome[tag]}" for tag in sorted(outcome))
         self._transcript.append(f"{self._prefix}confirms: {listed}")
+
+    def hear_bytes(self) -> None:
+        """Write down what comes until the link ends, as the bytes it is."""
+        heard = b""
+        with contextlib.suppress(ConnectionResetError):
+            while data := self._socket.recv(65536):
+                heard += data
+        self.ended = True
+        self._transcript.append(f"{self._prefix}{heard!r} and the link ended")
+
+    def take_method(self) -> Any:
+        """Return the next method without writing it down; for what brokers need not share."""
+        answer = self._take()
+        assert answer is not None, "the link ended"
+        return answer[1]
+
+    def take_content(self) -> bytes:
+        """Return the next content without writing it down."""
+        answer = self._take()
+        assert answer is not None and answer[2] is not None, "no content came"
+        return answer[2]
+
+    def note(self, text: str) -> None:
+        """Write down something that was found out otherwise."""
+        self._transcript.append(f"{self._prefix}{text}")
 
     def hear_end(self) -> None:
         """Write down what comes until the link ends."""
@@ -203,7 +259,10 @@ class RawClient:
         channel, method, content = answer
         self.heard.append(method)
         line = f"{self._prefix}{channel} {shown(method)}"
-        self._transcript.append(line if content is None else line + shown_content(content))
+        if content is not None:
+            self.contents.append(content)
+            line += shown_content(content)
+        self._transcript.append(line)
         if isinstance(method, ChannelClose):
             self.send(ChannelCloseOk(), channel=channel)
         elif isinstance(method, ConnectionClose):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 from support.raw_client import PATIENCE_S, RawClient
 
@@ -30,10 +31,12 @@ class Stage:
         channels: int = 1,
         capabilities: tuple[str, ...] = ("consumer_cancel_notify",),
         frame_max: int = 131072,
+        user: str = "guest",
+        virtual_host: str = "/",
     ) -> RawClient:
         """Return a client that is logged in, with its channels open."""
         return self.stranger(name, capabilities=capabilities, frame_max=frame_max).open(
-            channels=channels
+            virtual_host, channels=channels, user=user
         )
 
     def stranger(
@@ -57,15 +60,20 @@ class Stage:
             )
         )
 
-    def declared(self, name: str = "", *, channels: int = 1) -> RawClient:
+    def declared(self, name: str = "", *, channels: int = 1, **declaration: Any) -> RawClient:
         """Return a client that has declared `queue` (and has heard so)."""
         client = self.client(name, channels=channels)
-        client.ask(QueueDeclare(queue=self.queue))
+        client.ask(QueueDeclare(queue=self.queue, **declaration))
         return client
 
-    def filled(self, *bodies: bytes, channels: int = 1) -> RawClient:
+    def filled(self, *bodies: bytes, channels: int = 1, **declaration: Any) -> RawClient:
         """Return a client whose `queue` has these messages."""
-        client = self.declared(channels=channels)
+        client = self.declared(channels=channels, **declaration)
+        self.fill(*bodies)
+        return client
+
+    def fill(self, *bodies: bytes) -> None:
+        """Put these messages into `queue`, without a word in the transcript."""
         # RabbitMQ counts ahead of publishes that are on their way; what is confirmed is there.
         transcript, self.transcript = self.transcript, []
         publisher = self.client()
@@ -73,12 +81,11 @@ class Stage:
         publisher.ask(ConfirmSelect())
         publisher.publish(self.queue, *bodies)
         publisher.confirms(len(bodies))
-        return client
 
-    def with_exchange(self, kind: str) -> RawClient:
+    def with_exchange(self, kind: str, **declaration: Any) -> RawClient:
         """Return a client that has declared `queue` and `exchange`."""
         client = self.declared()
-        client.ask(ExchangeDeclare(exchange=self.exchange, type=kind))
+        client.ask(ExchangeDeclare(exchange=self.exchange, type=kind, **declaration))
         return client
 
     def close(self) -> None:
