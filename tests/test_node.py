@@ -11,6 +11,7 @@ import pytest
 from support.coordination_network import COORDINATOR, Client, Network
 
 from rabbitry import node as node_module
+from rabbitry.broker.client_connection import ANSWERS_BYTES_MAX
 from rabbitry.cluster.hosting import DESERTED_TICKS
 from rabbitry.cluster.links import MAGIC
 from rabbitry.machine import (
@@ -27,9 +28,11 @@ from rabbitry.wire.methods import (
     BasicConsume,
     BasicGet,
     BasicQos,
+    BasicReject,
     ChannelOpen,
     ConfirmSelect,
     ConnectionClose,
+    Method,
     QueueDeclare,
     QueueDeclareOk,
     QueueDelete,
@@ -436,6 +439,42 @@ def test_a_client_that_asks_and_does_not_read_is_not_read_in_the_end() -> None:
     network.run()
     assert client.read
     assert client.bodies == [body] * 30
+
+
+def test_one_read_of_gets_is_not_answered_in_one_step() -> None:
+    """The same message again and again: twenty bytes for a megabyte."""
+    network = running("a")
+    client = declared(network.client("a").open())
+    body = b"m" * 300_000
+    client.publish("q", body)
+    network.run()
+    asked: list[Method] = []
+    for tag in range(1, 51):
+        asked += [BasicGet(queue="q"), BasicReject(delivery_tag=tag, requeue=True)]
+    before = len(network.hosts["a"].steps)
+    client.say(*asked)
+    assert 3 <= len(client.bodies) <= 5, "the rest waits for the next step"
+    client.host.step(WritingPaused(client.link))
+    network.wait(SECOND_US)
+    assert len(client.bodies) <= 5, "and for the client to read"
+    client.host.step(WritingResumed(client.link))
+    network.wait(SECOND_US)
+    assert client.bodies == [body] * 50
+    steps = network.hosts["a"].steps[before:]
+    sent = [len(one.data) for effects in steps for one in effects if isinstance(one, SendBytes)]
+    assert max(sent) < ANSWERS_BYTES_MAX + 2 * len(body)
+    assert counts(client) == (1, 0)
+
+
+def test_a_client_that_goes_while_it_is_held_back() -> None:
+    network = running("a")
+    client = declared(network.client("a").open())
+    client.publish("q", *[b"m" * 600_000] * 3)
+    client.say(*[BasicGet(queue="q")] * 4)
+    assert len(client.bodies) == 2
+    client.host.close(client.link)
+    network.wait(SECOND_US)
+    assert counts(network.client("a").open()) == (3, 0)
 
 
 def test_a_client_that_is_gone_leaves_nothing_to_pause() -> None:

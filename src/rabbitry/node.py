@@ -115,6 +115,7 @@ class Node:
         self._backlogged: dict[ClientConnection, None] = {}
         # Clients that do not read fast enough, and how many bytes they were sent since.
         self._unread: dict[ClientConnection, int] = {}
+        self._to_go_on: dict[ClientConnection, None] = {}  # in the next step
         self._shutting_down = False
         self._shutdown: int | None = None
         self._shutdown_until = 0
@@ -165,7 +166,10 @@ class Node:
     def _take(self, event: Event) -> None:
         match event:
             case TimerFired():
-                self._tick()
+                if event.timer == "go on":
+                    self._go_on()
+                else:
+                    self._tick()
             case LinkOpened():
                 self._link_opened(event)
             case LinkFinished():
@@ -234,7 +238,7 @@ class Node:
         self._congested.pop(link, None)
         client = self._clients.pop(link, None)
         if client is not None:
-            for clients in (self._dirty, self._backlogged, self._unread):
+            for clients in (self._dirty, self._backlogged, self._unread, self._to_go_on):
                 clients.pop(client, None)
             client.lost()
             self._tracking.changed = True
@@ -253,6 +257,7 @@ class Node:
             else:
                 self._unread.pop(client, None)
                 self._set_reading(client)
+                self._mark_dirty(client)  # it may have been held back
         elif paused:
             self._congested[link] = None
         else:
@@ -268,6 +273,10 @@ class Node:
             if client in self._unread:
                 self._unread[client] += len(data)
                 self._set_reading(client)
+        if client.held_back and client not in self._unread:
+            if not self._to_go_on:
+                self._effects.append(SetTimer("go on", self._now))
+            self._to_go_on[client] = None
         if client.finished:
             self._effects.append(CloseLink(client.link))
 
@@ -323,6 +332,13 @@ class Node:
         if self._shutdown is not None and now >= self._shutdown_until:
             for link in list(self._clients):
                 self._effects.append(CloseLink(link, abort=True))
+
+    def _go_on(self) -> None:
+        """Have clients carry out what was too much for one step, unless they do not read."""
+        to_go_on, self._to_go_on = self._to_go_on, {}
+        for client in to_go_on:
+            if client not in self._unread:
+                client.go_on(self._now)
 
     def _asked(self, event: Asked) -> None:
         if event.question == "shutdown":

@@ -11,6 +11,7 @@ from support.broker_client import Broker, closed_with
 from support.consumer_conversation import ROUTE, consuming
 from support.fake_broker import LOCKED, Conversation, content
 
+from rabbitry.broker.client_connection import ANSWERS_BYTES_MAX
 from rabbitry.broker.ports import GetReply, QueueReply, Refusal
 from rabbitry.wire.methods import (
     AccessRequest,
@@ -39,6 +40,8 @@ from rabbitry.wire.methods import (
     ConfirmSelect,
     ConfirmSelectOk,
     ConnectionClose,
+    ExchangeDeclare,
+    ExchangeDeclareOk,
     Method,
     QueueDeclare,
     QueueDeclareOk,
@@ -123,6 +126,36 @@ def test_an_answer_that_comes_at_once_is_as_good() -> None:
     said: list[Method] = [QueueDeclare(queue="q"), BasicQos()] * 50
     expected: list[Method] = [QueueDeclareOk("q", 0, 0), BasicQosOk()] * 50
     assert client.say(*said) == expected
+
+
+def got(body: bytes) -> GetReply:
+    return GetReply(None, 1, False, (ROUTE, content(body)), 0)
+
+
+def test_answers_that_are_there_at_once_do_not_nest() -> None:
+    """Thousands of them behind one that waited ended the node: its stack has an end."""
+    broker = Broker()
+    client = broker.client()
+    client.say(QueueDeclare(queue="q"))
+    more = [ExchangeDeclare(exchange="amq.direct", type="direct", durable=True)] * 3000
+    answers = client.say(BasicGet(queue="q"), *more)
+    assert answers == [BasicGetEmpty()] + [ExchangeDeclareOk()] * 3000
+
+
+def test_what_comes_behind_a_backlog_waits_for_its_turn() -> None:
+    talk = Conversation()
+    queue = talk.port.add("q")
+    body = b"x" * (ANSWERS_BYTES_MAX // 2)
+    assert talk.say(*[BasicGet(queue="q", no_ack=True)] * 3, BasicQos()) == []
+    for _ in range(3):
+        if queue.get_replies:
+            queue.get_replies.pop(0)(got(body), queue.lease)
+    assert talk.connection.held_back, "two answers are enough for one step"
+    assert [method.name for method in talk.say(ConfirmSelect())] == ["basic.get-ok"] * 2
+    talk.connection.go_on(talk.now)
+    assert not talk.connection.held_back
+    queue.get_replies.pop(0)(GetReply(), queue.lease)
+    assert talk.heard() == [BasicGetEmpty(), BasicQosOk(), ConfirmSelectOk()]
 
 
 def test_a_fault_in_the_backlog_drops_what_follows() -> None:

@@ -6,7 +6,11 @@ import pytest
 from support.broker_client import Broker, closed_with
 from support.fake_broker import Conversation, content
 
-from rabbitry.broker.client_connection import BACKLOG_COMMANDS_MAX, LAST_WORDS_US
+from rabbitry.broker.client_connection import (
+    BACKLOG_BYTES_MAX,
+    BACKLOG_COMMANDS_MAX,
+    LAST_WORDS_US,
+)
 from rabbitry.broker.message import Route
 from rabbitry.broker.ports import GetReply, QueueReply, Refusal
 from rabbitry.machine import MICROSECONDS_PER_SECOND as SECOND_US
@@ -276,6 +280,31 @@ def test_it_tells_when_too_much_waits_for_its_turn() -> None:
     queue.get_replies[0](GetReply(), queue.lease)
     assert not talk.connection.backlog_exceeds()
     assert len(talk.heard()) == BACKLOG_COMMANDS_MAX + 2
+
+
+def test_what_waits_on_all_channels_counts() -> None:
+    talk = Conversation()
+    talk.port.add("q")
+    for channel in (2, 3):
+        talk.say(ChannelOpen(), channel=channel)
+    for channel in (1, 2, 3):
+        talk.say(BasicGet(queue="q"), *[BasicQos()] * (BACKLOG_COMMANDS_MAX // 3), channel=channel)
+    assert not talk.connection.backlog_exceeds()
+    talk.say(*[BasicQos()] * 2, channel=3)
+    assert talk.connection.backlog_exceeds()
+
+
+def test_the_bytes_of_what_waits_count() -> None:
+    talk = Conversation()
+    queue = talk.port.add("q")
+    talk.say(BasicGet(queue="q"))
+    talk.publish("q", b"x" * (BACKLOG_BYTES_MAX // 2))
+    assert not talk.connection.backlog_exceeds()
+    talk.publish("q", b"x" * (BACKLOG_BYTES_MAX // 2))
+    assert talk.connection.backlog_exceeds()
+    queue.get_replies[0](GetReply(), queue.lease)
+    assert not talk.connection.backlog_exceeds()
+    assert len(queue.published) == 2
 
 
 def test_a_run_of_publishes_counts_as_one_that_waits() -> None:

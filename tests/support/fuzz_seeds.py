@@ -165,6 +165,10 @@ def _messaging() -> dict[str, Said]:
             *publish("", "q", b"two"),
             *say(m.TxCommit()),
         ],
+        "many commits behind a get": [
+            *QUEUE,
+            *say(m.TxSelect(), m.BasicGet(queue="q"), *[m.TxCommit()] * 600),
+        ],
         "request and reply": [
             *say(m.BasicConsume(queue="amq.rabbitmq.reply-to", no_ack=True)),
             *QUEUE,

@@ -95,6 +95,14 @@ class ChannelConnection(Protocol):
         """Do `work`; close the channel or the connection if it raises an `AmqpException`."""
         ...
 
+    def has_much_to_send(self) -> bool:
+        """Whether this step's answers are enough for one step."""
+        ...
+
+    def hold_back(self, channel: int) -> None:
+        """Have the channel's `go_on` called in a later step."""
+        ...
+
     def new_name(self, prefix: str) -> str:
         """Return a name that nobody else has."""
         ...
@@ -114,6 +122,8 @@ class Channel:
         self.waiting = False
         self.last_queue = ""  # what the empty queue name stands for
         self._backlog: deque[Command] = deque()
+        self._backlog_bytes = 0
+        self._going_on = False
         self.publisher = Publisher(port, connection.virtual_host, number, connection.permissions)
         self.unsettled = Unsettled()
         self.transaction: Transaction | None = None
@@ -124,11 +134,16 @@ class Channel:
 
     def handle(self, command: Command) -> None:
         """Carry out a command of the client, or keep it until its turn."""
-        if self.waiting:
+        if self.waiting or self._backlog:
             self._backlog.append(command)
-        elif command.fault is not None:
+            self._backlog_bytes += _size_bytes(command)
+        else:
+            self._carry_out(command)
+
+    def _carry_out(self, command: Command) -> None:
+        if command.fault is not None:
             raise command.fault
-        elif command.contents:
+        if command.contents:
             frames = self.publisher.publish(command, self.connection.frame_size_max)
             if frames:
                 self.connection.write(frames)
@@ -145,9 +160,9 @@ class Channel:
                     COMMAND_INVALID, "unimplemented method", method.class_id, method.method_id
                 )
 
-    def backlog_size(self) -> int:
-        """Return how many commands wait for their turn."""
-        return len(self._backlog)
+    def backlog_size(self) -> tuple[int, int]:
+        """Return how many commands wait for their turn, and how many bytes they take."""
+        return len(self._backlog), self._backlog_bytes
 
     def wait(self) -> None:
         """Carry out nothing more until `resume`."""
@@ -160,9 +175,26 @@ class Channel:
         self.waiting = False
         self.connection.guard(self.number, work)
         self.consumers.tell_notices()
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Carry out what has come meanwhile, until the channel waits again.
+
+        One command of twenty bytes may be answered with a hundred megabytes, so not all are carried
+        out in one step. An answer that is there at once comes back here from within: then the loop
+        that runs already goes on, for nested calls would end with the stack.
+        """
+        if self._going_on:
+            return
+        self._going_on = True
         while self._backlog and not self.waiting and not self.closed:
+            if self.connection.has_much_to_send():
+                self.connection.hold_back(self.number)
+                break
             command = self._backlog.popleft()
-            self.connection.guard(self.number, lambda command=command: self.handle(command))  # type: ignore[misc]
+            self._backlog_bytes -= _size_bytes(command)
+            self.connection.guard(self.number, lambda command=command: self._carry_out(command))  # type: ignore[misc]
+        self._going_on = False
 
     def close(self) -> None:
         """The channel is over: consumers end, what it holds goes back, answers find nobody."""
@@ -170,6 +202,7 @@ class Channel:
             return
         self.closed = True
         self._backlog.clear()
+        self._backlog_bytes = 0
         used, self.used = self.used, {}
         self.consumers.close()
         for handle in used:
@@ -264,6 +297,10 @@ def no_queue(name: str, virtual_host: str, class_id: int, method_id: int) -> Cha
     """Return the 404 of a queue that is not there."""
     text = f"no queue '{name}' in vhost '{virtual_host}'"
     return ChannelException(NOT_FOUND, text, class_id, method_id)
+
+
+def _size_bytes(command: Command) -> int:
+    return len(command.frame) + sum(map(len, command.contents))
 
 
 _HANDLERS: Final[dict[type[Method], Callable[[Channel, Method], None]]] = {

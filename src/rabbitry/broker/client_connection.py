@@ -13,6 +13,7 @@ from __future__ import annotations
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from itertools import islice
 from typing import Final
 
 from rabbitry.broker.channel import Channel
@@ -31,6 +32,9 @@ from rabbitry.wire.methods import ChannelOpen, Method
 
 # So many commands may wait for their turn before the client's bytes are left unread.
 BACKLOG_COMMANDS_MAX: Final = 1000
+BACKLOG_BYTES_MAX: Final = 4 * 1024 * 1024
+# Answers of one step, before what else waits for its turn waits for a later one.
+ANSWERS_BYTES_MAX: Final = 1024 * 1024
 # How long the last words wait for exclusive queues to go, at most: the coordinator may be away.
 LAST_WORDS_US: Final = 10 * MICROSECONDS_PER_SECOND
 CHANNEL_OPEN: Final = ChannelOpen().encode()[:4]
@@ -57,6 +61,7 @@ class ClientConnection:
         self.reading_paused = False
         self.backlogged = False  # after `receive`: as `backlog_exceeds`
         self.closed = False
+        self.held_back: dict[int, None] = {}  # channels that go on in a later step
         self._port = port
         self._entropy = entropy
         self._new_channel_number = new_channel_number
@@ -64,6 +69,7 @@ class ClientConnection:
         self._log = log
         self._consumer_timeout_ms = consumer_timeout_ms  # 0: none
         self._channels: dict[int, Channel] = {}
+        self._counted = self._queued_bytes = 0  # of what is queued: `has_much_to_send`
         self._to_flush: dict[int, None] = {}
         self._now = 0
         self._ended = False
@@ -98,7 +104,7 @@ class ClientConnection:
             except AmqpException as fault:
                 self._fail(command.channel, fault)
             waits = waits or channel.waiting
-        self.backlogged = waits and self.backlog_exceeds()
+        self.backlogged = (waits or bool(self.held_back)) and self.backlog_exceeds()
         if self.endpoint.state in ("closing", "closed"):
             self._end_channels()
         self._log.look()
@@ -112,6 +118,7 @@ class ClientConnection:
             channel = self._channels.get(number)
             if channel is not None:
                 channel.flush()
+        self._counted = self._queued_bytes = 0
         return self.endpoint.take_bytes(now)
 
     def tick(self, now: int) -> None:
@@ -162,7 +169,23 @@ class ClientConnection:
 
     def backlog_exceeds(self) -> bool:
         """Whether more waits for its turn than should be kept in memory."""
-        return any(one.backlog_size() > BACKLOG_COMMANDS_MAX for one in self._channels.values())
+        commands = size_bytes = 0
+        for channel in self._channels.values():
+            more_commands, more_bytes = channel.backlog_size()
+            commands += more_commands
+            size_bytes += more_bytes
+        return commands > BACKLOG_COMMANDS_MAX or size_bytes > BACKLOG_BYTES_MAX
+
+    def go_on(self, now: int) -> None:
+        """Carry out what was held back, as far as one step may."""
+        self._now = now
+        self._on_dirty(self)
+        held_back, self.held_back = self.held_back, {}
+        for number in held_back:
+            channel = self._channels.get(number)
+            if channel is not None:
+                channel.go_on()
+        self._log.look()
 
     def _end_channels(self) -> None:
         """The connection is over, though its link may last: RabbitMQ's `close_connection`.
@@ -170,6 +193,7 @@ class ClientConnection:
         Exclusive queues go now, so that a client that has heard close-ok can declare them anew.
         """
         channels, self._channels = self._channels, {}
+        self.held_back.clear()
         for channel in channels.values():
             channel.close()
         if not self._ended:
@@ -257,6 +281,17 @@ class ClientConnection:
             work()
         except AmqpException as fault:
             self._fail(channel, fault)
+
+    def has_much_to_send(self) -> bool:
+        """Whether this step's answers are enough for one step. Each part is counted once."""
+        queued = self.endpoint.queued
+        self._queued_bytes += sum(map(len, islice(queued, self._counted, None)))
+        self._counted = len(queued)
+        return self._queued_bytes > ANSWERS_BYTES_MAX
+
+    def hold_back(self, channel: int) -> None:
+        """Have the channel's `go_on` called in a later step."""
+        self.held_back[channel] = None
 
     def new_name(self, prefix: str) -> str:
         """Return a name that nobody else has (RabbitMQ: rabbit_guid, 128 bits in base64)."""

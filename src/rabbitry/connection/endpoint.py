@@ -12,9 +12,8 @@ judges what may come on which channel; commands of other channels, channel.open 
 among them, pass to the owner undecoded. A peer's fault becomes a queued close with the AMQP reply
 code, and what the peer sends after it is discarded; only our own faults raise.
 
-Codes and texts are those of RabbitMQ 3.10, tried against it. Where that only resets the link after
-a silence (an unknown mechanism, limits out of range, a channel before its time), or gives 541 for
-an exception of its own (malformed arguments on channel 0), we say what was wrong.
+Codes and texts are those of RabbitMQ 3.10, tried against it. Where that only resets the link, or
+gives 541 for an exception of its own (malformed arguments), we say what was wrong.
 
 Sources: specification 2.2.4, 4.2; RabbitMQ rabbit_reader.erl, rabbit_heartbeat.erl.
 """
@@ -117,8 +116,7 @@ class Endpoint:
         self.channel_max = CHANNEL_MAX
         self.frame_size_max = FRAME_SIZE_MAX
         self.heartbeat_s = heartbeat_s
-        # Why the connection ended: what was said in connection.close, or a word of our own.
-        self.end_reason = ""
+        self.end_reason = ""  # once it has ended: the text of connection.close, or a word of ours
         # For the log: the peer's fault, why a login was refused, whether we waited in vain.
         self.fault: AmqpException | None = None
         self.refusal = ""
@@ -289,10 +287,8 @@ class Endpoint:
                 self._end(text if method.reply_code else "closed")
         elif isinstance(method, ConnectionCloseOk):
             self._end(self.end_reason or "closed")
-        elif isinstance(method, ConnectionBlocked):
-            self.blocked_reason = method.reason
-        elif isinstance(method, ConnectionUnblocked):
-            self.blocked_reason = None
+        elif isinstance(method, ConnectionBlocked | ConnectionUnblocked):
+            self.blocked_reason = getattr(method, "reason", None)
         elif isinstance(method, ConnectionUpdateSecret):
             self.send_method(0, ConnectionUpdateSecretOk())
         elif self.role == "server":
@@ -456,10 +452,8 @@ class Endpoint:
 
     def close_channel(self, channel: int, fault: ChannelException) -> None:
         """Queue channel.close for an open channel; what comes on it is dropped until close-ok."""
-        self.send_method(
-            channel,
-            ChannelClose(fault.reply_code, fault.reply_text, fault.class_id, fault.method_id),
-        )
+        close = ChannelClose(fault.reply_code, fault.reply_text, fault.class_id, fault.method_id)
+        self.send_method(channel, close)
 
     # --- time and bytes out -----------------------------------------------------------------------
 
@@ -485,6 +479,11 @@ class Endpoint:
             self._end(f"missed heartbeats from the peer, timeout {self.heartbeat_s} s")
         elif now - self._sent_at >= interval_us // 2 and not self._out:
             self._out.append(HEARTBEAT_FRAME)
+
+    @property
+    def queued(self) -> Sequence[bytes]:
+        """What waits to be taken, as parts."""
+        return self._out
 
     def take_bytes(self, now: int) -> bytes:
         """Return what is queued to be sent, and forget it."""
