@@ -78,9 +78,9 @@ def queue_arguments(stage: Stage) -> None:
     stage.client().ask(QueueDeclare(queue=stage.queue, arguments={"x-message-ttl": 60000}))
 
 
-@difference("queue types `quorum` and `stream`", ours=NOT_IMPLEMENTED, theirs=r"queue\.declare-ok")
-def queue_types(stage: Stage) -> None:
-    arguments: Arguments = {"x-queue-type": "quorum"}
+@difference("queue type `stream`", ours="reply_code=541", theirs=r"queue\.declare-ok")
+def streams(stage: Stage) -> None:
+    arguments: Arguments = {"x-queue-type": "stream"}
     stage.client().ask(QueueDeclare(queue=stage.queue, durable=True, arguments=arguments))
 
 

@@ -38,6 +38,7 @@ class FakeQueue:
     def __init__(self, name: str, owner: str = "", kind: str = "classic") -> None:
         self.name = name
         self.kind = kind
+        self.single_active_consumer = False
         self.owner = owner
         self.lease = Lease(self)
         self.asked: list[tuple[Any, ...]] = []

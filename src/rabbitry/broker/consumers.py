@@ -20,7 +20,15 @@ from rabbitry.broker.consuming import Subscription
 from rabbitry.broker.limiter import Limiter
 from rabbitry.broker.ports import GetReply, Lease, QueueHandle, QueueReply
 from rabbitry.broker.queue import Consumer
-from rabbitry.wire.errors import NOT_ALLOWED, NOT_IMPLEMENTED, ConnectionException
+from rabbitry.broker.queue_arguments import QUORUM, check_consumer
+from rabbitry.wire.errors import (
+    NOT_ALLOWED,
+    NOT_IMPLEMENTED,
+    PRECONDITION_FAILED,
+    RESOURCE_LOCKED,
+    ChannelException,
+    ConnectionException,
+)
 from rabbitry.wire.frames import fit_content, method_frame
 from rabbitry.wire.methods import (
     BasicCancel,
@@ -37,6 +45,9 @@ from rabbitry.wire.methods import (
 
 if TYPE_CHECKING:
     from rabbitry.broker.channel import Channel
+
+# rabbit_quorum_queue.erl consume/3: what a prefetch without a limit means there.
+QUORUM_PREFETCH: Final = 2000
 
 
 class Consumers:
@@ -74,11 +85,9 @@ class Consumers:
             text = f"attempt to reuse consumer tag '{tag}'"
             raise ConnectionException(NOT_ALLOWED, text, 60, 20)
         handle = channel.readable_queue(name, 60, 20)
+        self._check_consumer(handle, method)
         limiter = self._limiter
-        if limiter.prefetch_count and handle.kind == "quorum":
-            text = f"queue '{name}' in vhost '{channel.connection.virtual_host}'"
-            text += " does not support global qos"
-            raise ConnectionException(NOT_IMPLEMENTED, text, 60, 20)
+        quorum = handle.kind == QUORUM
         tag = tag or channel.connection.new_name("amq.ctag-")
         number = self._next_number
         self._next_number += 1
@@ -99,8 +108,11 @@ class Consumers:
             channel.holder,
             number,
             no_ack=method.no_ack,
-            prefetch_count=limiter.share(self._prefetch_count),
-            exclusive=method.exclusive,
+            prefetch_count=self._prefetch_count or QUORUM_PREFETCH
+            if quorum
+            else limiter.share(self._prefetch_count),
+            # RabbitMQ: quorum queues do not look at it.
+            exclusive=method.exclusive and not quorum,
             priority=priority if isinstance(priority, int) else 0,
             shares_limit=limiter.prefetch_count > 0,
         )
@@ -115,6 +127,16 @@ class Consumers:
         channel.wait()
         handle.subscribe(consumer, subscription, answered)
         self._apply_pauses()
+
+    def _check_consumer(self, handle: QueueHandle, method: BasicConsume) -> None:
+        """Raise why this queue cannot be consumed so."""
+        subject = f"queue '{handle.name}' in vhost '{self._channel.connection.virtual_host}'"
+        fault = check_consumer(subject, method.arguments, handle.kind)
+        if fault is not None:
+            raise ChannelException(PRECONDITION_FAILED, fault, 60, 20)
+        if handle.kind == QUORUM and self._limiter.prefetch_count:
+            text = f"{subject} does not support global qos"
+            raise ConnectionException(NOT_IMPLEMENTED, text, 60, 20)
 
     def _consume_answered(self, tag: str, no_wait: bool, reply: QueueReply) -> None:
         if reply.refusal is not None:
@@ -147,6 +169,15 @@ class Consumers:
         """Ask a queue for one message; the channel waits for its answer."""
         channel = self._channel
         handle = channel.readable_queue(method.queue, 60, 70)
+        if handle.kind == QUORUM and handle.single_active_consumer:
+            raise ChannelException(
+                RESOURCE_LOCKED,
+                f"cannot obtain access to locked queue '{handle.name}' in vhost "
+                f"'{channel.connection.virtual_host}'. basic.get operations are not supported by "
+                "quorum queues with single active consumer",
+                60,
+                70,
+            )
         channel.used[handle] = None
 
         def answered(reply: GetReply, lease: Lease) -> None:

@@ -16,11 +16,21 @@ from typing import TYPE_CHECKING, Final
 from rabbitry.broker.exchanges import EXCHANGE_TYPES
 from rabbitry.broker.permissions import Kind, Operation
 from rabbitry.broker.ports import QueueReply, Refusal
+from rabbitry.broker.queue_arguments import (
+    QUORUM,
+    STREAM,
+    check_arguments,
+    check_properties,
+    module_name,
+    queue_type,
+)
 from rabbitry.wire.errors import (
     ACCESS_REFUSED,
     COMMAND_INVALID,
+    INTERNAL_ERROR,
     NOT_FOUND,
     NOT_IMPLEMENTED,
+    PRECONDITION_FAILED,
     ChannelException,
     ConnectionException,
 )
@@ -225,22 +235,18 @@ def _queue_declare(channel: Channel, method: Method) -> None:
         channel.wait()
         _count(channel, name, method.no_wait)
         return
-    for argument in method.arguments:
-        if argument in QUEUE_ARGUMENTS_UNIMPLEMENTED:
-            text = f"queue argument '{argument}' is not implemented yet"
-            raise ConnectionException(NOT_IMPLEMENTED, text, 50, 10)
-    if method.arguments.get("x-queue-type", "classic") != "classic":
-        text = f"queue type {method.arguments['x-queue-type']!r} is not implemented yet"
-        raise ConnectionException(NOT_IMPLEMENTED, text, 50, 10)
     if not name:
-        name = channel.connection.new_name("amq.gen-")
-    elif channel.port.find_queue(host, name) is None:
+        name = _server_name(channel, method)
+    else:
+        # RabbitMQ: not only of one that is new, as with exchanges.
         _check_name("queue", name, method)
     _check_permitted(channel, "configure", "queue", name, method)
-    dead_letter_exchange = method.arguments.get("x-dead-letter-exchange")
-    if isinstance(dead_letter_exchange, str) and channel.port.find_queue(host, name) is None:
-        _check_permitted(channel, "read", "queue", name, method)
-        _check_permitted(channel, "write", "exchange", dead_letter_exchange, method)
+    if channel.port.find_queue(host, name) is None:
+        dead_letter_exchange = method.arguments.get("x-dead-letter-exchange")
+        if isinstance(dead_letter_exchange, str):
+            _check_permitted(channel, "read", "queue", name, method)
+            _check_permitted(channel, "write", "exchange", dead_letter_exchange, method)
+        _check_new_queue(channel, name, method)
 
     def answered(refusal: Refusal | None) -> None:
         if channel.closed:
@@ -263,6 +269,44 @@ def _queue_declare(channel: Channel, method: Method) -> None:
         _encoded(method.arguments),
         answered,
     )
+
+
+def _server_name(channel: Channel, method: QueueDeclare) -> str:
+    kind = queue_type(method.arguments)
+    if kind in (QUORUM, STREAM):
+        text = f"Cannot declare a server-named queue for type {module_name(kind)}"
+        raise ChannelException(PRECONDITION_FAILED, text, 50, 10)
+    return channel.connection.new_name("amq.gen-")
+
+
+def _check_new_queue(channel: Channel, name: str, method: QueueDeclare) -> None:
+    """Raise what is wrong with a queue that is not there yet."""
+    subject = f"queue '{name}' in vhost '{channel.connection.virtual_host}'"
+    arguments = method.arguments
+    fault = check_arguments(subject, arguments)
+    if fault is not None:
+        raise ChannelException(PRECONDITION_FAILED, fault, 50, 10)
+    kind = queue_type(arguments)
+    fault = check_properties(
+        subject,
+        kind,
+        durable=method.durable and not method.exclusive,
+        exclusive=method.exclusive,
+        auto_delete=method.auto_delete,
+    )
+    if fault is not None:
+        raise ChannelException(PRECONDITION_FAILED, fault, 50, 10)
+    if kind == STREAM:
+        # What RabbitMQ says where its feature flag `stream_queue` is off.
+        text = (
+            f"Cannot declare a queue '{subject}' of type '{module_name(kind)}' on node "
+            f"'{channel.port.origin.partition('#')[0]}': the corresponding feature flag is disabled"
+        )
+        raise ConnectionException(INTERNAL_ERROR, text, 50, 10)
+    for argument in arguments:
+        if argument in QUEUE_ARGUMENTS_UNIMPLEMENTED:
+            text = f"queue argument '{argument}' is not implemented yet"
+            raise ConnectionException(NOT_IMPLEMENTED, text, 50, 10)
 
 
 def _count(channel: Channel, name: str, no_wait: bool) -> None:
@@ -337,6 +381,14 @@ def _queue_delete(channel: Channel, method: Method) -> None:
             channel.reply(QueueDeleteOk(0))
         return
     handle = channel.queue(name, 50, 40)
+    for condition, unsupported in (("unused", method.if_unused), ("empty", method.if_empty)):
+        if unsupported and handle.kind == QUORUM:
+            text = (
+                f"cannot delete queue '{name}' in vhost '{channel.connection.virtual_host}'. "
+                f"queue.delete operations with if-{condition} flag set are not supported by "
+                "quorum queues"
+            )
+            raise ConnectionException(NOT_IMPLEMENTED, text, 50, 40)
 
     def tell(reply: QueueReply) -> None:
         if reply.refusal is not None:

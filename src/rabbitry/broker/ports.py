@@ -57,6 +57,7 @@ class QueueHandle(Protocol):
 
     name: str
     kind: str  # its type: "classic" or "quorum"
+    single_active_consumer: bool
 
     def refuse(self, owner: str) -> Refusal | None:
         """Return 405 where the queue is exclusive to another connection than `owner`."""

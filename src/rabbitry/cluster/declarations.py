@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 from rabbitry.broker.exchanges import Binding, Exchange
+from rabbitry.broker.queue_arguments import QUEUE_ARGUMENTS, queue_type, type_name
 from rabbitry.cluster.administering import judge_access
 from rabbitry.cluster.catalog import Catalog, QueueEntry, binding_of
 from rabbitry.cluster.placement import place_new
@@ -43,23 +44,8 @@ from rabbitry.wire.values import FieldValue, decode_table
 Judgement = list[Change] | Refused
 
 # The arguments that a second declaration is compared by (rabbit_exchange.erl
-# assert_args_equivalence/2; rabbit_classic_queue.erl capabilities/0): any others may differ.
+# assert_args_equivalence/2; for queues see `queue_arguments`): any others may differ.
 EXCHANGE_ARGUMENTS: Final = ("alternate-exchange",)
-QUEUE_ARGUMENTS: Final = (
-    "x-expires",
-    "x-message-ttl",
-    "x-dead-letter-exchange",
-    "x-dead-letter-routing-key",
-    "x-max-length",
-    "x-max-length-bytes",
-    "x-max-priority",
-    "x-overflow",
-    "x-queue-mode",
-    "x-queue-version",
-    "x-single-active-consumer",
-    "x-queue-type",
-    "x-queue-master-locator",
-)
 
 
 def judge(catalog: Catalog, request: Request, node: str, next_queue: int) -> Judgement:
@@ -124,11 +110,12 @@ def check_queue(entry: QueueEntry, request: DeclareQueue) -> Refused | None:
     """Return why this queue cannot be declared again in this way, if it cannot."""
     declared = entry.declared
     subject = f"queue '{declared.name}' in vhost '{declared.virtual_host}'"
+    compared = QUEUE_ARGUMENTS[queue_type(_decoded(declared.arguments))]
     return (
         check_owner(entry, request.owner, strict=True)
         or _differ("durable", subject, request.durable, declared.durable)
         or _differ("auto_delete", subject, request.auto_delete, declared.auto_delete)
-        or _arguments_differ(subject, QUEUE_ARGUMENTS, request.arguments, declared.arguments)
+        or _arguments_differ(subject, compared, request.arguments, declared.arguments)
     )
 
 
@@ -221,26 +208,7 @@ def _typed(arguments: dict[str, FieldValue], name: str) -> str:
     if name not in arguments:
         return "none"
     value = arguments[name]
-    kind = type(value).__name__
-    return f"the value {_shown(value)} of type '{_TYPE_NAMES.get(kind, kind.lower())}'"
-
-
-# rabbit_binary_parser.erl's names of the field types, by ours, where these are not the same in
-# lower case (`Decimal`, `Timestamp`, `UnsignedByte`, ...).
-_TYPE_NAMES = {
-    "str": "longstr",
-    "bytes": "longstr",
-    "int": "signedint",
-    "dict": "table",
-    "list": "array",
-    "float": "double",
-    "NoneType": "void",
-    "SignedByte": "byte",
-    "SignedShort": "short",
-    "SignedLong": "long",
-    "SingleFloat": "float",
-    "ByteArray": "binary",
-}
+    return f"the value {_shown(value)} of type '{type_name(value)}'"
 
 
 def _decoded(arguments: bytes) -> dict[str, FieldValue]:

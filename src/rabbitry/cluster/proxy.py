@@ -93,7 +93,9 @@ class QueueProxy:
         self.number = entry.number
         self.name = entry.declared.name
         arguments = entry.declared.arguments
-        self.kind = settings_of(decode_table(arguments, 0)[0] if arguments else {}).kind
+        settings = settings_of(decode_table(arguments, 0)[0] if arguments else {})
+        self.kind = settings.kind
+        self.single_active_consumer = settings.single_active_consumer
         self.lease = Lease(self)
         self._leader: QueueLeader | None = None
         self._leader_node = ""  # empty: there is no leader that we can reach
