@@ -466,6 +466,8 @@ class Node:
                 nodes_changed = True
                 if change.dead:
                     self._hosting.forget_origin(f"{change.name}#{change.incarnation}")
+        for entry in catalog.take_governed():
+            placed[entry.number] = None
         for queue in placed:
             self._hosting.place(catalog.queues[queue])
         self._tracking.changed = True

@@ -361,6 +361,23 @@ def test_a_mirror_dropped_while_its_link_came_back_is_admitted_again() -> None:
     assert cluster.placed.in_sync == ["a", "b", "c"]
 
 
+def test_a_mirror_taken_away_and_put_back_by_policies_is_brought_up_to_date() -> None:
+    cluster = HostingCluster(NAMES)
+    cluster.change(QueuePlaced(QUEUE, 1, "a", ["b"], ["a", "b"]))
+    cluster.settle_down()
+    assert cluster.nodes["c"].mirror is None
+    cluster.publish("a", b"1")
+    cluster.settle_down()
+    cluster.change(QueuePlaced(QUEUE, 1, "a", ["b", "c"], ["a", "b"]))
+    cluster.pass_word("a")  # the leader hears of it first, and begins
+    while cluster.pass_record("a", "c"):
+        pass
+    assert cluster.nodes["c"].mirror is None
+    cluster.settle_down()
+    assert cluster.nodes["c"].held() == {1: b"1"}
+    assert cluster.placed.in_sync == ["a", "b", "c"]
+
+
 def test_the_last_replica_standing_leads_with_what_it_has() -> None:
     cluster = HostingCluster(NAMES)
     cluster.publish("a", b"1", b"2")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from support.coordination_catalogs import History, NodeComes, NodeGoes, Wish, wishes
 
+from rabbitry.broker.policies import Definition
 from rabbitry.cluster.catalog import Catalog, QueueEntry
-from rabbitry.cluster.placement import place_new, place_with, place_without
+from rabbitry.cluster.placement import place_by_policy, place_new, place_with, place_without
 from rabbitry.cluster.records import NodeJoined, QueueDeclared, QueuePlaced
 
 
@@ -28,13 +29,13 @@ def queue(
 
 
 def test_a_new_queue_is_led_where_it_is_declared_and_mirrored_by_all() -> None:
-    placed = place_new(cluster("a", "b", "c"), 1, False, "b")
+    placed = place_new(cluster("a", "b", "c"), 1, False, "b", {})
     assert placed == QueuePlaced(1, 1, "b", ["a", "c"], ["b", "a", "c"])
 
 
 def test_an_exclusive_queue_lives_with_its_connection_only() -> None:
     catalog = cluster("a", "b")
-    assert place_new(catalog, 1, True, "b") == QueuePlaced(1, 1, "b", [], ["b"])
+    assert place_new(catalog, 1, True, "b", {}) == QueuePlaced(1, 1, "b", [], ["b"])
     entry = queue(catalog, "b", "", "b", owner="b#1/1")
     assert place_with(catalog, entry, "a") is None
     assert place_without(catalog, entry, "b", dead=False) is None
@@ -161,3 +162,90 @@ def test_places_are_sound_and_epochs_name_one_leader(drawn: list[Wish]) -> None:
             if placed.leader:
                 known = leaders.setdefault((number, placed.epoch), placed.leader)
                 assert known == placed.leader
+
+
+# --- policies -------------------------------------------------------------------------------------
+
+TWO: Definition = {"ha-mode": "exactly", "ha-params": 2}
+THESE: Definition = {"ha-mode": "nodes", "ha-params": ["b@host", "c@host"]}
+
+
+def governed(entry: QueueEntry, policy: Definition) -> QueueEntry:
+    entry.follow(policy)
+    return entry
+
+
+def test_a_new_queue_has_as_many_replicas_as_its_policy_says() -> None:
+    catalog = cluster("a", "b", "c")
+    assert place_new(catalog, 1, False, "b", TWO) == QueuePlaced(1, 1, "b", ["a"], ["b", "a"])
+    alone: Definition = {"ha-mode": "exactly", "ha-params": 1}
+    assert place_new(catalog, 1, False, "b", alone) == QueuePlaced(1, 1, "b", [], ["b"])
+    many: Definition = {"ha-mode": "exactly", "ha-params": 9}
+    assert place_new(catalog, 1, False, "b", many).mirrors == ["a", "c"]
+
+
+def test_a_new_queue_is_on_the_nodes_that_its_policy_names() -> None:
+    catalog = cluster("a", "b", "c")
+    assert place_new(catalog, 1, False, "a", THESE) == QueuePlaced(1, 1, "b", ["c"], ["b", "c"])
+    assert place_new(catalog, 1, False, "c", THESE) == QueuePlaced(1, 1, "c", ["b"], ["c", "b"])
+    nowhere: Definition = {"ha-mode": "nodes", "ha-params": ["x"]}
+    assert place_new(catalog, 1, False, "c", nowhere) == QueuePlaced(1, 1, "c", [], ["c"])
+
+
+def test_an_operators_queue_is_led_where_the_fewest_are() -> None:
+    catalog = cluster("a", "b")
+    queue(catalog, "a", "b", "ab")
+    assert place_new(catalog, 2, False, "", {}).leader == "b"
+    assert place_new(cluster(), 2, False, "", {}) == QueuePlaced(2, 1, "", [], [])
+
+
+def test_an_operators_queue_without_nodes_is_led_by_the_first_that_joins() -> None:
+    catalog = cluster()
+    entry = queue(catalog, "", "", "")
+    assert place_with(catalog, entry, "a") == QueuePlaced(1, 4, "a", [], ["a"])
+
+
+def test_a_policy_takes_mirrors_away_and_puts_them_back() -> None:
+    catalog = cluster("a", "b", "c")
+    entry = governed(queue(catalog, "a", "bc", "ac"), TWO)
+    fewer = place_by_policy(catalog, entry)
+    assert fewer == QueuePlaced(1, 3, "a", ["c"], ["a", "c"]), "c holds everything, b does not"
+    catalog.apply(fewer)
+    assert place_by_policy(catalog, entry) is None
+    assert place_by_policy(catalog, governed(entry, {})) == QueuePlaced(
+        1, 3, "a", ["c", "b"], ["a", "c"]
+    )
+    assert place_by_policy(catalog, governed(entry, THESE)) == QueuePlaced(
+        1, 3, "a", ["c", "b"], ["a", "c"]
+    )
+
+
+def test_a_policy_moves_nothing_of_a_queue_that_waits_for_its_leader() -> None:
+    catalog = cluster("b")
+    assert place_by_policy(catalog, governed(queue(catalog, "a", "b", "ab"), TWO)) is None
+    exclusive = governed(queue(catalog, "b", "", "b", owner="b#1/1"), {"ha-mode": "all"})
+    assert place_by_policy(catalog, exclusive) is None
+
+
+def test_another_mirrors_in_the_place_of_one_that_died() -> None:
+    catalog = cluster("a", "c")
+    entry = governed(queue(catalog, "a", "b", "ab"), TWO)
+    after = QueuePlaced(1, 3, "a", ["c"], ["a"])
+    assert place_without(catalog, entry, "b", dead=True) == (after, False)
+    assert place_without(catalog, entry, "b", dead=False) is None
+
+
+def test_another_mirrors_after_a_dead_leader() -> None:
+    catalog = cluster("b", "c")
+    entry = governed(queue(catalog, "a", "b", "ab"), TWO)
+    after = QueuePlaced(1, 4, "b", ["c"], ["b"])
+    assert place_without(catalog, entry, "a", dead=True) == (after, False)
+
+
+def test_one_that_joins_mirrors_only_what_wants_it() -> None:
+    catalog = cluster("a", "b")
+    assert place_with(catalog, governed(queue(catalog, "a", "b", "ab"), TWO), "c") is None
+    assert place_with(catalog, governed(queue(catalog, "b", "", "b"), THESE), "d") is None
+    alone = cluster("a")
+    joined = place_with(alone, governed(queue(alone, "a", "", "a"), TWO), "c")
+    assert joined == QueuePlaced(1, 3, "a", ["c"], ["a"])

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
+from rabbitry.broker.policies import Definition
+
 DestinationKind = Literal["queue", "exchange"]
 EXCHANGE_TYPES: Final = ("direct", "fanout", "topic")
 
@@ -116,6 +118,7 @@ class Exchange:
         self.auto_delete = auto_delete
         self.internal = internal
         self.arguments = arguments
+        self.policy: Definition = {}  # what the policies that govern it say together
         self.bindings: dict[Binding, None] = {}
         self._by_key: dict[str, dict[Destination, int]] = {}
         self._tree = TopicTree()

@@ -52,8 +52,8 @@ DEFAULT: Final = QueueSettings()
 
 def settings_of(
     arguments: Mapping[str, FieldValue],
-    policy: Mapping[str, FieldValue] | None = None,
-    operator_policy: Mapping[str, FieldValue] | None = None,
+    policy: Mapping[str, object] | None = None,
+    operator_policy: Mapping[str, object] | None = None,
 ) -> QueueSettings:
     """Return the settings of a queue declared with valid `arguments`, under these policies.
 

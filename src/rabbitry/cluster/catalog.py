@@ -20,6 +20,7 @@ from rabbitry.broker.exchanges import (
     Exchange,
     predeclared_exchanges,
 )
+from rabbitry.broker.policies import Definition
 from rabbitry.broker.queue_settings import settings_of
 from rabbitry.cluster.access import (
     DEFAULT_VIRTUAL_HOST,
@@ -33,6 +34,7 @@ from rabbitry.cluster.access_records import (
     VirtualHostAdded,
     VirtualHostDeleted,
 )
+from rabbitry.cluster.governing import effective_policy, govern
 from rabbitry.cluster.records import (
     Bound,
     Change,
@@ -45,24 +47,32 @@ from rabbitry.cluster.records import (
     QueuePlaced,
     Unbound,
 )
-from rabbitry.wire.values import decode_table
+from rabbitry.wire.values import FieldValue, decode_table
 
 
 class QueueEntry:
     """One declared queue: what it is, and where."""
 
-    __slots__ = ("bound_from", "declared", "placed", "settings")
+    __slots__ = ("bound_from", "declared", "placed", "policy", "settings")
 
     def __init__(self, declared: QueueDeclared) -> None:
         self.declared = declared
-        arguments = decode_table(declared.arguments, 0)[0] if declared.arguments else {}
-        self.settings = settings_of(arguments)
+        self.follow({})
         self.placed = QueuePlaced(declared.queue, 0, "", [], [])
         self.bound_from: dict[tuple[str, Binding], None] = {}  # source exchange, binding
 
     @property
     def number(self) -> int:
         return self.declared.queue
+
+    def follow(self, policy: Definition) -> None:
+        """Be governed by what policies and operator policies say together."""
+        self.policy = policy
+        self.settings = settings_of(self._arguments(), policy)
+
+    def _arguments(self) -> dict[str, FieldValue]:
+        encoded = self.declared.arguments
+        return decode_table(encoded, 0)[0] if encoded else {}
 
 
 class VirtualHost:
@@ -88,6 +98,8 @@ class Catalog:
             DEFAULT_VIRTUAL_HOST: VirtualHost(DEFAULT_VIRTUAL_HOST)
         }
         self.queues: dict[int, QueueEntry] = {}
+        # Queues whose policy has changed, until whom it concerns takes the list.
+        self._governed: list[int] = []
         self.access = default_access()
         # By virtual host, component and name; the first two are empty for global parameters.
         self.parameters: dict[tuple[str, str, str], bytes] = {}
@@ -110,14 +122,7 @@ class Catalog:
             case QueueDeleted():
                 self._delete_queue(change)
             case ExchangeDeclared():
-                self._virtual_host(change).exchanges[change.name] = Exchange(
-                    change.name,
-                    change.kind,
-                    durable=change.durable,
-                    auto_delete=change.auto_delete,
-                    internal=change.internal,
-                    arguments=change.arguments,
-                )
+                self._declare_exchange(change)
             case ExchangeDeleted():
                 self._delete_exchange(change)
             case Bound():
@@ -133,9 +138,11 @@ class Catalog:
             case PolicySet():
                 host = self.virtual_hosts[change.virtual_host]
                 host.policies[change.operator, change.name] = change
+                self._governed += govern(host)
             case PolicyDeleted():
                 host = self.virtual_hosts[change.virtual_host]
                 host.policies.pop((change.operator, change.name), None)
+                self._governed += govern(host)
             case _:
                 apply_access(self, change)
 
@@ -170,6 +177,11 @@ class Catalog:
         host = self.virtual_hosts.get(virtual_host)
         return host.exchanges.get(name) if host is not None else None
 
+    def take_governed(self) -> list[QueueEntry]:
+        """Return the queues that are there whose policy has changed since the last call."""
+        governed, self._governed = self._governed, []
+        return [self.queues[queue] for queue in dict.fromkeys(governed) if queue in self.queues]
+
     def virtual_host_limit(self, virtual_host: str, name: str) -> int | None:
         """Return a limit of the virtual host; None where it has none."""
         value = self.parameters.get((virtual_host, "vhost-limits", "limits"))
@@ -199,9 +211,23 @@ class Catalog:
         else:
             self.away[change.name] = change
 
+    def _declare_exchange(self, change: ExchangeDeclared) -> None:
+        host = self._virtual_host(change)
+        exchange = host.exchanges[change.name] = Exchange(
+            change.name,
+            change.kind,
+            durable=change.durable,
+            auto_delete=change.auto_delete,
+            internal=change.internal,
+            arguments=change.arguments,
+        )
+        exchange.policy = effective_policy(host, "exchange", change.name)
+
     def _declare_queue(self, change: QueueDeclared) -> None:
         host = self._virtual_host(change)
         entry = QueueEntry(change)
+        if host.policies:
+            entry.follow(effective_policy(host, "queue", change.name, entry.settings.kind))
         host.queues[change.name] = self.queues[change.queue] = entry
         host.exchanges[""].bind(Binding(Destination("queue", change.name), change.name))
 

@@ -2,6 +2,7 @@
 
     0 vhost                a virtual host
     1                      the coordinator's counters
+    1p vhost, name         a policy or an operator policy
     2 name                 a node that is in the cluster, or has left and may be alive
     3 vhost, name          an exchange
     4 number               a queue
@@ -9,8 +10,7 @@
     6 vhost, binding       a binding
     7 user                 a user
     8 user, vhost ...      permissions, and topic permissions by exchange
-    9 vhost, name          a policy or an operator policy
-    a vhost, name          a parameter
+    9 vhost, name          a parameter
 
 A value is the change that made the thing; or the one that took it away, where a fresh catalog has
 it (`access.is_default`). Read in key order, the values make the catalog anew: each
@@ -108,9 +108,9 @@ def _access_write(change: AccessChange) -> tuple[bytes, bytes | None]:
             key = _named(b"8", change.user, change.virtual_host, change.exchange)
         case PolicySet() | PolicyDeleted():
             operator = "operator" if change.operator else ""
-            key = _named(b"9", change.virtual_host, change.name, operator)
+            key = _named(b"1p", change.virtual_host, change.name, operator)
         case ParameterSet() | ParameterCleared():
-            key = _named(b"a", change.virtual_host, change.component, change.name)
+            key = _named(b"9", change.virtual_host, change.component, change.name)
     gone = (
         VirtualHostDeleted
         | UserDeleted

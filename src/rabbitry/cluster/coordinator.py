@@ -20,7 +20,8 @@ nobody else can lead without loss given to somebody else. The store keeps who ha
 dead, for its next word may be that it is another process now.
 
 late admission. A leader asks to admit a mirror that has left and joined again since: the request
-carries the revision that the leader knew, and is void if the mirror's joining is younger.
+carries the revision that the leader knew, and is void if the mirror's joining is younger. So it is
+where a policy has moved mirrors since, for one may have been taken away and put back, empty.
 
 asker gone. The answer to a request waits for nodes, not for the asker: one that has gone does not
 hear it, and asks again when it is back; all requests may be carried out twice. Nodes that a
@@ -38,7 +39,7 @@ from rabbitry.cluster.catalog_store import Counters, Writes, load, write_counter
 from rabbitry.cluster.declarations import delete_owned, judge
 from rabbitry.cluster.links import ClusterLink
 from rabbitry.cluster.operator_desk import StatusDesk, judge_all
-from rabbitry.cluster.placement import place_with, place_without
+from rabbitry.cluster.placement import place_by_policy, place_with, place_without
 from rabbitry.cluster.records import (
     AdmitMirror,
     Answered,
@@ -138,6 +139,7 @@ class Coordinator:
         self._logins: dict[int, int] = {}  # links that have not logged in: until when they may
         self._member_of: dict[int, str] = {}
         self._answers: list[tuple[int, str, str, int, Refused | None]] = []
+        self._mirrors_moved_at = 0  # the revision at which a policy moved mirrors last
         self._desk = StatusDesk(
             self.catalog,
             lambda: [(name, one.state) for name, one in self._members.items()],
@@ -180,6 +182,8 @@ class Coordinator:
     def _start(self, event: Started) -> None:
         counters = load(self.catalog, event.stored)
         self._revision, self._next_queue = counters.revision, counters.next_queue
+        self._mirrors_moved_at = self._revision
+        self.catalog.take_governed()
         for name, node in self.catalog.nodes.items():
             # They may all be alive: it is we who were away. Each has a lease's time to come back.
             member = self._members[name] = _Member(node.incarnation)
@@ -341,6 +345,13 @@ class Coordinator:
             self._writes += writes_of(self.catalog, change)
             self.catalog.apply(change)
             applied.append(change)
+        for entry in self.catalog.take_governed():
+            placed = place_by_policy(self.catalog, entry)
+            if placed is not None:
+                self._writes += writes_of(self.catalog, placed)
+                self.catalog.apply(placed)
+                applied.append(placed)
+                self._mirrors_moved_at = self._revision + 1
         if applied:
             self._revision += 1
             self._batches.append(_Batch(self._next_commit, self._revision, applied))
@@ -395,8 +406,9 @@ class Coordinator:
         judgement = judge(self.catalog, request, name, self._next_queue)
         if isinstance(request, AdmitMirror):
             mirror = self._members.get(request.node)
-            if mirror is None or mirror.joined_at > request.revision:
-                judgement = Refused(NOT_ALLOWED, "the mirror has joined again since")
+            since = max(mirror.joined_at if mirror is not None else 0, self._mirrors_moved_at)
+            if mirror is None or since > request.revision:
+                judgement = Refused(NOT_ALLOWED, "the mirror has begun anew since")
         if isinstance(judgement, Refused):
             refusal = judgement
         else:

@@ -16,6 +16,7 @@ from rabbitry.broker.exchanges import Binding, Exchange
 from rabbitry.broker.queue_arguments import QUEUE_ARGUMENTS, queue_type, type_name
 from rabbitry.cluster.administering import judge_access
 from rabbitry.cluster.catalog import Catalog, QueueEntry, binding_of
+from rabbitry.cluster.governing import effective_policy
 from rabbitry.cluster.placement import place_new
 from rabbitry.cluster.records import (
     AdmitMirror,
@@ -249,7 +250,8 @@ def _declare_queue(
         request.owner,
         request.arguments,
     )
-    return [declared, place_new(catalog, next_queue, bool(request.owner), node)]
+    policy = effective_policy(host, "queue", request.name, QueueEntry(declared).settings.kind)
+    return [declared, place_new(catalog, next_queue, bool(request.owner), node, policy)]
 
 
 def _delete_queues(catalog: Catalog, entries: list[QueueEntry]) -> list[Change]:

@@ -23,6 +23,7 @@ from rabbitry.cluster.proxy import QueueProxy, consumer_of
 from rabbitry.cluster.queue_records import (
     Accepted,
     Applied,
+    Begin,
     Delivered,
     Get,
     Inquire,
@@ -328,6 +329,9 @@ class Hosting:
             elif site.mirror is not None and name == site.entry.placed.leader:
                 self._to_answer[site.mirror] = None
                 site.mirror.receive(cast("ToMirror", record))
+            elif site.mirror is None and (isinstance(record, Begin) or queue in self._early):
+                # A policy has this node mirror from now on; the leader has heard of it first.
+                self._early.setdefault(queue, []).append((name, origin, record))
 
     def _lead_record(self, leader: QueueLeader, name: str, origin: str, record: ToLeader) -> None:
         match record:

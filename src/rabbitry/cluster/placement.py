@@ -1,8 +1,11 @@
 """Where queues live: who leads a queue, who mirrors it, and who takes over.
 
-Pure functions from the catalog to `QueuePlaced` changes; only the coordinator calls them. The
-default policy is RabbitMQ's `ha-mode: all`: every node mirrors every queue, but exclusive ones,
-which live and die with the node of their connection (RabbitMQ: rabbit_mirror_queue_misc.erl).
+Pure functions from the catalog to `QueuePlaced` changes; only the coordinator calls them. A queue's
+policy may say which nodes mirror it, with RabbitMQ's `ha-mode`: `all`, which is meant where nothing
+is said, `exactly` so many replicas, or on `nodes` of these names (the part before `@` counts).
+Exclusive queues live and die with the node of their connection (RabbitMQ:
+rabbit_mirror_queue_misc.erl, rabbit_mirror_queue_mode_*.erl). A policy moves mirrors, never a
+leader.
 
 A new leader is chosen among the in-sync replicas only, for they hold all that was ever confirmed:
 the one that leads the fewest queues, so that load spreads; the older in the list where equal.
@@ -18,15 +21,39 @@ has, or empty, and `forsaken` says so to people.
 
 from __future__ import annotations
 
+from rabbitry.broker.policies import Definition
 from rabbitry.cluster.catalog import Catalog, QueueEntry
 from rabbitry.cluster.records import QueuePlaced
 
 
-def place_new(catalog: Catalog, queue: int, exclusive: bool, node: str) -> QueuePlaced:
-    """Place a queue just declared through `node`: it leads ("client-local"), the others mirror."""
-    mirrors = [] if exclusive else [name for name in catalog.nodes if name != node]
+def place_new(
+    catalog: Catalog, queue: int, exclusive: bool, node: str, policy: Definition
+) -> QueuePlaced:
+    """Place a queue just declared through `node`: it leads ("client-local"), the others mirror.
+
+    One declared by an operator (`node` is empty) is led by the node that leads the fewest.
+    """
+    if not node:
+        if not catalog.nodes:
+            return QueuePlaced(queue, 1, "", [], [])  # until one joins
+        node = _least_loaded(catalog, list(catalog.nodes))
+    names = policy.get("ha-params")
+    if policy.get("ha-mode") == "nodes" and isinstance(names, list) and not exclusive:
+        listed = [name for name in catalog.nodes if name in _listed(names)]
+        node = node if node in listed or not listed else listed[0]
+    placed = QueuePlaced(queue, 1, node, [], [])
+    mirrors = [] if exclusive else _mirrors(list(catalog.nodes), policy, placed)
     # An empty queue is in sync everywhere: there is nothing that a mirror could lack.
     return QueuePlaced(queue, 1, node, mirrors, [node, *mirrors])
+
+
+def place_by_policy(catalog: Catalog, entry: QueueEntry) -> QueuePlaced | None:
+    """Place a queue's mirrors after its policy has changed; None where nothing changes."""
+    placed = entry.placed
+    if entry.declared.owner or placed.leader not in catalog.nodes:
+        return None  # who takes over will be told, when somebody can
+    made = _refilled(catalog, entry, placed)
+    return made if made != placed else None
 
 
 def place_without(
@@ -43,12 +70,14 @@ def place_without(
     mirrors = [name for name in placed.mirrors if name != node]
     in_sync = [name for name in placed.in_sync if name != node]
     if placed.leader and not leads:
-        return QueuePlaced(placed.queue, placed.epoch, placed.leader, mirrors, in_sync), False
+        made = QueuePlaced(placed.queue, placed.epoch, placed.leader, mirrors, in_sync)
+        return _if_exactly(catalog, entry, made), False
     candidates = [name for name in in_sync if name in catalog.nodes]
     if candidates:
         leader = _least_loaded(catalog, candidates)
         stays = [] if dead or not leads else [node]
-        return _led_by(placed, leader, [*mirrors, *stays], [*in_sync, *stays]), False
+        made = _led_by(placed, leader, [*mirrors, *stays], [*in_sync, *stays])
+        return (_if_exactly(catalog, entry, made) if dead else made), False
     if not dead:
         return None
     if in_sync:
@@ -74,8 +103,45 @@ def place_with(catalog: Catalog, entry: QueueEntry, node: str) -> QueuePlaced | 
             return _led_by(placed, node, [*placed.mirrors, *stays], [*in_sync, *stays])
     if node in placed.mirrors:
         return None
+    if node not in _mirrors([*catalog.nodes, node], entry.policy, placed):
+        return None
     mirrors = [*placed.mirrors, node]
     return QueuePlaced(placed.queue, placed.epoch, placed.leader, mirrors, placed.in_sync)
+
+
+def _if_exactly(catalog: Catalog, entry: QueueEntry, placed: QueuePlaced) -> QueuePlaced:
+    """Have another node mirror in the place of one that died, where a number is wanted."""
+    if entry.policy.get("ha-mode") != "exactly" or placed.leader not in catalog.nodes:
+        return placed
+    return _refilled(catalog, entry, placed)
+
+
+def _refilled(catalog: Catalog, entry: QueueEntry, placed: QueuePlaced) -> QueuePlaced:
+    """Return the place with as many mirrors as the policy wants."""
+    mirrors = _mirrors(list(catalog.nodes), entry.policy, placed)
+    in_sync = [name for name in placed.in_sync if name == placed.leader or name in mirrors]
+    return QueuePlaced(placed.queue, placed.epoch, placed.leader, mirrors, in_sync)
+
+
+def _mirrors(nodes: list[str], policy: Definition, placed: QueuePlaced) -> list[str]:
+    """Return who shall mirror, of those that do and the `nodes` of the cluster.
+
+    Those that hold everything come first. Where all shall, who has left keeps its place.
+    """
+    mode, parameters = policy.get("ha-mode", "all"), policy.get("ha-params")
+    here = [name for name in placed.mirrors if name in nodes]
+    here.sort(key=lambda name: name not in placed.in_sync)
+    here += [name for name in nodes if name not in here and name != placed.leader]
+    if mode == "exactly" and isinstance(parameters, int):
+        here = here[: max(0, parameters - 1)]
+    elif mode == "nodes" and isinstance(parameters, list):
+        here = [name for name in here if name in _listed(parameters)]
+    kept = [name for name in placed.mirrors if mode == "all" or name in here]
+    return [*kept, *(name for name in here if name not in kept)]
+
+
+def _listed(parameters: list[str]) -> list[str]:
+    return [name.partition("@")[0] for name in parameters]
 
 
 def _led_by(
