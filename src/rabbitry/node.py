@@ -37,8 +37,10 @@ from rabbitry.cluster.records import (
     QueueDeleted,
     QueuePlaced,
     Refused,
+    ReplyRecord,
     Request,
 )
+from rabbitry.cluster.replies import Replies
 from rabbitry.connection.endpoint import Endpoint
 from rabbitry.machine import (
     MICROSECONDS_PER_SECOND,
@@ -126,8 +128,9 @@ class Node:
             self, name, settings.incarnation, secret, settings.coordinator, entropy
         )
         self._hosting = Hosting(self, name, self._origin, self._peers)
+        self._replies = Replies(self._origin, self._peers, self._hosting.routes)
         self._administration = Administration(
-            self._origin, self._hosting, self.request, self._clients.values
+            self._origin, self._hosting, self.request, self._replies, self._clients.values
         )
         self._tracking = self._administration.tracking
         self._authentication = Authentication(self._tracking, settings.loopback_users)
@@ -425,13 +428,16 @@ class Node:
         self._tracking.forget(name)
         self.report("debug", "node disconnected", node=name)
         self._hosting.peer_down(name, origin)
+        self._replies.peer_down(name)
 
     def take_record(self, name: str, origin: str, record: AnyRecord) -> None:
         """Take a record of another node."""
         if isinstance(record, ConnectionsTold):
             self._tracking.told(name, record)
-            return
-        self._hosting.take_record(name, origin, record)
+        elif isinstance(record, ReplyRecord):
+            self._replies.take(name, record)
+        else:
+            self._hosting.take_record(name, origin, record)
 
     # --- the catalog ------------------------------------------------------------------------------
 

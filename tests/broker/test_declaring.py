@@ -256,12 +256,6 @@ def test_what_closes_the_channel(said: Method, fault: tuple[int, str]) -> None:
             "COMMAND_INVALID - unknown exchange type 'x-random'",
         ),
         (ExchangeDeclare(exchange="", type="x-random"), 503, "unknown exchange type"),
-        (ExchangeDeclare(exchange="new", type="headers"), 540, "not implemented yet"),
-        (
-            ExchangeDeclare(exchange="new", arguments={"alternate-exchange": "x"}),
-            540,
-            "not implemented yet",
-        ),
         (
             QueueDeclare(queue="q", durable=True, arguments={"x-queue-type": "stream"}),
             541,

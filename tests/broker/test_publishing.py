@@ -1,169 +1,33 @@
-"""Publishes to queues, returns and confirms: how many, in which order, when."""
+"""Publishes to queues, returns, single messages, transactions."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from support.fake_broker import FakePort, content
 
+from rabbitry.broker.confirms import Confirms
+from rabbitry.broker.direct_reply_to import reply_name
 from rabbitry.broker.exchanges import Exchange
 from rabbitry.broker.permissions import Permissions
-from rabbitry.broker.publishing import PLANS_KEPT_MAX, Confirms, Publisher
+from rabbitry.broker.publishing import PLANS_KEPT_MAX, Publisher
 from rabbitry.wire.content import Command, ContentAssembler
 from rabbitry.wire.errors import AmqpException, ChannelException, ConnectionException
-from rabbitry.wire.frames import content_body, method_frame
-from rabbitry.wire.methods import BasicAck, BasicGet, BasicNack, BasicPublish, BasicReturn
-
-# --- confirms -------------------------------------------------------------------------------------
-
-
-class Confirming:
-    """Confirms of channel 5; `flush` returns what is sent as (tag, multiple).
-
-    `nacked` are the tags of nacks, which come before the confirms that are sent with them.
-    """
-
-    def __init__(self) -> None:
-        self.flushes_wanted = 0
-        self.nacked: list[int] = []
-        self.confirms = Confirms(self._want)
-
-    def _want(self) -> None:
-        self.flushes_wanted += 1
-
-    def flush(self) -> list[tuple[int, bool]]:
-        found = []
-        for command in ContentAssembler(0).feed(b"".join(self.confirms.flush(5))):
-            method = command.method()
-            assert command.channel == 5
-            if isinstance(method, BasicNack):
-                assert not method.multiple
-                assert not found
-                self.nacked.append(method.delivery_tag)
-                continue
-            assert isinstance(method, BasicAck)
-            found.append((method.delivery_tag, method.multiple))
-        return found
-
-
-def test_a_run_is_confirmed_by_one_frame() -> None:
-    confirming = Confirming()
-    receipt = confirming.confirms.expect(3, 1)
-    assert confirming.flush() == []
-    assert confirming.flushes_wanted == 0
-    receipt.settled()
-    assert confirming.flushes_wanted == 1
-    assert confirming.flush() == [(3, True)]
-    assert confirming.flush() == []
-
-
-def test_one_alone_is_confirmed_alone() -> None:
-    confirming = Confirming()
-    confirming.confirms.expect(1, 1).settled()
-    assert confirming.flush() == [(1, False)]
-    confirming.confirms.expect(1, 1).settled()
-    assert confirming.flush() == [(2, False)]
-
-
-def test_runs_in_order_are_confirmed_together() -> None:
-    confirming = Confirming()
-    receipts = [confirming.confirms.expect(2, 1) for _ in range(3)]
-    for receipt in receipts:
-        receipt.settled()
-    assert confirming.flush() == [(6, True)]
-
-
-def test_out_of_order_they_are_confirmed_one_by_one() -> None:
-    confirming = Confirming()
-    first, second, third = (confirming.confirms.expect(2, 1) for _ in range(3))
-    second.settled()
-    assert confirming.flush() == [(3, False), (4, False)]
-    third.settled()
-    first.settled()
-    assert confirming.flush() == [(6, True)]
-
-
-def test_what_a_queue_rejects_is_nacked_and_not_confirmed() -> None:
-    confirming = Confirming()
-    receipt = confirming.confirms.expect(4, 2)
-    receipt.rejected(2, 2)
-    receipt.settled()
-    receipt.rejected(1, 1)
-    assert confirming.flush() == []
-    receipt.settled()
-    assert confirming.flush() == [(1, False)]
-    assert confirming.nacked == [3, 4, 2]
-    confirming.confirms.expect(1, 1).settled()
-    assert confirming.flush() == [(5, True)]
-
-
-def test_what_is_rejected_out_of_order_is_nacked_once() -> None:
-    confirming = Confirming()
-    first, second, third = (confirming.confirms.expect(2, 1) for _ in range(3))
-    second.rejected(0, 1)
-    second.settled()
-    assert confirming.flush() == [(4, False)]
-    third.rejected(0, 2)
-    third.settled()
-    first.settled()
-    assert confirming.flush() == [(4, True)]
-    assert confirming.nacked == [3, 5, 6]
-
-
-def test_one_that_several_queues_take_is_confirmed_with_the_last() -> None:
-    confirming = Confirming()
-    receipt = confirming.confirms.expect(1, 3)
-    receipt.settled()
-    receipt.settled()
-    assert confirming.flush() == []
-    receipt.settled()
-    assert confirming.flush() == [(1, False)]
-
-
-def test_one_that_no_queue_takes_is_confirmed_at_once_but_not_before_others() -> None:
-    confirming = Confirming()
-    waiting = confirming.confirms.expect(1, 1)
-    confirming.confirms.expect(2, 0)
-    assert confirming.flush() == [(2, False), (3, False)]
-    waiting.settled()
-    assert confirming.flush() == [(3, True)]
-
-
-@settings(deadline=None)  # how long it takes is no matter here
-@given(
-    runs=st.lists(st.tuples(st.integers(1, 4), st.integers(0, 3)), max_size=8),
-    data=st.data(),
+from rabbitry.wire.frames import (
+    content_body,
+    content_properties,
+    method_frame,
+    replace_properties,
 )
-def test_everything_is_confirmed_and_nothing_too_early(
-    runs: list[tuple[int, int]], data: st.DataObject
-) -> None:
-    confirming = Confirming()
-    receipts = [confirming.confirms.expect(count, queues) for count, queues in runs]
-    owed = [
-        receipt for receipt, (_, queues) in zip(receipts, runs, strict=True) for _ in range(queues)
-    ]
-    confirmed: set[int] = set()
-
-    def check() -> None:
-        for tag, multiple in confirming.flush():
-            confirmed.update(range(1 if multiple else tag, tag + 1))
-        due = {
-            tag
-            for receipt in receipts
-            if not receipt.remaining
-            for tag in range(receipt.first, receipt.last + 1)
-        }
-        assert confirmed == due
-
-    check()
-    for receipt in data.draw(st.permutations(owed)):
-        receipt.settled()
-        if data.draw(st.booleans()):
-            check()
-    check()
-    assert len(confirmed) == sum(count for count, _ in runs)
-
+from rabbitry.wire.methods import (
+    BasicAck,
+    BasicGet,
+    BasicProperties,
+    BasicPublish,
+    BasicReturn,
+)
+from rabbitry.wire.values import FieldValue
 
 # --- publishes ------------------------------------------------------------------------------------
 
@@ -174,20 +38,45 @@ def command(
     exchange: str = "",
     mandatory: bool = False,
     immediate: bool = False,
+    properties: list[BasicProperties] | None = None,
 ) -> Command:
     method = BasicPublish(0, exchange, routing_key, mandatory, immediate)
     contents = [content(body) for body in bodies or (b"body",)]
-    return Command(1, method_frame(1, method.encode()), contents)
+    flags = 0
+    if properties is not None:
+        contents = [replace_properties(content(), one.encode()) for one in properties]
+        flags = int.from_bytes(contents[0][19:21], "big")
+    return Command(1, method_frame(1, method.encode()), contents, None, flags)
 
 
-def publisher(port: FakePort) -> Publisher:
-    return Publisher(port, "/", 1, Permissions(port, "guest", "/"))
+class FakeConnection:
+    """Whose channel publishes; `written` is what was sent to the client."""
+
+    def __init__(self, frame_size_max: int = 131072) -> None:
+        self.virtual_host = "/"
+        self.permissions = Permissions(FakePort(), "guest", "/")
+        self.user = "guest"
+        self.frame_size_max = frame_size_max
+        self.written: list[bytes] = []
+
+    def write(self, parts: Sequence[bytes]) -> None:
+        self.written += parts
+
+    def take(self) -> list[bytes]:
+        written, self.written = self.written, []
+        return written
+
+
+def publisher(port: FakePort, connection: FakeConnection | None = None) -> Publisher:
+    return Publisher(port, connection or FakeConnection(), 1)
 
 
 def test_a_run_goes_to_its_queue_in_one_piece() -> None:
     port = FakePort()
     queue = port.add("q")
-    assert publisher(port).publish(command("q", b"a", b"b"), 131072) == []
+    connection = FakeConnection()
+    publisher(port, connection).publish(command("q", b"a", b"b"))
+    assert connection.written == []
     ((messages, receipt),) = queue.published
     assert [(route.exchange, route.routing_key) for route, _ in messages] == [(b"", b"q")] * 2
     assert [content_body(frames) for _, frames in messages] == [b"a", b"b"]
@@ -200,7 +89,7 @@ def test_all_queues_of_a_route_get_it_and_share_the_receipt() -> None:
     port.routed = list(queues)
     publishing = publisher(port)
     confirms = publishing.confirms = Confirms(lambda: None)
-    publishing.publish(command("k", b"1", b"2", exchange="x"), 131072)
+    publishing.publish(command("k", b"1", b"2", exchange="x"))
     receipts = [queue.published[0][1] for queue in queues]
     assert receipts[0] is receipts[1]
     for receipt in receipts:
@@ -214,12 +103,12 @@ def test_a_plan_lasts_as_long_as_the_routing() -> None:
     port = FakePort()
     old = port.add("q")
     publishing = publisher(port)
-    publishing.publish(command(), 131072)
+    publishing.publish(command())
     new = port.queues["q"] = type(old)("q")
-    publishing.publish(command(), 131072)
+    publishing.publish(command())
     assert (len(old.published), len(new.published)) == (2, 0)
     port.routing_version += 1
-    publishing.publish(command(), 131072)
+    publishing.publish(command())
     assert (len(old.published), len(new.published)) == (2, 1)
 
 
@@ -227,7 +116,7 @@ def test_very_many_plans_are_not_kept_for_ever() -> None:
     port = FakePort()
     publishing = publisher(port)
     for number in range(PLANS_KEPT_MAX + 2):
-        publishing.publish(command(str(number)), 131072)
+        publishing.publish(command(str(number)))
     assert len(publishing._plans) <= PLANS_KEPT_MAX
 
 
@@ -241,25 +130,26 @@ def returned(frames: list[bytes]) -> list[tuple[BasicReturn, bytes]]:
 
 
 def test_what_nobody_wants_comes_back_if_it_is_mandatory() -> None:
-    publishing = publisher(FakePort())
-    frames = publishing.publish(command("nobody", b"a", b"b", mandatory=True), 131072)
+    connection = FakeConnection()
+    publishing = publisher(FakePort(), connection)
+    publishing.publish(command("nobody", b"a", b"b", mandatory=True))
     method = BasicReturn(312, "NO_ROUTE", "", "nobody")
-    assert returned(frames) == [(method, b"a"), (method, b"b")]
-    assert publishing.publish(command("nobody", b"a"), 131072) == []
+    assert returned(connection.take()) == [(method, b"a"), (method, b"b")]
+    publishing.publish(command("nobody", b"a"))
+    assert connection.take() == []
 
 
 def test_what_comes_back_is_cut_to_the_frames_that_the_client_takes() -> None:
-    frames = publisher(FakePort()).publish(command("nobody", bytes(9000), mandatory=True), 4096)
-    assembler = ContentAssembler(4096)
-    assert [content_body(one.contents[0]) for one in assembler.feed(b"".join(frames))] == [
-        bytes(9000)
-    ]
+    connection = FakeConnection(4096)
+    publisher(FakePort(), connection).publish(command("nobody", bytes(9000), mandatory=True))
+    (one,) = ContentAssembler(4096).feed(b"".join(connection.written))
+    assert content_body(one.contents[0]) == bytes(9000)
 
 
 def test_what_nobody_wants_is_confirmed() -> None:
     publishing = publisher(FakePort())
     confirms = publishing.confirms = Confirms(lambda: None)
-    publishing.publish(command("nobody"), 131072)
+    publishing.publish(command("nobody"))
     assert confirms.flush(1) == [method_frame(1, BasicAck(1).encode())]
 
 
@@ -292,7 +182,7 @@ def test_faults(said: Command, kind: type[AmqpException], code: int, text: str) 
     publishing = publisher(port)
     for _ in range(2):  # a fault is no plan
         with pytest.raises(kind) as fault:
-            publishing.publish(said, 131072)
+            publishing.publish(said)
         assert (fault.value.reply_code, fault.value.reply_text) == (code, text)
         assert (fault.value.class_id, fault.value.method_id) == (60, 40)
 
@@ -300,5 +190,108 @@ def test_faults(said: Command, kind: type[AmqpException], code: int, text: str) 
 def test_a_content_under_another_method_is_a_fault() -> None:
     said = Command(1, method_frame(1, BasicGet().encode()), [content()])
     with pytest.raises(ConnectionException) as fault:
-        publisher(FakePort()).publish(said, 131072)
+        publisher(FakePort()).publish(said)
     assert fault.value.reply_code == 503
+
+
+# --- message by message ---------------------------------------------------------------------------
+
+
+def with_headers(*tables: dict[str, FieldValue]) -> list[BasicProperties]:
+    return [BasicProperties(headers=table) for table in tables]
+
+
+def test_messages_with_further_keys_leave_the_run_and_the_others_stay_together() -> None:
+    port = FakePort()
+    main, other = port.add("q"), port.add("other")
+    publishing = publisher(port)
+    confirms = publishing.confirms = Confirms(lambda: None)
+    publishing.publish(
+        command("q", properties=with_headers({}, {"a": 1}, {"CC": ["other"]}, {"CC": []}, {}))
+    )
+    assert [len(messages) for messages, _ in main.published] == [2, 1, 2]
+    assert [len(messages) for messages, _ in other.published] == [1]
+    for queue in (main, other):
+        for _, receipt in queue.published:
+            assert receipt is not None
+            receipt.settled()
+    assert confirms.flush(1) == [method_frame(1, BasicAck(5, multiple=True).encode())]
+
+
+def test_bcc_does_not_stay_in_the_message() -> None:
+    port = FakePort()
+    queues = [port.add(name) for name in ("q", "open", "hidden")]
+    publisher(port).publish(
+        command("q", properties=with_headers({"CC": ["open"], "BCC": ["hidden"], "b": 2}))
+    )
+    for queue in queues:
+        (((_, frames),), _) = queue.published[0]
+        properties, _ = BasicProperties.decode(content_properties(frames), 0)
+        assert properties.headers == {"CC": ["open"], "b": 2}
+
+
+def test_a_message_at_fault_does_not_keep_back_those_before_it() -> None:
+    port = FakePort()
+    queue = port.add("q")
+    expirations = [BasicProperties(expiration=one) for one in ("1", "2", "never", "3")]
+    with pytest.raises(ChannelException) as fault:
+        publisher(port).publish(command("q", properties=expirations))
+    assert fault.value.reply_text == (
+        "PRECONDITION_FAILED - invalid expiration 'never': no_integer"
+    )
+    assert [len(messages) for messages, _ in queue.published] == [2]
+
+
+def test_where_properties_decide_each_message_is_routed_for_itself() -> None:
+    port = FakePort()
+    port.exchanges["h"] = Exchange("h", "headers")
+    queues = [port.add("a"), port.add("b")]
+    connection = FakeConnection()
+    publisher(port, connection).publish(
+        command(
+            "k",
+            exchange="h",
+            mandatory=True,
+            properties=with_headers({"a": 1}, {"a": 1, "b": 1}, {"c": 1}),
+        )
+    )
+    assert [len(queue.published) for queue in queues] == [2, 1]
+    ((method, _),) = returned(connection.take())
+    assert (method.exchange, method.routing_key) == ("h", "k")
+    publisher(port, connection).publish(command("k", b"x", b"y", exchange="h"))
+    assert [len(queue.published) for queue in queues] == [2, 1]
+
+
+def test_answers_go_to_their_address_and_to_no_queue() -> None:
+    port = FakePort()
+    queue = port.add("q")
+    connection = FakeConnection()
+    name = reply_name(("n#1", 3), "key")
+    publishing = publisher(port, connection)
+    publishing.publish(command(name, b"a", b"b", mandatory=True))
+    assert [(to, content_body(frames)) for to, (_, frames) in port.sent_answers] == [
+        (name, b"a"),
+        (name, b"b"),
+    ]
+    # RabbitMQ: an answer does not count as routed.
+    assert len(returned(connection.take())) == 2
+    publishing.publish(command("q", properties=with_headers({"CC": [name]})))
+    assert len(queue.published) == 1
+    assert len(port.sent_answers) == 3
+    publishing.publish(command(name, exchange="x"))
+    assert len(port.sent_answers) == 3
+
+
+def test_the_reply_address_is_filled_in() -> None:
+    port = FakePort()
+    queue = port.add("q")
+    publishing = publisher(port)
+    said = command("q", properties=[BasicProperties(reply_to="amq.rabbitmq.reply-to")])
+    with pytest.raises(ChannelException) as fault:
+        publishing.publish(said)
+    assert fault.value.reply_text == "PRECONDITION_FAILED - fast reply consumer does not exist"
+    publishing.reply_to = "amq.rabbitmq.reply-to.x.y"
+    publishing.publish(said)
+    (((_, frames),), _) = queue.published[0]
+    properties, _ = BasicProperties.decode(content_properties(frames), 0)
+    assert properties.reply_to == "amq.rabbitmq.reply-to.x.y"

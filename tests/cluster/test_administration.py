@@ -23,6 +23,7 @@ from rabbitry.cluster.records import (
     Request,
     Unbind,
 )
+from rabbitry.cluster.replies import Replies
 
 
 class FakeHosting:
@@ -41,7 +42,9 @@ class Stage:
         self.callbacks: list[Callable[[Refused | None], None]] = []
         self.answers: list[Refusal | None] = []
         hosting: Any = FakeHosting()
-        self.administration = Administration("a#1", hosting, self.ask)
+        nobody: Any = None
+        replies = Replies("a#1", nobody, hosting.routes)
+        self.administration = Administration("a#1", hosting, self.ask, replies)
         history = History()
         for request in requests:
             history.grant(request)
@@ -150,7 +153,7 @@ def test_looking_up() -> None:
     assert administration.find_exchange("/", "y") is None
     assert administration.find_queue("/", "q") is entry
     assert administration.find_queue("/", "r") is None
-    assert administration.route("/", exchange, "anything") == [entry]
+    assert administration.route("/", exchange, ["anything"]) == [entry]
     route = administration.intern_route(b"x", b"k", 0)
     assert administration.intern_route(b"x", b"k", 0) is route
 

@@ -16,11 +16,9 @@ from support.stages import Scenario, Stage, transcript_of
 
 from rabbitry.wire.frames import frame_head, method_frame
 from rabbitry.wire.methods import (
-    BasicConsume,
     BasicGet,
     BasicProperties,
     ConnectionTuneOk,
-    ExchangeDeclare,
     QueueDeclare,
 )
 from rabbitry.wire.values import FieldValue
@@ -51,24 +49,6 @@ def difference(row: str, *, ours: str, theirs: str) -> Callable[[Scenario], Scen
     return note
 
 
-@difference("exchanges of type `headers`", ours=NOT_IMPLEMENTED, theirs=r"exchange\.declare-ok")
-def headers_exchange(stage: Stage) -> None:
-    stage.client().ask(ExchangeDeclare(exchange=stage.exchange, type="headers"))
-
-
-@difference("`amq.headers` and `amq.match`", ours="reply_code=404", theirs=r"exchange\.declare-ok")
-def headers_exchange_there_from_the_start(stage: Stage) -> None:
-    stage.client().ask(ExchangeDeclare(exchange="amq.headers", passive=True))
-
-
-@difference(
-    "exchange argument `alternate-exchange`", ours=NOT_IMPLEMENTED, theirs=r"exchange\.declare-ok"
-)
-def alternate_exchange(stage: Stage) -> None:
-    arguments: Arguments = {"alternate-exchange": "amq.fanout"}
-    stage.client().ask(ExchangeDeclare(exchange=stage.exchange, arguments=arguments))
-
-
 @difference(
     "queue arguments that change what a queue does",
     ours=NOT_IMPLEMENTED,
@@ -89,29 +69,6 @@ def expiration(stage: Stage) -> None:
     client = stage.declared()
     client.publish(stage.queue, b"a", properties=BasicProperties(expiration="0"))
     client.ask(BasicGet(queue=stage.queue, no_ack=True))
-
-
-@difference("property `user-id`", ours=r"basic\.get-ok", theirs="reply_code=406")
-def user_id_of_another(stage: Stage) -> None:
-    client = stage.declared()
-    client.publish(stage.queue, b"a", properties=BasicProperties(user_id="somebody"))
-    client.ask(BasicGet(queue=stage.queue, no_ack=True))
-
-
-@difference("headers `CC` and `BCC`", ours=r"basic\.get-empty", theirs=r"basic\.get-ok")
-def sender_selected_distribution(stage: Stage) -> None:
-    client = stage.declared()
-    client.publish("nobody", b"a", properties=BasicProperties(headers={"CC": [stage.queue]}))
-    client.ask(BasicGet(queue=stage.queue, no_ack=True))
-
-
-@difference(
-    "direct reply-to (`amq.rabbitmq.reply-to`)",
-    ours="reply_code=404",
-    theirs=r"basic\.consume-ok",
-)
-def direct_reply_to(stage: Stage) -> None:
-    stage.client().ask(BasicConsume(queue="amq.rabbitmq.reply-to", no_ack=True))
 
 
 @difference("a method that does not exist", ours="reply_code=503", theirs="the link ended")

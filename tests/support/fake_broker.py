@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from support.broker_client import CountingEntropy
@@ -10,6 +10,7 @@ from support.endpoints import START_US, read, server_endpoint
 
 from rabbitry.broker.client_connection import ClientConnection
 from rabbitry.broker.connection_log import ConnectionLog
+from rabbitry.broker.direct_reply_to import ReplyConsumer
 from rabbitry.broker.exchanges import Exchange
 from rabbitry.broker.message import Message, Route, Routes
 from rabbitry.broker.ports import (
@@ -123,6 +124,9 @@ class FakePort:
         self.owners_deleted: list[str] = []
         self.keeps_owned = False  # exclusive queues go when the test calls what is in `owned_gone`
         self.owned_gone: list[Callable[[], None]] = []
+        self.reply_consumers: dict[int, ReplyConsumer | None] = {}
+        self.reply_consumers_asked: list[tuple[str, Callable[[bool], None]]] = []
+        self.sent_answers: list[tuple[str, Message]] = []
         self._routes = Routes()
 
     def add(self, name: str, owner: str = "") -> FakeQueue:
@@ -144,10 +148,30 @@ class FakePort:
     def find_queue(self, virtual_host: str, name: str) -> FakeQueue | None:
         return self.queues.get(name)
 
-    def route(self, virtual_host: str, exchange: Exchange, routing_key: str) -> list[QueueHandle]:
+    def route(
+        self,
+        virtual_host: str,
+        exchange: Exchange,
+        routing_keys: Sequence[str],
+        properties: BasicProperties | None = None,
+    ) -> list[QueueHandle] | None:
+        if exchange.kind == "headers":
+            # As if every header were the name of a queue.
+            if properties is None:
+                return None
+            return [self.queues[name] for name in properties.headers or {} if name in self.queues]
         if self.routed is not None:
             return self.routed
-        return [self.queues[routing_key]] if routing_key in self.queues else []
+        return [self.queues[key] for key in routing_keys if key in self.queues]
+
+    def set_reply_consumer(self, channel: int, consumer: ReplyConsumer | None) -> None:
+        self.reply_consumers[channel] = consumer
+
+    def send_answer(self, name: str, message: Message) -> None:
+        self.sent_answers.append((name, message))
+
+    def find_reply_consumer(self, name: str, on_answer: Callable[[bool], None]) -> None:
+        self.reply_consumers_asked.append((name, on_answer))
 
     def intern_route(self, exchange: bytes, routing_key: bytes, flags: int) -> Route:
         return self._routes.get(exchange, routing_key, flags)

@@ -19,11 +19,12 @@ from struct import Struct
 from typing import Final, Protocol
 
 from rabbitry.broker import consumers, declaring, settling, transactions
+from rabbitry.broker.confirms import Confirms
 from rabbitry.broker.consumers import Consumers
 from rabbitry.broker.consuming import Unsettled
 from rabbitry.broker.permissions import Permissions
 from rabbitry.broker.ports import BrokerPort, QueueHandle
-from rabbitry.broker.publishing import Confirms, Publisher
+from rabbitry.broker.publishing import Publisher
 from rabbitry.broker.queue import Holder
 from rabbitry.broker.transactions import Transaction
 from rabbitry.wire.content import Command
@@ -67,6 +68,11 @@ class ChannelConnection(Protocol):
     @property
     def permissions(self) -> Permissions:
         """What the connection may do."""
+        ...
+
+    @property
+    def user(self) -> str:
+        """The name of the user who has logged in."""
         ...
 
     @property
@@ -124,7 +130,7 @@ class Channel:
         self._backlog: deque[Command] = deque()
         self._backlog_bytes = 0
         self._going_on = False
-        self.publisher = Publisher(port, connection.virtual_host, number, connection.permissions)
+        self.publisher = Publisher(port, connection, number)
         self.unsettled = Unsettled()
         self.transaction: Transaction | None = None
         self.consumers = Consumers(self)
@@ -144,9 +150,7 @@ class Channel:
         if command.fault is not None:
             raise command.fault
         if command.contents:
-            frames = self.publisher.publish(command, self.connection.frame_size_max)
-            if frames:
-                self.connection.write(frames)
+            self.publisher.publish(command)
         elif command.frame[7:11] == _ACK and len(command.frame) == 21:
             tag, multiple = _ack_arguments.unpack_from(command.frame, 11)
             settling.settle(self, tag, bool(multiple & 1))

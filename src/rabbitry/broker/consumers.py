@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from rabbitry.broker.consuming import Subscription
+from rabbitry.broker.direct_reply_to import REPLY_TO_NAME, ReplyConsumer, check_reply_consumer
 from rabbitry.broker.limiter import Limiter
 from rabbitry.broker.ports import GetReply, Lease, QueueHandle, QueueReply
 from rabbitry.broker.queue import Consumer
@@ -60,6 +61,7 @@ class Consumers:
         self._prefetch_count = 0  # of consumers to come
         self._limiter = Limiter()
         self._client_paused = False
+        self._reply_consumer: ReplyConsumer | None = None
         self._notices: list[str] = []  # consumers whose end is told when the channel waits no more
 
     # --- the methods ------------------------------------------------------------------------------
@@ -84,6 +86,9 @@ class Consumers:
         if tag in self._subscriptions:
             text = f"attempt to reuse consumer tag '{tag}'"
             raise ConnectionException(NOT_ALLOWED, text, 60, 20)
+        if name == REPLY_TO_NAME:
+            self._consume_answers(method)
+            return
         handle = channel.readable_queue(name, 60, 20)
         self._check_consumer(handle, method)
         limiter = self._limiter
@@ -144,10 +149,34 @@ class Consumers:
         if not no_wait:
             self._channel.reply(BasicConsumeOk(consumer_tag=tag))
 
+    def _consume_answers(self, method: BasicConsume) -> None:
+        """Consume the answers to the channel's requests; see `direct_reply_to`."""
+        channel = self._channel
+        check_reply_consumer(self._reply_consumer, method.no_ack)
+        tag = method.consumer_tag or channel.connection.new_name("amq.ctag-")
+        key = channel.connection.new_name("")
+        writer, tags = channel.connection, channel.unsettled
+        consumer = ReplyConsumer(channel.holder, key, tag, channel.number, writer, tags)
+        self._set_reply_consumer(consumer)
+        if not method.no_wait:
+            channel.reply(BasicConsumeOk(consumer_tag=tag))
+
+    def _set_reply_consumer(self, consumer: ReplyConsumer | None) -> None:
+        if consumer is not self._reply_consumer:
+            channel = self._channel
+            self._reply_consumer = consumer
+            channel.publisher.reply_to = consumer.name if consumer is not None else ""
+            channel.port.set_reply_consumer(channel.holder[1], consumer)
+
     def cancel(self, method: BasicCancel) -> None:
         """End a subscription; one that is not there counts as ended."""
         channel = self._channel
         tag = method.consumer_tag
+        if self._reply_consumer is not None and self._reply_consumer.tag == tag:
+            self._set_reply_consumer(None)
+            if not method.no_wait:
+                channel.reply(BasicCancelOk(consumer_tag=tag))
+            return
         subscription = self._subscriptions.pop(tag, None)
         if subscription is None:
             # RabbitMQ: cancelling an unknown consumer succeeds; we may just have cancelled it.
@@ -216,6 +245,7 @@ class Consumers:
     def close(self) -> None:
         """The channel is over; its queues are told by it."""
         self._subscriptions.clear()
+        self._set_reply_consumer(None)
 
     def _cancelled_by_queue(self, subscription: Subscription) -> None:
         """A queue ends the subscription: tell the client, but not before an answer it waits for.

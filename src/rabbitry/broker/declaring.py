@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from rabbitry.broker.exchanges import EXCHANGE_TYPES
+from rabbitry.broker.direct_reply_to import REPLY_TO_NAME
+from rabbitry.broker.exchanges import EXCHANGE_TYPES, check_declaration
 from rabbitry.broker.permissions import Kind, Operation
 from rabbitry.broker.ports import QueueReply, Refusal
 from rabbitry.broker.queue_arguments import (
@@ -60,6 +61,7 @@ from rabbitry.wire.values import FieldValue, encode_table
 if TYPE_CHECKING:
     from rabbitry.broker.channel import Channel
 
+_NAME_ENCODING: Final = ("utf-8", "surrogateescape")
 # Arguments that change what a queue does and that this version does not carry out. Taking them in
 # silence would be a lie to whoever relies on them.
 QUEUE_ARGUMENTS_UNIMPLEMENTED: Final = (
@@ -158,9 +160,6 @@ def _exchange_declare(channel: Channel, method: Method) -> None:
         if ok is not None:
             channel.reply(ok)
         return
-    if method.type == "headers":
-        text = "exchange type 'headers' is not implemented yet"
-        raise ConnectionException(NOT_IMPLEMENTED, text, 40, 10)
     if method.type not in EXCHANGE_TYPES:
         text = f"unknown exchange type '{method.type}'"
         raise ConnectionException(COMMAND_INVALID, text, 40, 10)
@@ -168,13 +167,15 @@ def _exchange_declare(channel: Channel, method: Method) -> None:
     _check_permitted(channel, "configure", "exchange", name, method)
     if found is None:
         _check_name("exchange", name, method)
+        fault = check_declaration(method.type, method.arguments)
+        if fault.endswith("arg 'alternate-exchange'"):
+            fault += f" in exchange '{name}' in vhost '{host}'"
+        if fault:
+            raise ChannelException(PRECONDITION_FAILED, fault, 40, 10)
         alternate = method.arguments.get("alternate-exchange")
         if isinstance(alternate, str):
             _check_permitted(channel, "read", "exchange", name, method)
             _check_permitted(channel, "write", "exchange", alternate, method)
-    if "alternate-exchange" in method.arguments:
-        text = "alternate exchanges are not implemented yet"
-        raise ConnectionException(NOT_IMPLEMENTED, text, 40, 10)
     channel.port.declare_exchange(
         host,
         name,
@@ -214,7 +215,7 @@ def _exchange_bind(channel: Channel, method: Method) -> None:
         "exchange",
         _strip(method.destination),
         method.routing_key,
-        _encoded(method.arguments),
+        _encoded(_sorted(method.arguments)),
         channel.connection.owner,
         _await(channel, method, None if method.no_wait else ok),
     )
@@ -228,6 +229,9 @@ def _queue_declare(channel: Channel, method: Method) -> None:
     name = _strip(method.queue)
     host = channel.connection.virtual_host
     owner = channel.connection.owner
+    if name.startswith(REPLY_TO_NAME):
+        _declare_reply_to(channel, name, method.no_wait)
+        return
     if method.passive:
         # RabbitMQ: the empty name is a name here, of a queue that never is.
         channel.queue(name, 50, 10)
@@ -309,6 +313,24 @@ def _check_new_queue(channel: Channel, name: str, method: QueueDeclare) -> None:
             raise ConnectionException(NOT_IMPLEMENTED, text, 50, 10)
 
 
+def _declare_reply_to(channel: Channel, name: str, no_wait: bool) -> None:
+    """Tell whether a direct reply-to address exists; every declaration of one is passive."""
+
+    def tell(found: bool) -> None:
+        if not found:
+            text = f"no queue '{name}' in vhost '{channel.connection.virtual_host}'"
+            raise ChannelException(NOT_FOUND, text, 50, 10)
+        channel.last_queue = name
+        if not no_wait:
+            channel.reply(QueueDeclareOk(name, 0, 1))
+
+    if name == REPLY_TO_NAME:
+        tell(True)
+        return
+    channel.wait()
+    channel.port.find_reply_consumer(name, lambda found: channel.resume(lambda: tell(found)))
+
+
 def _count(channel: Channel, name: str, no_wait: bool) -> None:
     """Answer a declaration with the counts of the queue; the channel is waiting."""
 
@@ -351,7 +373,7 @@ def _queue_bind(channel: Channel, method: Method) -> None:
         "queue",
         name,
         routing_key,
-        _encoded(method.arguments),
+        _encoded(_sorted(method.arguments)),
         channel.connection.owner,
         _await(channel, method, None if no_wait else ok),
     )
@@ -403,6 +425,14 @@ def _queue_delete(channel: Channel, method: Method) -> None:
         if_unused=method.if_unused,
         if_empty=method.if_empty,
     )
+
+
+def _sorted(arguments: dict[str, FieldValue]) -> dict[str, FieldValue]:
+    """Return the arguments of a binding in one order, so that equal ones make equal bindings.
+
+    RabbitMQ: rabbit_binding.erl binding_action/3.
+    """
+    return dict(sorted(arguments.items(), key=lambda item: item[0].encode(*_NAME_ENCODING)))
 
 
 def _encoded(arguments: dict[str, FieldValue]) -> bytes:

@@ -1,21 +1,31 @@
 """Exchanges and bindings: from an exchange and a routing key to the queues a message goes to.
 
-Owns the four routing rules (default and direct, fanout, topic) and the walk over bindings between
-exchanges. What is declared where, and who may, is not decided here. Bindings keep the order in
-which they were made.
+Owns the routing rules of direct, fanout and topic exchanges and the walk over bindings between
+exchanges and to alternate exchanges; those of the types `headers` and `x-consistent-hash` are in
+`headers_matching` and `consistent_hash`. What is declared where, and who may, is not decided here.
+Bindings keep the order in which they were made.
+
+Most messages are routed by their routing key alone, a whole run at once. Only where the way leads
+to an exchange that looks at properties must each message be routed for itself: `route` returns
+None to say so when it was not given them.
 
 Specification 3.1.3; RabbitMQ: rabbit_exchange.erl route/2, rabbit_exchange_type_topic.erl.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
+from rabbitry.broker.consistent_hash import HashRing, HashSource, check_arguments, check_weight
+from rabbitry.broker.headers_matching import HeadersPattern, check_match, comparable
 from rabbitry.broker.policies import Definition
+from rabbitry.wire.erlang_terms import type_name
+from rabbitry.wire.methods import BasicProperties
+from rabbitry.wire.values import FieldValue, decode_table
 
 DestinationKind = Literal["queue", "exchange"]
-EXCHANGE_TYPES: Final = ("direct", "fanout", "topic")
+EXCHANGE_TYPES: Final = ("direct", "fanout", "topic", "headers", "x-consistent-hash")
 
 
 class Destination(NamedTuple):
@@ -120,19 +130,37 @@ class Exchange:
         self.arguments = arguments
         self.policy: Definition = {}  # what the policies that govern it say together
         self.bindings: dict[Binding, None] = {}
+        table = decode_table(arguments, 0)[0] if arguments else {}
+        self._declared_alternate = _name(table.get("alternate-exchange"))
         self._by_key: dict[str, dict[Destination, int]] = {}
         self._tree = TopicTree()
+        self._patterns: dict[Binding, HeadersPattern] = {}
+        self._ring: HashRing[Destination] | None = None  # None: to be made of the bindings anew
+        self._hashed = HashSource(table)
+
+    @property
+    def alternate_exchange(self) -> str | None:
+        """The name of the exchange that gets what matches no binding of this one, or None."""
+        if self._declared_alternate is not None:
+            return self._declared_alternate
+        governed = self.policy.get("alternate-exchange")
+        return governed if isinstance(governed, str) else None
 
     def bind(self, binding: Binding) -> bool:
         """Add a binding; False where the same one is there already."""
         if binding in self.bindings:
             return False
         self.bindings[binding] = None
-        if self.kind == "topic":
-            self._tree.add(topic_words(binding.routing_key), binding.destination)
-        else:
-            counts = self._by_key.setdefault(self._key(binding.routing_key), {})
-            counts[binding.destination] = counts.get(binding.destination, 0) + 1
+        match self.kind:
+            case "topic":
+                self._tree.add(topic_words(binding.routing_key), binding.destination)
+            case "headers":
+                self._patterns[binding] = HeadersPattern(binding.arguments)
+            case "x-consistent-hash":
+                self._ring = None
+            case _:
+                counts = self._by_key.setdefault(self._key(binding.routing_key), {})
+                counts[binding.destination] = counts.get(binding.destination, 0) + 1
         return True
 
     def unbind(self, binding: Binding) -> bool:
@@ -140,26 +168,94 @@ class Exchange:
         if binding not in self.bindings:
             return False
         del self.bindings[binding]
-        if self.kind == "topic":
-            self._tree.remove(topic_words(binding.routing_key), binding.destination)
-            return True
-        key = self._key(binding.routing_key)
-        counts = self._by_key[key]
-        counts[binding.destination] -= 1
-        if not counts[binding.destination]:
-            del counts[binding.destination]
-        if not counts:
-            del self._by_key[key]
+        match self.kind:
+            case "topic":
+                self._tree.remove(topic_words(binding.routing_key), binding.destination)
+            case "headers":
+                del self._patterns[binding]
+            case "x-consistent-hash":
+                self._ring = None
+            case _:
+                key = self._key(binding.routing_key)
+                counts = self._by_key[key]
+                counts[binding.destination] -= 1
+                if not counts[binding.destination]:
+                    del counts[binding.destination]
+                if not counts:
+                    del self._by_key[key]
         return True
 
-    def match(self, routing_key: str) -> Iterable[Destination]:
-        """Return where messages with this routing key go, each destination once."""
+    def match(
+        self, routing_keys: Sequence[str], properties: BasicProperties | None = None
+    ) -> Collection[Destination] | None:
+        """Return where messages with these routing keys go, each destination once.
+
+        The first key is the message's own, the others come from its headers CC and BCC. None where
+        this exchange must see the properties and they were not given.
+        """
+        if self.kind == "headers":
+            return None if properties is None else self._match_headers(properties)
+        if self.kind == "x-consistent-hash":
+            if properties is None and self._hashed.needs_properties:
+                return None
+            return self._match_hash(routing_keys[0], properties)
+        if len(routing_keys) == 1:
+            return self._match_key(routing_keys[0])
+        found: dict[Destination, None] = {}
+        for routing_key in routing_keys:
+            found.update(dict.fromkeys(self._match_key(routing_key)))
+        return found
+
+    def _match_key(self, routing_key: str) -> Collection[Destination]:
         if self.kind == "topic":
             return self._tree.match(topic_words(routing_key))
         return self._by_key.get(self._key(routing_key), ())
 
+    def _match_headers(self, properties: BasicProperties) -> Collection[Destination]:
+        headers = {name: comparable(one) for name, one in (properties.headers or {}).items()}
+        matching = [
+            binding.destination
+            for binding, pattern in self._patterns.items()
+            if pattern.matches(headers)
+        ]
+        return dict.fromkeys(matching)
+
+    def _match_hash(
+        self, routing_key: str, properties: BasicProperties | None
+    ) -> Collection[Destination]:
+        if self._ring is None:
+            self._ring = HashRing(
+                (binding.destination, int(binding.routing_key)) for binding in self.bindings
+            )
+        found = self._ring.find(self._hashed.hash_of(routing_key, properties))
+        return () if found is None else (found,)
+
     def _key(self, routing_key: str) -> str:
         return "" if self.kind == "fanout" else routing_key
+
+
+def check_declaration(kind: str, arguments: Mapping[str, FieldValue]) -> str:
+    """Return why an exchange of this type cannot have these arguments (for 406), "" where it can.
+
+    The text for a wrong type of `alternate-exchange` wants the exchange's name behind it.
+    """
+    alternate = arguments.get("alternate-exchange")
+    if "alternate-exchange" in arguments and type_name(alternate) != "longstr":
+        return f"invalid type '{type_name(alternate)}' for arg 'alternate-exchange'"
+    return check_arguments(dict(arguments)) if kind == "x-consistent-hash" else ""
+
+
+def check_binding(exchange: Exchange, routing_key: str, arguments: bytes) -> str:
+    """Return why this exchange cannot have such a binding (for 406), "" where it can."""
+    if exchange.kind == "headers":
+        return check_match(decode_table(arguments, 0)[0]) if arguments else ""
+    return check_weight(routing_key) if exchange.kind == "x-consistent-hash" else ""
+
+
+def _name(value: FieldValue) -> str | None:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    return value if isinstance(value, str) else None
 
 
 def predeclared_exchanges() -> list[Exchange]:
@@ -168,21 +264,41 @@ def predeclared_exchanges() -> list[Exchange]:
         Exchange("", "direct", durable=True),
         Exchange("amq.direct", "direct", durable=True),
         Exchange("amq.fanout", "fanout", durable=True),
+        Exchange("amq.headers", "headers", durable=True),
+        # The name that AMQP 0-9 had for it.
+        Exchange("amq.match", "headers", durable=True),
+        Exchange("amq.rabbitmq.trace", "topic", durable=True, internal=True),
         Exchange("amq.topic", "topic", durable=True),
     ]
 
 
-def route(exchanges: dict[str, Exchange], start: Exchange, routing_key: str) -> list[str]:
+def route(
+    exchanges: Mapping[str, Exchange],
+    start: Exchange,
+    routing_keys: Sequence[str],
+    properties: BasicProperties | None = None,
+) -> list[str] | None:
     """Return the names of the queues that a message reaches from `start`, each once.
 
-    Follows bindings between exchanges; a cycle among them is walked once.
+    Follows bindings between exchanges, and from an exchange where nothing matches to its alternate
+    exchange; a cycle among them is walked once. `routing_keys` has the message's own first, then
+    those of its headers CC and BCC. None where the message's properties are needed and were not
+    given.
     """
     queues: dict[str, None] = {}
     visited: dict[str, None] = {start.name: None}
     work = [start]
     while work:
         exchange = work.pop()
-        for kind, name in exchange.match(routing_key):
+        if exchange is not start and not exchange.name:
+            continue  # RabbitMQ: as an alternate exchange the default exchange has no bindings
+        matching = exchange.match(routing_keys, properties)
+        if matching is None:
+            return None
+        alternate = exchange.alternate_exchange
+        if alternate is not None and not matching:
+            matching = (Destination("exchange", alternate),)
+        for kind, name in matching:
             if kind == "queue":
                 queues[name] = None
             elif name not in visited and name in exchanges:

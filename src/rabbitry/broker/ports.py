@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from rabbitry.broker.direct_reply_to import ReplyConsumer
 from rabbitry.broker.exchanges import Exchange
 from rabbitry.broker.message import Message, Route
 from rabbitry.broker.permissions import Access
 from rabbitry.broker.queue import Consumer, Holder
 from rabbitry.wire.errors import AmqpException, ChannelException, ConnectionException
+from rabbitry.wire.methods import BasicProperties
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,12 +202,37 @@ class BrokerPort(Protocol):
         """Return the queue, or None."""
         ...
 
-    def route(self, virtual_host: str, exchange: Exchange, routing_key: str) -> list[QueueHandle]:
-        """Return the queues that a message reaches, each once."""
+    def route(
+        self,
+        virtual_host: str,
+        exchange: Exchange,
+        routing_keys: Sequence[str],
+        properties: BasicProperties | None = None,
+    ) -> list[QueueHandle] | None:
+        """Return the queues that a message reaches, each once.
+
+        The first routing key is the message's own. None where its properties decide and were not
+        given.
+        """
         ...
 
     def intern_route(self, exchange: bytes, routing_key: bytes, flags: int) -> Route:
         """Return the one `Route` object for these (`flags` as in `Route`)."""
+        ...
+
+    def set_reply_consumer(self, channel: int, consumer: ReplyConsumer | None) -> None:
+        """Have what comes for the reply address of a channel given to `consumer`, or to nobody.
+
+        `channel` is the number in the channel's `Holder`.
+        """
+        ...
+
+    def send_answer(self, name: str, message: Message) -> None:
+        """Send a message to the direct reply-to address `name`; lost where there is none such."""
+        ...
+
+    def find_reply_consumer(self, name: str, on_answer: Callable[[bool], None]) -> None:
+        """Ask whether somebody consumes at the direct reply-to address `name`."""
         ...
 
     def declare_exchange(

@@ -1,23 +1,29 @@
-"""From a client's publishes to queues, and confirms back.
+"""From a client's publishes to queues.
 
 A run of publishes under one method frame is judged once: the frame's bytes, and the flags of the
 properties that the messages carry, are the key of a `Plan` that says where such messages go. Plans
 are good for one version of the routing (`BrokerPort`), so a binding that changes costs each
-publisher one look-up. Confirms are kept by run too.
+publisher one look-up. Only runs whose plan says so are looked at message by message: those with
+properties that must be checked (`message_checks`), those whose way depends on properties, and
+answers to a direct reply-to address.
 
-Specification: basic.publish, basic.return; RabbitMQ: rabbit_channel.erl handle_method
-basic.publish, deliver_to_queues, send_confirms_and_nacks ("basic.returns must be sent before
-confirms").
+In a transaction (`hold`) messages are judged and routed when they come, and sent when it is
+committed (`commit`); answers to a direct reply-to address go out at once, as in RabbitMQ.
+
+Specification: basic.publish, basic.return, tx.commit; RabbitMQ: rabbit_channel.erl handle_method
+basic.publish, deliver_to_queues ("basic.returns must be sent before confirms").
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable
-from struct import Struct
-from typing import Final, Protocol
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol
 
+from rabbitry.broker.confirms import Confirms
+from rabbitry.broker.direct_reply_to import REPLY_TO_PREFIX
+from rabbitry.broker.exchanges import Exchange
 from rabbitry.broker.message import Route, messages_of
+from rabbitry.broker.message_checks import CHECKED_FLAGS, check_message, properties_of
 from rabbitry.broker.permissions import Permissions
 from rabbitry.broker.ports import BrokerPort, QueueHandle, Receipt
 from rabbitry.wire.content import Command
@@ -31,118 +37,41 @@ from rabbitry.wire.errors import (
     ConnectionException,
 )
 from rabbitry.wire.frames import fit_content, method_frame
-from rabbitry.wire.methods import BasicPublish, BasicReturn
+from rabbitry.wire.methods import BasicProperties, BasicPublish, BasicReturn
+from rabbitry.wire.properties import CORRELATION_ID, HEADERS, MESSAGE_ID, TIMESTAMP
 
 PLANS_KEPT_MAX: Final = 4096
-# basic.ack and basic.nack as frames: type, channel, size, class, method, delivery tag, flags, end.
-_ack_frame = Struct(">BHIHHQBB")
+# Properties that exchanges route by.
+_ROUTING_FLAGS: Final = HEADERS | CORRELATION_ID | MESSAGE_ID | TIMESTAMP
+_NO_PROPERTIES: Final = BasicProperties()
 
 
-class Plan:
-    """What becomes of messages that come under one method frame, with one set of properties."""
+class PublishingConnection(Protocol):
+    """What publishing needs of the channel's connection."""
 
-    __slots__ = ("mandatory", "queues", "route", "version")
+    @property
+    def virtual_host(self) -> str:
+        """The virtual host that the connection has opened."""
+        ...
 
-    def __init__(
-        self, route: Route, queues: list[QueueHandle], mandatory: bool, version: int
-    ) -> None:
-        self.route = route
-        self.queues = queues
-        self.mandatory = mandatory
-        self.version = version
+    @property
+    def permissions(self) -> Permissions:
+        """What the connection may do."""
+        ...
 
+    @property
+    def user(self) -> str:
+        """The name of the user who has logged in."""
+        ...
 
-class PublishReceipt:
-    """A run in confirm mode: publishes `first` to `last`, which `remaining` queues have to take."""
+    @property
+    def frame_size_max(self) -> int:
+        """The longest frame that the client takes, in bytes; 0 for no limit."""
+        ...
 
-    __slots__ = ("confirms", "first", "last", "rejections", "remaining")
-
-    def __init__(self, confirms: Confirms, first: int, last: int, remaining: int) -> None:
-        self.confirms = confirms
-        self.first = first
-        self.last = last
-        self.remaining = remaining
-        self.rejections: dict[int, None] | None = None  # numbers that a queue has refused
-
-    def rejected(self, first: int, count: int) -> None:
-        """One of the queues has refused a part of the run, by index in it."""
-        if self.rejections is None:
-            self.rejections = {}
-        start = self.first + first
-        self.rejections.update(dict.fromkeys(range(start, start + count)))
-
-    def accepted(self) -> Iterable[int]:
-        """Return the numbers that no queue has refused, in order."""
-        numbers = range(self.first, self.last + 1)
-        rejections = self.rejections
-        return [one for one in numbers if one not in rejections] if rejections else numbers
-
-    def settled(self) -> None:
-        """One of the queues has taken the run."""
-        self.remaining -= 1
-        if not self.remaining:
-            self.confirms.take(self)
-
-
-class Confirms:
-    """Publisher confirms of one channel, sent in as few frames as their order allows.
-
-    `wants_flush` is called when there is something to `flush` at the end of the step.
-    """
-
-    def __init__(self, wants_flush: Callable[[], None]) -> None:
-        self._wants_flush = wants_flush
-        self._next = 1
-        self._waiting: deque[PublishReceipt] = deque()
-        self._through = 0  # everything through this number is to be confirmed at once
-        self._confirmed_through = 0
-        self._single: list[PublishReceipt] = []
-        self._rejected: list[int] = []
-
-    def expect(self, count: int, queues: int) -> PublishReceipt:
-        """Number `count` publishes; they are confirmed when `queues` have taken them."""
-        receipt = PublishReceipt(self, self._next, self._next + count - 1, queues)
-        self._next += count
-        self._waiting.append(receipt)
-        if not queues:
-            self.take(receipt)
-        return receipt
-
-    def take(self, receipt: PublishReceipt) -> None:
-        """A run has been taken by all its queues."""
-        self._wants_flush()
-        if receipt.rejections:
-            self._rejected += receipt.rejections
-        waiting = self._waiting
-        if waiting[0] is not receipt:
-            self._single.append(receipt)
-            return
-        while waiting and not waiting[0].remaining:
-            taken = waiting.popleft()
-            if not taken.rejections:
-                self._through = taken.last
-            else:
-                self._through = max(taken.accepted(), default=self._through)
-
-    def flush(self, channel: int) -> list[bytes]:
-        """Return the frames that confirm what was taken since the last call."""
-        # A number that was rejected must not be confirmed with those before it.
-        frames = [_ack_frame.pack(1, channel, 13, 60, 120, tag, 0, 0xCE) for tag in self._rejected]
-        through = self._through
-        if through:
-            multiple = through > self._confirmed_through + 1
-            self._confirmed_through = through
-            frames.append(_ack_frame.pack(1, channel, 13, 60, 80, through, multiple, 0xCE))
-        for receipt in self._single:
-            if receipt.first > through:
-                frames += [
-                    _ack_frame.pack(1, channel, 13, 60, 80, tag, 0, 0xCE)
-                    for tag in receipt.accepted()
-                ]
-        self._through = 0
-        self._single.clear()
-        self._rejected.clear()
-        return frames
+    def write(self, parts: Sequence[bytes]) -> None:
+        """Queue frames for the client."""
+        ...
 
 
 class Commitment(Receipt, Protocol):
@@ -153,68 +82,159 @@ class Commitment(Receipt, Protocol):
         ...
 
 
-class Publisher:
-    """The publishing side of one channel."""
+class Plan:
+    """What becomes of messages that come under one method frame, with one set of properties.
+
+    `queues` is None where each message's properties decide. `singly`: each message must be looked
+    at. `is_answer`: it goes to a direct reply-to address.
+    """
+
+    __slots__ = (
+        "exchange",
+        "is_answer",
+        "mandatory",
+        "queues",
+        "route",
+        "routing_key",
+        "singly",
+        "version",
+    )
 
     def __init__(
-        self, port: BrokerPort, virtual_host: str, channel: int, permissions: Permissions
+        self,
+        exchange: Exchange,
+        route: Route,
+        routing_key: str,
+        queues: list[QueueHandle] | None,
+        mandatory: bool,
+        version: int,
     ) -> None:
+        self.exchange = exchange
+        self.route = route
+        self.routing_key = routing_key
+        self.queues = queues
+        self.mandatory = mandatory
+        self.version = version
+        self.is_answer = not exchange.name and routing_key.startswith(REPLY_TO_PREFIX)
+        self.singly = bool(route.flags & CHECKED_FLAGS) or queues is None or self.is_answer
+
+
+class _Held(NamedTuple):
+    """A part of a run that waits for its transaction to be committed."""
+
+    route: Route
+    queues: list[QueueHandle]
+    contents: list[bytes]
+    mandatory: bool
+
+
+class Publisher:
+    """The publishing side of one channel.
+
+    `reply_to` is the address of its reply consumer, "" where it has none.
+    """
+
+    def __init__(self, port: BrokerPort, connection: PublishingConnection, channel: int) -> None:
         self._port = port
-        self._permissions = permissions
-        self._virtual_host = virtual_host
+        self._connection = connection
+        self._virtual_host = connection.virtual_host
         self._channel = channel
         self._plans: dict[tuple[bytes, int], Plan] = {}
-        self._held: list[tuple[Plan, list[bytes]]] | None = None  # a transaction is open
+        self._held: list[_Held] | None = None
         self.confirms: Confirms | None = None
+        self.reply_to = ""
 
-    def publish(self, command: Command, frame_size_max: int) -> list[bytes]:
-        """Send a run to its queues; return the frames to answer at once: returned messages."""
+    def publish(self, command: Command) -> None:
+        """Send a run to its queues; write to the client at once what is returned to it.
+
+        Where a message in the run is at fault, those before it have been sent.
+        """
         key = (command.frame, command.flags)
         plan = self._plans.get(key)
         if plan is None or plan.version != self._port.routing_version:
             plan = self._make_plan(key, command)
-        if self._held is not None:
-            self._held.append((plan, command.contents))
-            return []
-        queues = plan.queues
-        contents = command.contents
-        returned: list[bytes] = []
-        if not queues and plan.mandatory:
-            returned = self._return(plan.route, contents, frame_size_max)
-        receipt = None
-        if self.confirms is not None:
-            receipt = self.confirms.expect(len(contents), len(queues))
-        if queues:
-            messages = messages_of(plan.route, contents)
-            for queue in queues:
-                queue.publish(messages, receipt)
-        return returned
+        if plan.singly:
+            self._publish_singly(plan, command.contents)
+        elif plan.queues is not None:
+            self._send(plan.route, plan.queues, command.contents, plan.mandatory)
+
+    # --- transactions -----------------------------------------------------------------------------
 
     def hold(self) -> None:
         """Hold publishes back from now on until `commit`; what is held already is dropped."""
         self._held = []
 
-    def commit(self, commit: Commitment, frame_size_max: int) -> list[bytes]:
-        """Send what was held back to its queues; return the frames of returned messages.
+    def commit(self, commit: Commitment) -> None:
+        """Send what was held back to its queues; write what is returned to the client.
 
         Messages go where their routing said when they came, to queues that are still there.
         """
         held, self._held = self._held or [], []
-        returned: list[bytes] = []
-        for plan, contents in held:
+        for run in held:
             queues = [
                 queue
-                for queue in plan.queues
+                for queue in run.queues
                 if self._port.find_queue(self._virtual_host, queue.name) is queue
             ]
             if queues:
                 commit.expect(len(queues))
-                messages = messages_of(plan.route, contents)
+                messages = messages_of(run.route, run.contents)
                 for queue in queues:
                     queue.publish(messages, commit)
-            elif plan.mandatory:
-                returned += self._return(plan.route, contents, frame_size_max)
-        return returned
+            elif run.mandatory:
+                self._return(run.route, run.contents)
+
+    # --- runs -------------------------------------------------------------------------------------
+
+    def _send(
+        self, route: Route, queues: list[QueueHandle], contents: list[bytes], mandatory: bool
+    ) -> None:
+        if self._held is not None:
+            self._held.append(_Held(route, queues, contents, mandatory))
+            return
+        if mandatory and not queues:
+            self._return(route, contents)
+        receipt = None
+        if self.confirms is not None:
+            receipt = self.confirms.expect(len(contents), len(queues))
+        if queues:
+            messages = messages_of(route, contents)
+            for queue in queues:
+                queue.publish(messages, receipt)
+
+    def _publish_singly(self, plan: Plan, contents: list[bytes]) -> None:
+        """Look at each message; those that need no more than the plan says go on together."""
+        flags = plan.route.flags
+        user, reply_to = self._connection.user, self.reply_to
+        together: list[bytes] = []
+        try:
+            for frames in contents:
+                further_keys: list[str] = []
+                if flags & CHECKED_FLAGS:
+                    frames, further_keys = check_message(frames, flags, user, reply_to)
+                if plan.queues is not None and not further_keys and not plan.is_answer:
+                    together.append(frames)
+                    continue
+                if together:
+                    self._send(plan.route, plan.queues or [], together, plan.mandatory)
+                    together = []
+                queues = self._route_one(plan, frames, [plan.routing_key, *further_keys])
+                self._send(plan.route, queues, [frames], plan.mandatory)
+        finally:
+            if together:
+                self._send(plan.route, plan.queues or [], together, plan.mandatory)
+
+    def _route_one(self, plan: Plan, frames: bytes, keys: list[str]) -> list[QueueHandle]:
+        """Return the queues of one message; its direct answers are on their way at once."""
+        if not plan.exchange.name:
+            for key in dict.fromkeys(keys):
+                if key.startswith(REPLY_TO_PREFIX):
+                    self._port.send_answer(key, (plan.route, frames))
+        port, host = self._port, self._virtual_host
+        queues = port.route(host, plan.exchange, keys)
+        if queues is None:
+            queues = port.route(host, plan.exchange, keys, properties_of(frames))
+        return queues or []
 
     def _make_plan(self, key: tuple[bytes, int], command: Command) -> Plan:
         method = command.method()
@@ -222,28 +242,32 @@ class Publisher:
             raise ConnectionException(COMMAND_INVALID, "unimplemented method")
         if method.immediate:
             raise ConnectionException(NOT_IMPLEMENTED, "immediate=true", 60, 40)
-        self._permissions.check("write", "exchange", method.exchange, 60, 40)
-        exchange = self._port.find_exchange(self._virtual_host, method.exchange)
-        where = f"exchange '{method.exchange}' in vhost '{self._virtual_host}'"
+        port, host, permissions = self._port, self._virtual_host, self._connection.permissions
+        permissions.check("write", "exchange", method.exchange, 60, 40)
+        exchange = port.find_exchange(host, method.exchange)
+        where = f"exchange '{method.exchange}' in vhost '{host}'"
         if exchange is None:
             raise ChannelException(NOT_FOUND, f"no {where}", 60, 40)
         if exchange.internal:
             raise ChannelException(ACCESS_REFUSED, f"cannot publish to internal {where}", 60, 40)
         if exchange.kind == "topic":
-            self._permissions.check_topic("write", exchange.name, method.routing_key, 60, 40)
-        route = self._port.intern_route(
+            permissions.check_topic("write", exchange.name, method.routing_key, 60, 40)
+        route = port.intern_route(
             method.exchange.encode("utf-8", "surrogateescape"),
             method.routing_key.encode("utf-8", "surrogateescape"),
             command.flags,
         )
-        queues = self._port.route(self._virtual_host, exchange, method.routing_key)
+        properties = None if command.flags & _ROUTING_FLAGS else _NO_PROPERTIES
+        queues = port.route(host, exchange, [method.routing_key], properties)
+        plan = Plan(
+            exchange, route, method.routing_key, queues, method.mandatory, port.routing_version
+        )
         if len(self._plans) >= PLANS_KEPT_MAX:
             self._plans.clear()
-        plan = Plan(route, queues, method.mandatory, self._port.routing_version)
         self._plans[key] = plan
         return plan
 
-    def _return(self, route: Route, contents: list[bytes], frame_size_max: int) -> list[bytes]:
+    def _return(self, route: Route, contents: list[bytes]) -> None:
         head = method_frame(
             self._channel,
             BasicReturn(
@@ -255,5 +279,8 @@ class Publisher:
         )
         frames = []
         for content in contents:
-            frames += [head, fit_content(content, self._channel, frame_size_max)]
-        return frames
+            frames += [
+                head,
+                fit_content(content, self._channel, self._connection.frame_size_max),
+            ]
+        self._connection.write(frames)

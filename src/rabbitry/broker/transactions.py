@@ -117,9 +117,7 @@ def _commit(channel: Channel, method: Method) -> None:
 
     commit = Commit(lambda: channel.resume(answer))
     channel.wait()
-    returned = channel.publisher.commit(commit, channel.connection.frame_size_max)
-    if returned:
-        channel.connection.write(returned)
+    channel.publisher.commit(commit)
     for outcome, entries in transaction.take():
         ordered = [entries[tag] for tag in sorted(entries)]
         settling.carry_out(channel, outcome, grouped(ordered))

@@ -8,10 +8,11 @@ never behind what a client knows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
+from rabbitry.broker.direct_reply_to import ReplyConsumer
 from rabbitry.broker.exchanges import Exchange, route
-from rabbitry.broker.message import Route
+from rabbitry.broker.message import Message, Route
 from rabbitry.broker.permissions import Access
 from rabbitry.broker.ports import OnAnswer, QueueHandle, Refusal
 from rabbitry.cluster.catalog import Catalog
@@ -27,8 +28,10 @@ from rabbitry.cluster.records import (
     Request,
     Unbind,
 )
+from rabbitry.cluster.replies import Replies
 from rabbitry.cluster.tracking import ConnectionTracking, Tracked
 from rabbitry.wire.errors import RESOURCE_LOCKED
+from rabbitry.wire.methods import BasicProperties
 
 AskCoordinator = Callable[[Request, Callable[[Refused | None], None]], None]
 
@@ -41,6 +44,7 @@ class Administration:
         origin: str,
         hosting: Hosting,
         ask: AskCoordinator,
+        replies: Replies,
         connections: Callable[[], Iterable[Tracked]] = tuple,
     ) -> None:
         """`connections` are those of this node's clients."""
@@ -51,6 +55,7 @@ class Administration:
         self._versions_before = 0
         self._hosting = hosting
         self._ask = ask
+        self._replies = replies
         self._owners: dict[str, None] = {}  # connections that have asked for exclusive queues
 
     @property
@@ -83,17 +88,37 @@ class Administration:
         entry = self.catalog.find_queue(virtual_host, name)
         return self._hosting.proxy(entry) if entry is not None else None
 
-    def route(self, virtual_host: str, exchange: Exchange, routing_key: str) -> list[QueueHandle]:
-        """Return the queues that a message reaches, each once."""
+    def route(
+        self,
+        virtual_host: str,
+        exchange: Exchange,
+        routing_keys: Sequence[str],
+        properties: BasicProperties | None = None,
+    ) -> list[QueueHandle] | None:
+        """Return the queues that a message reaches, each once; see `BrokerPort`."""
         host = self.catalog.virtual_hosts[virtual_host]
-        return [
-            self._hosting.proxy(host.queues[name])
-            for name in route(host.exchanges, exchange, routing_key)
-        ]
+        names = route(host.exchanges, exchange, routing_keys, properties)
+        if names is None:
+            return None
+        return [self._hosting.proxy(host.queues[name]) for name in names]
 
     def intern_route(self, exchange: bytes, routing_key: bytes, flags: int) -> Route:
         """Return the one `Route` object for these (`flags` as in `Route`)."""
         return self._hosting.routes.get(exchange, routing_key, flags)
+
+    # --- direct reply-to --------------------------------------------------------------------------
+
+    def set_reply_consumer(self, channel: int, consumer: ReplyConsumer | None) -> None:
+        """Have what comes for the reply address of a channel given to `consumer`, or to nobody."""
+        self._replies.set_consumer(channel, consumer)
+
+    def send_answer(self, name: str, message: Message) -> None:
+        """Send a message to the direct reply-to address `name`; lost where there is none such."""
+        self._replies.send(name, message)
+
+    def find_reply_consumer(self, name: str, on_answer: Callable[[bool], None]) -> None:
+        """Ask whether somebody consumes at the direct reply-to address `name`."""
+        self._replies.ask(name, on_answer)
 
     # --- changing ---------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from rabbitry.broker.exchanges import Binding, Exchange
+from rabbitry.broker.exchanges import Binding, Exchange, check_binding
 from rabbitry.broker.queue_arguments import QUEUE_ARGUMENTS, queue_type, type_name
 from rabbitry.cluster.administering import judge_access
 from rabbitry.cluster.catalog import Catalog, QueueEntry, binding_of
@@ -349,16 +349,22 @@ def _wanted(request: Bind | Unbind) -> Binding:
 def _check_ends(catalog: Catalog, request: Bind | Unbind) -> Refused | None:
     """Return why the ends of a binding cannot be joined: one is missing, or another's own."""
     host = request.virtual_host
-    if catalog.find_exchange(host, request.source) is None:
+    source = catalog.find_exchange(host, request.source)
+    if source is None:
         return Refused(NOT_FOUND, f"no exchange '{request.source}' in vhost '{host}'")
     if request.destination_kind == "exchange":
         if catalog.find_exchange(host, request.destination) is None:
             return Refused(NOT_FOUND, f"no exchange '{request.destination}' in vhost '{host}'")
-        return None
+        return _check_arguments(source, request)
     entry = catalog.find_queue(host, request.destination)
     if entry is None:
         return Refused(NOT_FOUND, f"no queue '{request.destination}' in vhost '{host}'")
-    return check_owner(entry, request.owner)
+    return _check_arguments(source, request) or check_owner(entry, request.owner)
+
+
+def _check_arguments(source: Exchange, request: Bind | Unbind) -> Refused | None:
+    fault = check_binding(source, request.routing_key, request.arguments)
+    return Refused(PRECONDITION_FAILED, fault) if fault else None
 
 
 def _change_in_sync(catalog: Catalog, request: AdmitMirror | DropMirror) -> list[Change]:

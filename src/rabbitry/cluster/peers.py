@@ -114,6 +114,10 @@ class Peers:
         node = self._nodes.get(session.peer_name)
         return node is not None and node.incarnation == session.peer_incarnation
 
+    def up(self) -> list[str]:
+        """Return the names of the nodes to which records can be sent."""
+        return list(self._up)
+
     def is_up(self, name: str) -> bool:
         """Whether records can be sent to this node."""
         return name in self._up

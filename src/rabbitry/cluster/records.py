@@ -4,15 +4,16 @@ Names in the past tense tell, names in the imperative ask. Encoded with msgspec'
 arrays with a numeric tag; the framing and the login of a link are `cluster.links`.
 
 Here are the catalog's changes `ExchangeDeclared` .. `NodeLeft` and what nodes and coordinator say,
-`Join` .. `StatisticsTold`; changes and requests about users, permissions and policies are in
-`cluster.access_records`; what nodes say to each other about a queue is in
-`cluster.queue_records`. A tag is never given to another struct.
+`Join` .. `StatisticsTold`; what they say for direct reply-to is here too. Changes and requests
+about users, permissions and policies are in `cluster.access_records`; what nodes say to each other
+about a queue is in `cluster.queue_records`. A tag is never given to another struct.
 """
 
 from __future__ import annotations
 
 import msgspec
 
+from rabbitry.broker.message import Run
 from rabbitry.cluster.access_records import AccessChange, AccessRequest, ConnectionsTold
 from rabbitry.cluster.queue_records import Record, ToLeader, ToMirror, ToUser
 from rabbitry.cluster.queue_records import Refused as Refused  # said by the coordinator too
@@ -261,6 +262,32 @@ class StatisticsTold(Record, tag=43):
     queues: list[tuple[int, int, int]]
 
 
+# --- direct reply-to, from node to node -----------------------------------------------------------
+
+
+class AnswerSent(Record, tag=80):
+    """A message for the direct reply-to address of a channel of the node."""
+
+    channel: int
+    key: str
+    run: Run
+
+
+class ReplyConsumerAsked(Record, tag=81):
+    """Does somebody consume at this address? `ReplyConsumerTold` with this number answers."""
+
+    number: int
+    channel: int
+    key: str
+
+
+class ReplyConsumerTold(Record, tag=82):
+    number: int
+    found: bool
+
+
+ReplyRecord = AnswerSent | ReplyConsumerAsked | ReplyConsumerTold
+
 CoordinatorRecord = (
     Join
     | Welcomed
@@ -272,7 +299,7 @@ CoordinatorRecord = (
     | StatisticsAsked
     | StatisticsTold
 )
-AnyRecord = CoordinatorRecord | ConnectionsTold | ToLeader | ToUser | ToMirror
+AnyRecord = CoordinatorRecord | ConnectionsTold | ToLeader | ToUser | ToMirror | ReplyRecord
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[AnyRecord] = msgspec.msgpack.Decoder(AnyRecord)

@@ -11,6 +11,7 @@ from struct import Struct
 from typing import Final
 
 from rabbitry.wire.frames import CONTENT_HEAD_PAYLOAD_BYTES
+from rabbitry.wire.values import MalformedValue
 
 CONTENT_TYPE: Final = 0x8000
 CONTENT_ENCODING: Final = 0x4000
@@ -20,10 +21,18 @@ PRIORITY: Final = 0x0800
 CORRELATION_ID: Final = 0x0400
 REPLY_TO: Final = 0x0200
 EXPIRATION: Final = 0x0100
+MESSAGE_ID: Final = 0x0080
+TIMESTAMP: Final = 0x0040
+USER_ID: Final = 0x0010
 
 _FLAGS_OFFSET: Final = 7 + CONTENT_HEAD_PAYLOAD_BYTES
 _U16 = Struct(">H")
 _U32 = Struct(">I")
+
+
+def header_end(frames: bytes) -> int:
+    """Return where the payload of the header frame ends."""
+    return 7 + int(_U32.unpack_from(frames, 3)[0])
 
 
 def priority_of(frames: bytes) -> int | None:
@@ -33,7 +42,7 @@ def priority_of(frames: bytes) -> int | None:
         if not flags & PRIORITY:
             return None
         offset = _to_priority(frames, offset, flags)
-        return frames[offset] if offset < _end(frames) else None
+        return frames[offset] if offset < header_end(frames) else None
     except IndexError:
         return None
 
@@ -51,9 +60,32 @@ def expiration_ms_of(frames: bytes) -> int | None:
             if flags & flag:
                 offset += 1 + frames[offset]
         text = frames[offset + 1 : offset + 1 + frames[offset]]
-        return int(text) if text.isdigit() and offset + len(text) < _end(frames) else None
+        return int(text) if text.isdigit() and offset + len(text) < header_end(frames) else None
     except IndexError:
         return None
+
+
+def short_string_property(frames: bytes, wanted: int) -> bytes:
+    """Return a property behind `priority` that is a short string, which the content has.
+
+    Raises `MalformedValue` where it is cut short.
+    """
+    try:
+        offset, flags = _values(frames)
+        offset = _to_priority(frames, offset, flags)
+        if flags & PRIORITY:
+            offset += 1
+        flag = CORRELATION_ID
+        while flag != wanted:
+            if flags & flag:
+                offset += 8 if flag == TIMESTAMP else 1 + frames[offset]
+            flag >>= 1
+        start, end = offset + 1, offset + 1 + frames[offset]
+    except IndexError:
+        end = len(frames)
+    if end > header_end(frames):
+        raise MalformedValue("the properties of basic are cut short")
+    return frames[start:end]
 
 
 def _values(frames: bytes) -> tuple[int, int]:
@@ -62,7 +94,7 @@ def _values(frames: bytes) -> tuple[int, int]:
     offset = _FLAGS_OFFSET + 2
     more = flags
     while more & 1:
-        if offset + 2 > _end(frames):
+        if offset + 2 > header_end(frames):
             raise IndexError
         (more,) = _U16.unpack_from(frames, offset)
         offset += 2
@@ -74,14 +106,9 @@ def _to_priority(frames: bytes, offset: int, flags: int) -> int:
         if flags & flag:
             offset += 1 + frames[offset]
     if flags & HEADERS:
-        if offset + 4 > _end(frames):
+        if offset + 4 > header_end(frames):
             raise IndexError
         offset += 4 + int(_U32.unpack_from(frames, offset)[0])
     if flags & DELIVERY_MODE:
         offset += 1
     return offset
-
-
-def _end(frames: bytes) -> int:
-    """Return where the payload of the header frame ends."""
-    return 7 + int(_U32.unpack_from(frames, 3)[0])
