@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from support.coordination_network import COORDINATOR, Client, Host, Network
 from support.coordination_stage import SECRET, Counted
 
@@ -18,11 +19,14 @@ from rabbitry.machine import (
 from rabbitry.node import NodeSettings
 from rabbitry.standalone import StandaloneNode
 from rabbitry.wire.methods import (
+    BasicCancel,
     BasicConsume,
     BasicProperties,
     BasicPublish,
+    ChannelClose,
     ConfirmSelect,
     ExchangeDeclare,
+    Method,
     QueueBind,
     QueueDeclare,
 )
@@ -46,6 +50,29 @@ def declared(client: Client, queue: str = "q", *, exclusive: bool = False) -> Cl
     client.say(QueueDeclare(queue=queue, durable=True, exclusive=exclusive))
     assert client.take() == ["queue.declare-ok"]
     return client
+
+
+@pytest.mark.parametrize(
+    ("end", "answers"),
+    [
+        (
+            BasicCancel(consumer_tag="c"),
+            ["queue.declare-ok", "basic.consume-ok", "basic.cancel-ok"],
+        ),
+        (ChannelClose(), ["channel.close-ok"]),  # a client that closes hears nothing else
+    ],
+)
+def test_a_consumer_may_end_with_the_bytes_that_began_it(end: Method, answers: list[str]) -> None:
+    network, _ = alone()
+    client = declared(network.client("alone").open())
+    client.publish("q", b"one", b"two")
+    # What waits for the answer to a declaration is carried out inside that answer.
+    client.say(QueueDeclare(queue="r"), BasicConsume(queue="q", consumer_tag="c"), end)
+    assert client.take() == answers
+    other = network.client("alone").open()
+    other.say(QueueDeclare(queue="q", passive=True), BasicConsume(queue="q"))
+    other.take()
+    assert other.bodies == [b"one", b"two"]
 
 
 def test_it_serves_as_soon_as_it_has_started() -> None:

@@ -389,7 +389,7 @@ def test_an_exclusive_consumer_keeps_others_out() -> None:
     alone.leader.subscribe("u", 1, Consumer(("u", 1), 1, exclusive=True))
     alone.leader.subscribe("u", 2, Consumer(("u", 2), 1))
     first, second = alone.port.told
-    assert first == ("u", Replied(1, 1, 1, None))
+    assert first == ("u", Replied(1, 1, 1, None, 0, 1))
     assert isinstance(second[1], Replied)
     assert second[1].refusal is not None
     assert second[1].refusal.reply_code == ACCESS_REFUSED

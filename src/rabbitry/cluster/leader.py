@@ -235,10 +235,11 @@ class QueueLeader:
             text = f"queue '{declared.name}' in vhost '{declared.virtual_host}' in exclusive use"
             self._reply(user, request, Refused(ACCESS_REFUSED, text))
             return
-        self._reply(user, request, None)
+        # Before the reply: it may bring the end of the consumer at once, pipelined behind.
         self.queue.add_consumer(consumer)
         self._had_consumer = True
         self._port.wants_pump(self)
+        self._reply(user, request, None)
 
     def unsubscribe(self, user: str, request: int, holder: Holder, number: int) -> None:
         """End a consumer; nothing is delivered to it after the reply."""

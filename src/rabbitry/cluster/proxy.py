@@ -334,12 +334,16 @@ class QueueProxy:
         messages: list[Message],
         redelivered: bool,
     ) -> None:
-        """Messages have come for a subscription; one that has ended meanwhile gives them back."""
+        """Messages have come for a subscription; one that has ended meanwhile gives them back.
+
+        It is ended at the leader too, who would deal to it for ever if it knew it still.
+        """
         subscription = self._subscriptions.get((holder, number))
         if subscription is not None:
             subscription.subscriber.deliver(self.lease, positions, messages, redelivered)
-        else:
-            self.requeue(self.lease, holder, list(positions))
+            return
+        self._ask(0, Unsubscribe(self.number, 0, 0, holder, number))
+        self.requeue(self.lease, holder, list(positions))
 
     # --- inside -----------------------------------------------------------------------------------
 
