@@ -37,6 +37,7 @@ from typing import Any, Final
 from rabbitry.cluster.catalog import Catalog
 from rabbitry.cluster.catalog_store import Counters, Writes, load, write_counters, writes_of
 from rabbitry.cluster.declarations import delete_owned, judge
+from rabbitry.cluster.definitions import definitions_of
 from rabbitry.cluster.links import ClusterLink
 from rabbitry.cluster.operator_desk import StatusDesk, judge_all
 from rabbitry.cluster.placement import place_by_policy, place_with, place_without
@@ -452,13 +453,16 @@ class Coordinator:
     # --- the operator -----------------------------------------------------------------------------
 
     def _asked(self, event: Asked) -> None:
-        """Answer "status"; carry out ("change", requests); hear of ("node died", name)."""
+        """Answer "status", "definitions"; do ("change", requests); hear ("node died", name)."""
         question = event.question
         if question == "status":
             told = {name: one.link for name, one in self._members.items() if one.link is not None}
             for link in told.values():
                 self._links[link].send(StatisticsAsked(event.number))
             self._desk.ask(event.number, told, self._now)
+            return
+        if question == "definitions":
+            self._answer_operator(event.number, definitions_of(self.catalog))
             return
         if isinstance(question, tuple) and len(question) == 2:
             what, about = question
