@@ -282,6 +282,20 @@ def test_it_tells_when_too_much_waits_for_its_turn() -> None:
     assert len(talk.heard()) == BACKLOG_COMMANDS_MAX + 2
 
 
+def test_channels_that_are_closed_are_forgotten() -> None:
+    talk = Conversation()
+    queue = talk.port.add("q")
+    assert talk.connection.channel_count == 1
+    talk.say(BasicAck(delivery_tag=9))
+    assert talk.connection.channel_count == 0
+    talk.say(ChannelCloseOk(), ChannelOpen(), ChannelClose(200, "bye"))
+    assert talk.connection.channel_count == 0
+    talk.say(ChannelOpen(), BasicGet(queue="q"), ChannelClose(200, "bye"))
+    assert talk.connection.channel_count == 1
+    queue.get_replies[0](GetReply(), queue.lease)
+    assert talk.connection.channel_count == 0
+
+
 def test_what_waits_on_all_channels_counts() -> None:
     talk = Conversation()
     talk.port.add("q")

@@ -457,3 +457,14 @@ def test_routing_keys_of_messages_may_be_any_bytes_as_in_rabbitmq() -> None:
     head = method_frame(1, BasicPublish(routing_key="ab").encode().replace(b"ab", b"\xff\xfe"))
     (command,) = feed([head + content_frames(1, NO_PROPERTIES, b"", 0)])
     assert command.method().encode() == command.frame[7:-1]
+
+
+def test_it_tells_whether_a_content_has_begun() -> None:
+    assembler = ContentAssembler(4096)
+    whole = message(b"body")
+    states = []
+    for octet in whole:
+        assembler.feed(bytes((octet,)))
+        states.append(assembler.in_content)
+    begun = len(publish())
+    assert states == [False] * (begun - 1) + [True] * (len(whole) - begun) + [False]

@@ -69,6 +69,7 @@ class ClientConnection:
         self._log = log
         self._consumer_timeout_ms = consumer_timeout_ms  # 0: none
         self._channels: dict[int, Channel] = {}
+        self._behind: dict[int, None] = {}  # channels for which commands may be waiting
         self._counted = self._queued_bytes = 0  # of what is queued: `has_much_to_send`
         self._to_flush: dict[int, None] = {}
         self._now = 0
@@ -83,10 +84,9 @@ class ClientConnection:
         """Take bytes of the client and carry out what they say."""
         self._now = now
         self._on_dirty(self)
-        waits = False
         for command in self.endpoint.receive_bytes(data, now):
             channel = self._channels.get(command.channel)
-            if channel is None or channel.closed:
+            if channel is None:
                 if command.frame[7:11] != CHANNEL_OPEN:
                     continue  # closed by this very batch: what follows on it is dropped
                 refusal = self._port.channel_refusal(self.endpoint.user)
@@ -103,8 +103,13 @@ class ClientConnection:
                 channel.handle(command)
             except AmqpException as fault:
                 self._fail(command.channel, fault)
-            waits = waits or channel.waiting
-        self.backlogged = (waits or bool(self.held_back)) and self.backlog_exceeds()
+            if channel.waiting:
+                self._behind[command.channel] = None
+            elif channel.closed:
+                self._forget_closed(command.channel)
+        if not self.publishes and self.endpoint.assembler.in_content:
+            self.publishes = True  # before a content is whole, for it may never be
+        self.backlogged = bool(self._behind) and self.backlog_exceeds()
         if self.endpoint.state in ("closing", "closed"):
             self._end_channels()
         self._log.look()
@@ -131,7 +136,7 @@ class ClientConnection:
             self._end_channels()
             self._log.look()
         elif self._consumer_timeout_ms:
-            for number, channel in self._channels.items():
+            for number, channel in list(self._channels.items()):
                 try:
                     channel.check_consumer_timeout(now, self._consumer_timeout_ms)
                 except AmqpException as fault:
@@ -164,14 +169,17 @@ class ClientConnection:
     def pause_deliveries(self, paused: bool) -> None:
         """The client does not read fast enough, or does again."""
         self._deliveries_paused = paused
-        for channel in self._channels.values():
+        for channel in list(self._channels.values()):
             channel.pause(paused)
 
     def backlog_exceeds(self) -> bool:
         """Whether more waits for its turn than should be kept in memory."""
         commands = size_bytes = 0
-        for channel in self._channels.values():
-            more_commands, more_bytes = channel.backlog_size()
+        for number in list(self._behind):
+            channel = self._channels.get(number)
+            more_commands, more_bytes = channel.backlog_size() if channel else (0, 0)
+            if not more_commands:
+                del self._behind[number]
             commands += more_commands
             size_bytes += more_bytes
         return commands > BACKLOG_COMMANDS_MAX or size_bytes > BACKLOG_BYTES_MAX
@@ -194,6 +202,7 @@ class ClientConnection:
         """
         channels, self._channels = self._channels, {}
         self.held_back.clear()
+        self._behind.clear()
         for channel in channels.values():
             channel.close()
         if not self._ended:
@@ -201,6 +210,11 @@ class ClientConnection:
             self._last_words_held = True
             self._hold_until = self._now + LAST_WORDS_US
             self._port.delete_owned(self.owner, self._owned_deleted)
+
+    def _forget_closed(self, number: int) -> None:
+        channel = self._channels.get(number)
+        if channel is not None and channel.closed:
+            del self._channels[number]
 
     def _owned_deleted(self) -> None:
         self._last_words_held = False
@@ -214,6 +228,7 @@ class ClientConnection:
             if found is not None:
                 found.flush()  # confirms that were earned go out before the close
                 found.close()
+                self._forget_closed(channel)
             if self.endpoint.state == "open":
                 self.endpoint.close_channel(channel, fault)
         else:
@@ -281,6 +296,7 @@ class ClientConnection:
             work()
         except AmqpException as fault:
             self._fail(channel, fault)
+        self._forget_closed(channel)
 
     def has_much_to_send(self) -> bool:
         """Whether this step's answers are enough for one step. Each part is counted once."""

@@ -125,7 +125,7 @@ class Endpoint:
         self._authenticator = authenticator
         self._credentials = credentials
         self._properties = properties or {}
-        self._assembler = ContentAssembler(FRAME_SIZE_MAX)
+        self.assembler = ContentAssembler(FRAME_SIZE_MAX)
         self._header = b""
         self._mechanism = ""
         self._channels: dict[int, bool] = {}  # open ones: is it closing?
@@ -155,14 +155,14 @@ class Endpoint:
             data = self._take_protocol_header(data)
         if self._deaf or not data:
             return
-        for command in self._assembler.feed(data):
+        for command in self.assembler.feed(data):
             if self._deaf:
                 return
             if command.channel == 0:
                 self._receive_connection_method(command, now)
             elif self._admit(command, now):
                 yield command
-        failure = self._assembler.failure
+        failure = self.assembler.failure
         if failure is not None and not self._deaf:
             self._fail(failure, now)
             if not self.finished:
@@ -350,7 +350,7 @@ class Endpoint:
         self.channel_max = limits.channel_max
         self.frame_size_max = limits.frame_max
         self.heartbeat_s = limits.heartbeat
-        self._assembler.frame_size_max = limits.frame_max
+        self.assembler.frame_size_max = limits.frame_max
         self._heartbeats_run = limits.heartbeat > 0
 
     def _refuse_login(self, refusal: LoginRefused, now: int) -> None:

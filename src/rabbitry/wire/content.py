@@ -132,12 +132,12 @@ class Command:
 class _Partial:
     """A content of which frames are missing still."""
 
-    __slots__ = ("flags", "frame", "oversized", "parts", "remaining_bytes")
+    __slots__ = ("flags", "frame", "frames", "oversized", "remaining_bytes")
 
     def __init__(self, frame: bytes) -> None:
         self.frame = frame
         self.flags = 0
-        self.parts: list[bytes] = []
+        self.frames = bytearray()  # an object for each would take ten times what a tiny one is
         self.remaining_bytes = -1  # -1: the header frame has not come
         self.oversized = False  # its frames are dropped as they come
 
@@ -158,6 +158,11 @@ class ContentAssembler:
         self.failure: ConnectionException | None = None
         self._tail = b""
         self._partials: dict[int, _Partial] = {}
+
+    @property
+    def in_content(self) -> bool:
+        """Whether some channel is in the middle of a content."""
+        return bool(self._partials)
 
     def feed(self, data: bytes) -> list[Command]:
         """Take bytes, return the commands they complete. After `failure` is set: always none."""
@@ -308,7 +313,7 @@ class ContentAssembler:
             fault = ChannelException(PRECONDITION_FAILED, text, *_IDS.unpack_from(partial.frame, 7))
             commands.append(Command(channel, partial.frame, [], fault))
             return
-        partial.parts.append(frame)
+        partial.frames += frame
         if not body_size_bytes:
             self._complete(channel, partial, commands)
 
@@ -324,14 +329,14 @@ class ContentAssembler:
             return
         # Empty body frames are legal, and without end: none is kept.
         if size and not partial.oversized:
-            partial.parts.append(frame)
+            partial.frames += frame
         if not partial.remaining_bytes:
             self._complete(channel, partial, commands)
 
     def _complete(self, channel: int, partial: _Partial, commands: list[Command]) -> None:
         del self._partials[channel]
         if not partial.oversized:
-            content = b"".join(partial.parts)
+            content = bytes(partial.frames)
             commands.append(Command(channel, partial.frame, [content], None, partial.flags))
 
     def _fail_unknown(self, kind: int, frame: bytes) -> None:
