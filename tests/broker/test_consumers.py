@@ -342,12 +342,31 @@ def test_what_basic_get_fetches_is_not_limited() -> None:
     assert [body for *_, body in client.deliveries()] == [b"4"]
 
 
-def test_no_ack_is_not_limited() -> None:
-    broker, client = filled(b"1", b"2")
+def test_no_ack_needs_no_room_but_waits_for_it() -> None:
+    broker, client = filled(b"1", b"2", b"3")
     client.say(BasicQos(prefetch_count=1, global_=True))
     client.endpoint.send_method(1, BasicConsume(queue="q", consumer_tag="a", no_ack=True))
     broker.exchange()
-    assert len(client.deliveries()) == 2
+    assert len(client.deliveries()) == 3
+    client.say(QueueDeclare(queue="other"), BasicConsume(queue="other", consumer_tag="b"))
+    client.publish("other", b"4")
+    assert client.deliveries() == [("b", 4, False, b"4")]
+    client.publish("q", b"5")
+    assert client.deliveries() == []
+    acked(broker, client, 4)
+    assert client.deliveries() == [("a", 5, False, b"5")]
+
+
+def test_no_ack_waits_from_the_start_where_the_limit_is_reached() -> None:
+    broker, client = shared(2, "a")
+    client.say(
+        QueueDeclare(queue="other"), BasicConsume(queue="other", consumer_tag="b", no_ack=True)
+    )
+    client.publish("other", b"x")
+    assert client.deliveries() == []
+    client.endpoint.send_method(1, BasicQos(prefetch_count=0, global_=True))
+    broker.exchange()
+    assert ("b", b"x") in [(tag, body) for tag, _, _, body in client.deliveries()]
 
 
 def test_what_is_on_the_way_does_not_overtake_what_went_back() -> None:

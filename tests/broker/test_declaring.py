@@ -235,6 +235,14 @@ RESERVED = "contains reserved prefix 'amq.*'"
         (QueueUnbind(exchange="x"), UNDECLARED),
         (QueuePurge(), UNDECLARED),
         (QueueDelete(), UNDECLARED),
+        (
+            ExchangeDeclare(exchange="new", arguments={"alternate-exchange": 5}),
+            (
+                406,
+                "PRECONDITION_FAILED - invalid type 'signedint' for arg 'alternate-exchange' in "
+                "exchange 'new' in vhost '/'",
+            ),
+        ),
         (QueueDeclare(queue="locked", passive=True), (405, "RESOURCE_LOCKED - locked")),
         (QueuePurge(queue="locked"), (405, "RESOURCE_LOCKED - locked")),
         (QueueDelete(queue="locked"), (405, "RESOURCE_LOCKED - locked")),
@@ -256,6 +264,7 @@ def test_what_closes_the_channel(said: Method, fault: tuple[int, str]) -> None:
             "COMMAND_INVALID - unknown exchange type 'x-random'",
         ),
         (ExchangeDeclare(exchange="", type="x-random"), 503, "unknown exchange type"),
+        (ExchangeDeclare(exchange="new", type=""), 503, "invalid exchange type ''"),
         (
             QueueDeclare(queue="q", durable=True, arguments={"x-queue-type": "stream"}),
             541,

@@ -36,6 +36,16 @@ def test_what_is_too_much_stops_all() -> None:
     assert limiter.admit(SECOND, 4, 5) == 0
 
 
+def test_consumers_can_be_stopped_before_there_is_too_much() -> None:
+    limiter = limited(2)
+    assert not limiter.stop_if_full(1)
+    assert limiter.stop_if_full(2)
+    assert not limiter.stop_if_full(2), "they are"
+    assert not limiter.runs(FIRST)
+    assert limiter.resumes(1)
+    assert not Limiter().stop_if_full(9)
+
+
 def test_more_owed_than_the_limit_leaves_no_room() -> None:
     assert limited(5).admit(FIRST, 1, 9) == 0
 

@@ -32,8 +32,7 @@ _LISTED: dict[str, str] = {
         alternate_exchange_takes_what_is_unroutable_headers
         alternate_exchange_takes_what_is_unroutable_topic alternate_exchange_that_is_itself
         alternate_exchange_that_is_missing alternate_exchange_that_is_no_name_empty
-        alternate_exchange_that_is_no_name_number alternate_exchange_that_is_no_name_table
-        alternate_exchange_that_routes_nowhere exchange_of_type_empty exchange_of_type_headers
+        alternate_exchange_that_routes_nowhere exchange_of_type_headers
         exchange_that_is_there_from_the_start_headers exchange_that_is_there_from_the_start_match
         exchange_that_is_there_from_the_start_trace trace_exchange_published_to
     """,

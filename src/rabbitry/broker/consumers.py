@@ -121,7 +121,7 @@ class Consumers:
             priority=priority if isinstance(priority, int) else 0,
             shares_limit=limiter.prefetch_count > 0,
         )
-        if limiter.prefetch_count:
+        if limiter.prefetch_count and not quorum:
             subscription.gate = self
         self._subscriptions[tag] = subscription
         channel.used[handle] = None
@@ -131,6 +131,8 @@ class Consumers:
 
         channel.wait()
         handle.subscribe(consumer, subscription, answered)
+        if limiter.prefetch_count:
+            self._hold_no_ack(self._volume())
         self._apply_pauses()
 
     def _check_consumer(self, handle: QueueHandle, method: BasicConsume) -> None:
@@ -298,6 +300,7 @@ class Consumers:
                 limiter.share(subscription.prefetch_count),
             )
         self.settled()
+        self._hold_no_ack(self._volume())
 
     def _volume(self) -> int:
         """How many deliveries to consumers the limit counts."""
@@ -307,7 +310,17 @@ class Consumers:
 
     def admit(self, subscription: Subscription, count: int) -> int:
         """Return how many of `count` deliveries may go out (`consuming.Gate`)."""
-        return self._limiter.admit(subscription.handle, count, self._volume())
+        volume = self._volume()
+        admitted = self._limiter.admit(subscription.handle, count, volume)
+        self._hold_no_ack(volume + admitted)
+        return admitted
+
+    def _hold_no_ack(self, volume: int) -> None:
+        """While the limit is reached, RabbitMQ sends nothing to consumers without acks either."""
+        if any(
+            one.no_ack and one.gate is not None for one in self._subscriptions.values()
+        ) and self._limiter.stop_if_full(volume):
+            self._apply_pauses()
 
     def return_surplus(
         self, subscription: Subscription, lease: Lease, positions: list[int], redelivered: bool
@@ -329,7 +342,7 @@ class Consumers:
         """Tell the queues of consumers that are to be sent no more, or again."""
         for subscription in list(self._subscriptions.values()):
             paused = self._client_paused
-            if subscription.gate is not None and not subscription.no_ack:
+            if subscription.gate is not None:
                 paused = paused or not self._limiter.runs(subscription.handle)
             if paused is not subscription.paused:
                 subscription.paused = paused

@@ -161,7 +161,8 @@ def _exchange_declare(channel: Channel, method: Method) -> None:
             channel.reply(ok)
         return
     if method.type not in EXCHANGE_TYPES:
-        text = f"unknown exchange type '{method.type}'"
+        # RabbitMQ: the empty word exists in Erlang, so it is not unknown but no type.
+        text = f"{'unknown' if method.type else 'invalid'} exchange type '{method.type}'"
         raise ConnectionException(COMMAND_INVALID, text, 40, 10)
     _check_not_default(name, method)
     _check_permitted(channel, "configure", "exchange", name, method)

@@ -41,6 +41,16 @@ class Limiter:
         self.stopped = self.stopped or admitted < count
         return admitted
 
+    def stop_if_full(self, volume: int) -> bool:
+        """Stop consumers before one is sent too much: those whose deliveries cannot be given back.
+
+        True: they were going on until now.
+        """
+        if self.stopped or not self.prefetch_count or volume < self.prefetch_count:
+            return False
+        self.stopped = True
+        return True
+
     def drain(self, queue: QueueHandle) -> bool:
         """Deliveries were given back. True: a question must be put to the queue behind them."""
         if queue in self._draining:
