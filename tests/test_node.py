@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.coordination_network import COORDINATOR, Client, Network
+from support.coordination_network import Client, Network
 
 from rabbitry import node as node_module
 from rabbitry.broker.client_connection import ANSWERS_BYTES_MAX
@@ -22,7 +22,7 @@ from rabbitry.machine import (
     WritingPaused,
     WritingResumed,
 )
-from rabbitry.node import TICK_US, NodeSettings
+from rabbitry.node import TICK_US
 from rabbitry.wire.methods import (
     BasicAck,
     BasicConsume,
@@ -108,10 +108,6 @@ def test_a_mirror_takes_over_and_consumers_go_on() -> None:
     network.run()
     assert consumer.bodies == [b"after"]
     assert consumer.take() == ["basic.consume-ok", "basic.deliver"]
-
-
-def test_settings_do_not_show_the_secret() -> None:
-    assert "hidden" not in repr(NodeSettings("a", "1", b"hidden", COORDINATOR))
 
 
 def test_a_question_that_means_nothing_is_answered() -> None:

@@ -14,7 +14,6 @@ unread.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -25,8 +24,10 @@ from rabbitry.broker.connection_log import ConnectionLog
 from rabbitry.cluster.access_records import ConnectionsTold, UserDeleted, VirtualHostDeleted
 from rabbitry.cluster.administration import Administration
 from rabbitry.cluster.catalog import Catalog
+from rabbitry.cluster.dead_letter_routing import DeadLetterRouter
 from rabbitry.cluster.hosting import Hosting
 from rabbitry.cluster.membership import Membership
+from rabbitry.cluster.node_settings import NodeSettings
 from rabbitry.cluster.peers import Peers
 from rabbitry.cluster.records import (
     AnyRecord,
@@ -70,6 +71,8 @@ from rabbitry.machine import (
 from rabbitry.wire.errors import CONNECTION_FORCED
 from rabbitry.wire.values import FieldValue
 
+__all__ = ["Node", "NodeSettings"]
+
 CLIENT_LISTENERS: Final = ("amqp", "amqps")
 TICK_US: Final = 100_000
 SHUTDOWN_US: Final = MICROSECONDS_PER_SECOND
@@ -79,23 +82,6 @@ BACKLOG_MESSAGES_HIGH: Final = 40_000
 BACKLOG_MESSAGES_LOW: Final = 20_000
 # What is sent, besides deliveries, to a client that does not read, before it is not read either.
 UNREAD_BYTES_MAX: Final = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class NodeSettings:
-    """`incarnation` names the process: no two runs of a node may have the same.
-
-    The others are RabbitMQ's settings of these names. `loopback_users` may log in from loopback
-    only; `consumer_timeout_ms` is how long a delivery may wait for its acknowledgement (0: for
-    ever).
-    """
-
-    name: str
-    incarnation: str
-    secret: bytes = field(repr=False)
-    coordinator: Address
-    loopback_users: tuple[str, ...] = ("guest",)
-    consumer_timeout_ms: int = 30 * 60 * 1000
 
 
 class Node:
@@ -118,6 +104,7 @@ class Node:
         # Clients that do not read fast enough, and how many bytes they were sent since.
         self._unread: dict[ClientConnection, int] = {}
         self._to_go_on: dict[ClientConnection, None] = {}  # in the next step
+        self._wake_at: int | None = None  # when the timer fires; it may be in vain
         self._shutting_down = False
         self._shutdown: int | None = None
         self._shutdown_until = 0
@@ -132,6 +119,7 @@ class Node:
         self._administration = Administration(
             self._origin, self._hosting, self.request, self._replies, self._clients.values
         )
+        self.dead_letter = DeadLetterRouter(self._administration, self.now).publish
         self._tracking = self._administration.tracking
         self._authentication = Authentication(self._tracking, settings.loopback_users)
         self._properties: dict[str, FieldValue] = {
@@ -150,6 +138,7 @@ class Node:
         else:
             self._take(event)
         self._hosting.flush()
+        self._set_wake()
         self._control_flow()
         if self._tracking.changed:
             self._tell_connections()
@@ -171,6 +160,9 @@ class Node:
             case TimerFired():
                 if event.timer == "go on":
                     self._go_on()
+                elif event.timer == "wake":
+                    self._wake_at = None
+                    self._hosting.wake_up()
                 else:
                     self._tick()
             case LinkOpened():
@@ -320,6 +312,16 @@ class Node:
 
     # --- time and the operator --------------------------------------------------------------------
 
+    def _set_wake(self) -> None:
+        """Have the timer fire when the first message, or queue, expires that can."""
+        due = self._hosting.next_wake()
+        if due is None:
+            return
+        at = max(due - self._settings.wall_clock_offset_us, self._now)
+        if self._wake_at is None or at < self._wake_at:
+            self._wake_at = at
+            self._effects.append(SetTimer("wake", at))
+
     def _tick(self) -> None:
         now = self._now
         self._effects.append(SetTimer("tick", now + TICK_US))
@@ -404,6 +406,10 @@ class Node:
     def backlog_grew(self, messages: int) -> None:
         """Count messages that wait to be accepted (negative: that do no longer)."""
         self._backlog += messages
+
+    def now(self) -> int:
+        """Return the time, in microseconds since 1970."""
+        return self._now + self._settings.wall_clock_offset_us
 
     def statistics(self) -> list[tuple[int, int, int]]:
         """Return (queue, messages, consumers) of each queue led here."""

@@ -11,8 +11,8 @@ from support.cluster_hostings import HostingCluster
 from support.cluster_leader import ROUTE, LeaderAlone
 
 from rabbitry.broker.queue import Consumer
+from rabbitry.cluster.announcing import WINDOW_MAX
 from rabbitry.cluster.hosting import MIRROR_PATIENCE_US
-from rabbitry.cluster.leader import WINDOW_MAX
 from rabbitry.cluster.queue_records import (
     Announced,
     Applied,
@@ -410,7 +410,7 @@ def test_a_paused_consumer_gets_no_more(prefetch: int) -> None:
     alone.publish("u", 1, 3 * WINDOW_MAX)
     alone.answer_all("m")
     assert alone.port.delivered == []
-    assert alone.leader.announced <= WINDOW_MAX
+    assert alone.leader._announcing.announced <= WINDOW_MAX
     alone.leader.pause_consumer(("u", 1), 1, False)
     alone.pump()
     alone.answer_all("m")

@@ -10,10 +10,17 @@ from support.cluster_hostings import HostingCluster
 from support.cluster_leader import LeaderAlone
 
 from rabbitry.broker.queue import Consumer
-from rabbitry.cluster.queue_records import Refused, Replied
+from rabbitry.broker.queue_settings import QueueSettings
+from rabbitry.cluster.queue_records import Got, Refused, Replied
 from rabbitry.wire.errors import ACCESS_REFUSED
 from rabbitry.wire.frames import content_body
 from rabbitry.wire.methods import BasicProperties
+from rabbitry.wire.values import FieldValue
+
+
+def pass_all(cluster: HostingCluster, sender: str, receiver: str) -> None:
+    while cluster.pass_record(sender, receiver):
+        pass
 
 
 def got(reader: Reader) -> list[tuple[bytes, bool]]:
@@ -78,3 +85,189 @@ def test_the_next_consumer_takes_over_when_the_active_one_goes() -> None:
         (b"1", True),
         (b"2", False),
     ]
+
+
+# --- age ------------------------------------------------------------------------------------------
+
+
+def test_expired_in_a_mirrors_time() -> None:
+    cluster = HostingCluster(["a", "b"], arguments={"x-message-ttl": 100})
+    cluster.publish("b", b"1")
+    cluster.settle_down()
+    cluster.pass_time(60_000)
+    cluster.publish("b", b"2")
+    cluster.settle_down()
+    cluster.kill("a")
+    cluster.settle_down()
+    cluster.start("c")
+    cluster.settle_down()
+    assert cluster.placed.leader == "b"
+    assert sorted(cluster.nodes["c"].held()) == [1, 2]
+    cluster.pass_time(39_999)
+    assert sorted(cluster.nodes["b"].held()) == [1, 2]
+    cluster.pass_time(1)
+    assert sorted(cluster.nodes["b"].held()) == [2]
+    cluster.settle_down()
+    assert sorted(cluster.nodes["c"].held()) == [2]
+    cluster.kill("b")
+    cluster.settle_down()
+    cluster.pass_time(60_000)
+    assert cluster.nodes["c"].held() == {}, "copied with its time"
+
+
+def test_nothing_that_has_expired_is_delivered() -> None:
+    alone = LeaderAlone([], arguments={"x-message-ttl": 5})
+    alone.publish("u", 1, 2)
+    assert alone.port.wake_at == alone.port.time + 5_000
+    alone.port.time += 5_000
+    alone.leader.subscribe("u", 1, Consumer(("u", 1), 1))
+    alone.pump()
+    assert alone.port.delivered == []
+    alone.publish("u", 3, 1)
+    assert alone.port.delivered == [(3, False)]
+    alone.leader.release(("u", 1))
+    alone.pump()
+    alone.port.time += 5_000
+    alone.leader.get("u", 2, ("u", 1), True)
+    alone.pump()
+    got = alone.port.told[-1][1]
+    assert isinstance(got, Got)
+    assert got.run is None, "what came back keeps its time"
+    assert alone.port.wake_at is None
+
+
+def test_at_once_or_never() -> None:
+    cluster = HostingCluster(["a", "b"], arguments={"x-message-ttl": 0})
+    receipts = cluster.publish("b", b"1")
+    cluster.settle_down()
+    assert receipts[0].accepted
+    assert cluster.nodes["a"].held() == {}
+    reader = cluster.reader("b", 1, prefetch_count=1)
+    reader.subscribe()
+    cluster.settle_down()
+    cluster.publish("b", b"2", b"3")
+    cluster.settle_down()
+    assert [one.body for one in reader.deliveries] == [b"2"], "3 finds nobody"
+    assert sorted(cluster.nodes["b"].held()) == [2]
+
+
+def test_a_queue_goes_that_nobody_uses() -> None:
+    alone = LeaderAlone([], arguments={"x-expires": 10})
+    leader, port = alone.leader, alone.port
+    leader.subscribe("u", 1, Consumer(("u", 1), 1))
+    alone.pump()
+    assert port.wake_at is None
+    port.time += 50_000
+    leader.unsubscribe("u", 2, ("u", 1), 1)
+    alone.pump()
+    assert port.wake_at == port.time + 10_000
+    port.time += 9_000
+    leader.inquire("u", 3, "count", False, False)
+    alone.pump()
+    port.time += 9_000
+    leader.get("u", 4, ("u", 1), True)
+    alone.pump()
+    port.time += 9_999
+    alone.publish("u", 1, 1)
+    assert port.deletions == 0
+    port.time += 1
+    leader.pump()
+    leader.pump()
+    assert port.deletions == 1
+
+
+# --- length ---------------------------------------------------------------------------------------
+
+
+def test_publish_rejected_twice() -> None:
+    arguments: dict[str, FieldValue] = {"x-max-length": 1, "x-overflow": "reject-publish"}
+    cluster = HostingCluster(["a", "b", "c"], arguments=arguments)
+    first = cluster.publish("c", b"1", b"2")  # there is room for one
+    pass_all(cluster, "c", "a")
+    cluster.leader.proxy.inquire("purge", lambda _: None)
+    cluster.flush()
+    second = cluster.publish("c", b"3")  # and now for another
+    pass_all(cluster, "c", "a")
+    pass_all(cluster, "a", "b")
+    pass_all(cluster, "a", "c")  # c holds the stream, but has not heard of its publishes
+    assert not any(one.accepted for one in first + second)
+    cluster.kill("a", successor="b")
+    cluster.settle_down()
+    assert [(one.accepted, one.refused) for one in first + second] == [
+        (True, False),
+        (True, True),
+        (True, False),
+    ]
+    assert list(cluster.nodes["b"].held().values()) == [b"3"]
+    leader = cluster.nodes["b"].leader
+    assert leader is not None
+    assert leader.rejections
+    cluster.publish("c", b"4")
+    cluster.settle_down()
+    cluster.publish("c", b"5")
+    cluster.settle_down()
+    assert leader.rejections == {cluster.nodes["c"].origin: [(5, 5)]}, "2 and 4 were heard of"
+
+
+def test_the_oldest_go_when_there_are_too_many() -> None:
+    cluster = HostingCluster(["a", "b"], arguments={"x-max-length": 2})
+    receipts = cluster.publish("b", b"1", b"2", b"3")
+    cluster.settle_down()
+    assert all(one.accepted and not one.refused for one in receipts)
+    assert list(cluster.nodes["a"].held().values()) == [b"2", b"3"]
+    assert list(cluster.nodes["b"].held().values()) == [b"2", b"3"]
+
+
+def test_a_queue_follows_new_settings() -> None:
+    alone = LeaderAlone([])
+    alone.publish("u", 1, 4)
+    alone.leader.configure(QueueSettings(length_max=1))
+    alone.pump()
+    assert [position for position, _ in alone.leader.queue.entries()] == [4]
+    alone.leader.configure(QueueSettings())
+    alone.publish("u", 5, 3)
+    assert alone.leader.queue.ready_count == 4
+
+
+# --- dead letters ---------------------------------------------------------------------------------
+
+
+def test_a_dead_letter_is_never_lost() -> None:
+    cluster = HostingCluster(["a", "b"], arguments={"x-dead-letter-exchange": "dead"})
+    cluster.publish("b", b"1", b"2")
+    reader = cluster.reader("b", 1)
+    reader.subscribe()
+    cluster.settle_down()
+    first, second = reader.unsettled
+    reader.proxy.reject(first.lease, reader.holder, [first.position])
+    cluster.settle_down()
+    leader = cluster.nodes["a"]
+    assert leader.dead_letters == [("rejected", b"1")]
+    assert sorted(cluster.nodes["b"].held()) == [1, 2], "until it is safe elsewhere"
+    leader.undone.pop()()
+    cluster.flush()
+    cluster.settle_down()
+    assert sorted(cluster.nodes["b"].held()) == [2]
+    reader.proxy.reject(second.lease, reader.holder, [second.position])
+    cluster.settle_down()
+    assert leader.dead_letters[1:] == [("rejected", b"2")]
+    cluster.kill("a")
+    cluster.settle_down()
+    assert [(one.body, one.redelivered) for one in reader.deliveries[2:]] == [(b"2", True)]
+
+
+def test_what_expires_and_what_is_too_much_are_dead_letters() -> None:
+    arguments: dict[str, FieldValue] = {
+        "x-dead-letter-exchange": "",
+        "x-message-ttl": 1,
+        "x-max-length": 2,
+    }
+    alone = LeaderAlone([], arguments=arguments)
+    alone.publish("u", 1, 3)
+    alone.port.time += 1_000
+    alone.leader.pump()
+    assert alone.port.dead_letters == [("maxlen", b"1"), ("expired", b"2"), ("expired", b"3")]
+    for done in alone.port.undone:
+        done()
+    assert alone.leader.queue.entries() == []
+    assert alone.leader.queue.expiries == {}

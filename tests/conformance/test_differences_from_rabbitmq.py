@@ -16,8 +16,6 @@ from support.stages import Scenario, Stage, transcript_of
 
 from rabbitry.wire.frames import frame_head, method_frame
 from rabbitry.wire.methods import (
-    BasicGet,
-    BasicProperties,
     ConnectionTuneOk,
     QueueDeclare,
 )
@@ -49,26 +47,10 @@ def difference(row: str, *, ours: str, theirs: str) -> Callable[[Scenario], Scen
     return note
 
 
-@difference(
-    "queue arguments that change what a queue does",
-    ours=NOT_IMPLEMENTED,
-    theirs=r"queue\.declare-ok",
-)
-def queue_arguments(stage: Stage) -> None:
-    stage.client().ask(QueueDeclare(queue=stage.queue, arguments={"x-message-ttl": 60000}))
-
-
 @difference("queue type `stream`", ours="reply_code=541", theirs=r"queue\.declare-ok")
 def streams(stage: Stage) -> None:
     arguments: Arguments = {"x-queue-type": "stream"}
     stage.client().ask(QueueDeclare(queue=stage.queue, durable=True, arguments=arguments))
-
-
-@difference("property `expiration`", ours=r"basic\.get-ok", theirs=r"basic\.get-empty")
-def expiration(stage: Stage) -> None:
-    client = stage.declared()
-    client.publish(stage.queue, b"a", properties=BasicProperties(expiration="0"))
-    client.ask(BasicGet(queue=stage.queue, no_ack=True))
 
 
 @difference("a method that does not exist", ours="reply_code=503", theirs="the link ended")

@@ -13,20 +13,14 @@ tests/simulation.)
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from support.cluster_clients import Reader, Receipt
+from support.cluster_nodes import QUEUE, Ask, Link, Node
 
 from rabbitry.broker.queue import Consumer
 from rabbitry.cluster.catalog import Catalog
-from rabbitry.cluster.hosting import Hosting
-from rabbitry.cluster.leader import QueueLeader
-from rabbitry.cluster.mirror import QueueMirror
-from rabbitry.cluster.proxy import QueueProxy
-from rabbitry.cluster.queue_records import Record, Refused
 from rabbitry.cluster.records import (
     AdmitMirror,
     Change,
@@ -39,115 +33,10 @@ from rabbitry.cluster.records import (
     QueuePlaced,
     Request,
     decode,
-    encode,
 )
 from rabbitry.wire.frames import content_frames
 from rabbitry.wire.methods import BasicProperties
 from rabbitry.wire.values import FieldValue, encode_table
-
-QUEUE = 1
-OnAnswer = Callable[[Refused | None], None]
-
-
-class Link:
-    """Records on their way between two nodes; each end comes up, and notices the end, by itself."""
-
-    def __init__(self, one: Node, other: Node) -> None:
-        self.to: dict[str, deque[bytes]] = {one.name: deque(), other.name: deque()}
-        self.ends: dict[str, str] = dict.fromkeys(self.to, "opening")  # then "up", then "down"
-        self.origins = {one.name: one.origin, other.name: other.origin}
-        self.broken = False
-
-
-@dataclass
-class Ask:
-    """A request of a node, which it repeats until it is answered."""
-
-    request: Request
-    on_answer: OnAnswer
-
-
-class Node:
-    """One process; also the fake of what `Hosting` needs of its node and of its peers."""
-
-    def __init__(self, cluster: HostingCluster, name: str, incarnation: int) -> None:
-        self.cluster = cluster
-        self.name = name
-        self.incarnation = str(incarnation)
-        self.origin = f"{name}#{incarnation}"
-        self.catalog = Catalog()
-        self.revision = 0
-        self.words: deque[Callable[[], None]] = deque()  # of the coordinator, in order
-        self.listens = False  # to the coordinator
-        self.backlog = 0
-        self.asks: list[Ask] = []  # that were not answered
-        self.unheard: list[Ask] = []  # of these, those that the coordinator has not had
-        peers: Any = self
-        self.hosting = Hosting(self, name, self.origin, peers)
-
-    # --- HostingPort ---
-
-    def request(self, request: Request, on_answer: OnAnswer) -> None:
-        ask = Ask(request, on_answer)
-        self.asks.append(ask)
-        self.unheard.append(ask)
-
-    def answered(self, ask: Ask) -> None:
-        if ask in self.asks:
-            self.asks.remove(ask)
-            ask.on_answer(None)
-
-    def catalog_revision(self) -> int:
-        return self.revision
-
-    def backlog_grew(self, messages: int) -> None:
-        self.backlog += messages
-
-    # --- as Peers ---
-
-    def _link(self, name: str) -> Link | None:
-        link = self.cluster.links.get(frozenset((self.name, name)))
-        return link if link is not None and link.ends[self.name] == "up" else None
-
-    def is_up(self, name: str) -> bool:
-        return self._link(name) is not None
-
-    def origin_of(self, name: str) -> str:
-        link = self._link(name)
-        assert link is not None
-        return link.origins[name]
-
-    def send(self, name: str, record: Record) -> None:
-        self.send_encoded(name, encode(record))
-
-    def send_encoded(self, name: str, encoded: bytes) -> None:
-        link = self._link(name)
-        if link is not None and not link.broken:
-            link.to[name].append(encoded)
-
-    # --- the queue ---
-
-    @property
-    def proxy(self) -> QueueProxy:
-        return self.hosting.proxy(self.catalog.queues[QUEUE])
-
-    @property
-    def leader(self) -> QueueLeader | None:
-        site = self.hosting._sites.get(QUEUE)
-        return site.leader if site is not None else None
-
-    @property
-    def mirror(self) -> QueueMirror | None:
-        site = self.hosting._sites.get(QUEUE)
-        return site.mirror if site is not None else None
-
-    def held(self) -> dict[int, bytes]:
-        """Return position -> body of what this node would lead with."""
-        if self.leader is not None:
-            return {at: body for at, (_, body) in self.leader.queue.entries()}
-        if self.mirror is not None:
-            return {at: body for at, (_, body) in self.mirror.held.entries()}
-        return {}
 
 
 class HostingCluster:
@@ -159,6 +48,7 @@ class HostingCluster:
         in_sync: Sequence[str] = (),
         arguments: Mapping[str, FieldValue] | None = None,
     ) -> None:
+        self.now = 1_000_000_000
         self.nodes: dict[str, Node] = {}
         self.links: dict[frozenset[str], Link] = {}
         self.catalog = Catalog()
@@ -449,6 +339,15 @@ class HostingCluster:
             if not self.pass_something():
                 return
         raise AssertionError("it does not come to rest")
+
+    def pass_time(self, microseconds: int) -> None:
+        """Let time pass; who wants to be woken by then is."""
+        self.now += microseconds
+        for node in list(self.nodes.values()):
+            due = node.hosting.next_wake()
+            if due is not None and due <= self.now:
+                node.hosting.wake_up()
+                node.hosting.flush()
 
     def flush(self) -> None:
         """End the step of every node, after a test has called its parts itself."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from rabbitry.broker.dead_letters import Reason
 from rabbitry.broker.message import Message, Route
 from rabbitry.broker.queue import Consumer
 from rabbitry.cluster.catalog import QueueEntry
@@ -35,6 +36,10 @@ class RecordingPort:
         self.requests: list[AdmitMirror | DropMirror] = []
         self.deletions = 0
         self.pump_wanted = False
+        self.time = 1_000_000_000
+        self.wake_at: int | None = None
+        self.dead_letters: list[tuple[Reason, bytes]] = []
+        self.undone: list[Callable[[], None]] = []
 
     def tell_user(self, user: str, record: Record) -> None:
         self.told.append((user, record))
@@ -67,6 +72,18 @@ class RecordingPort:
 
     def catalog_revision(self) -> int:
         return 7
+
+    def now(self) -> int:
+        return self.time
+
+    def wake(self, leader: QueueLeader, due: int | None) -> None:
+        self.wake_at = due
+
+    def dead_letter(
+        self, queue: int, reason: Reason, messages: list[Message], on_done: Callable[[], None]
+    ) -> None:
+        self.dead_letters += [(reason, frames) for _, frames in messages]
+        self.undone.append(on_done)
 
 
 class LeaderAlone:

@@ -64,16 +64,7 @@ if TYPE_CHECKING:
 _NAME_ENCODING: Final = ("utf-8", "surrogateescape")
 # Arguments that change what a queue does and that this version does not carry out. Taking them in
 # silence would be a lie to whoever relies on them.
-QUEUE_ARGUMENTS_UNIMPLEMENTED: Final = (
-    "x-dead-letter-exchange",
-    "x-dead-letter-routing-key",
-    "x-delivery-limit",
-    "x-expires",
-    "x-max-length",
-    "x-max-length-bytes",
-    "x-message-ttl",
-    "x-overflow",
-)
+QUEUE_ARGUMENTS_UNIMPLEMENTED: Final = ("x-delivery-limit",)
 
 
 def handle(channel: Channel, method: Method) -> bool:

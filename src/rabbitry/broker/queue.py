@@ -12,6 +12,11 @@ In a queue with priorities (`x-max-priority`) the heap is ordered by priority fi
 messages that wait: nothing is `ready`, and `head` stands behind the last position. (RabbitMQ:
 rabbit_priority_queue, a queue for each priority.)
 
+Messages may expire (`expiries`: position -> microseconds since 1970, by the node's clock). They do
+so at the head of the queue only, as in RabbitMQ: one that waits behind another goes when it comes
+to the front. `AT_ONCE` as expiry means that a message goes out as soon as it comes to the front,
+or never. Whoever removes messages for good says so (`forget`).
+
 `deliver_through` is the last position that may go out, for the first time or again. An unmirrored
 queue has no limit; a mirrored one raises it as its mirrors learn what may be seen from now on (see
 `cluster.leader`, which also says why).
@@ -30,13 +35,18 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import repeat
+from typing import Final
 
 from rabbitry.broker.dealing import Consumer, Holder, QueueConsumers
 from rabbitry.broker.message import Message
 from rabbitry.broker.queue_settings import DEFAULT, QueueSettings
+from rabbitry.wire.frames import content_body_size_bytes
 from rabbitry.wire.properties import PRIORITY, priority_of
 
 __all__ = ["Consumer", "Holder", "Queue", "ranges_of"]
+
+# An expiry in place of a time.
+AT_ONCE: Final = 0
 
 Sink = Callable[[Consumer, Sequence[int], list[Message], bool], None]
 
@@ -54,6 +64,9 @@ class Queue:
         self.held: dict[Holder, dict[int, tuple[Consumer | None, Message]]] = {}
         self.consumers = QueueConsumers(settings.single_active_consumer)
         self.deliver_through: int | None = None
+        self.expiries: dict[int, int] = {}
+        self.weighs = settings.length_bytes_max is not None
+        self.ready_bytes = 0  # sum of the bodies of what waits, where the queue `weighs`
 
     # --- what is in it ----------------------------------------------------------------------------
 
@@ -84,8 +97,22 @@ class Queue:
         """Return all messages, wherever they are, as (position, message) in order of position."""
         return self.entries_out() + list(enumerate(self.ready, self.head))
 
+    def configure(self, settings: QueueSettings) -> None:
+        """Follow settings that have changed. (What depends on arguments alone cannot.)"""
+        self.weighs = settings.length_bytes_max is not None
+        self._weigh()
+
+    def _weigh(self) -> None:
+        if self.weighs:
+            self.ready_bytes = sum(_size_bytes(message) for _, _, _, message in self.returned)
+            self.ready_bytes += sum(map(_size_bytes, self.ready))
+
     def restore(
-        self, entries: list[tuple[int, Message]], seen_through: int, next_position: int
+        self,
+        entries: list[tuple[int, Message]],
+        seen_through: int,
+        next_position: int,
+        expiries: dict[int, int] | None = None,
     ) -> None:
         """Take over what a mirror holds: `entries` in order of position, into an empty queue.
 
@@ -105,11 +132,21 @@ class Queue:
         heapify(self.returned)
         self.ready = deque(message for _, message in entries[first_ready:])
         self.head = next_position - len(self.ready)
+        self.expiries = dict(expiries or {})
+        self._weigh()
 
     # --- in and out -------------------------------------------------------------------------------
 
-    def publish(self, messages: list[Message]) -> None:
-        """Add messages at the tail. Call `deal` afterwards."""
+    def publish(self, messages: list[Message], expiries: Sequence[int] = ()) -> None:
+        """Add messages at the tail. Call `deal` afterwards.
+
+        `expiries`, if any of them expires: one for each message (-1: this one does not), or one
+        for all.
+        """
+        if expiries:
+            note_expiries(self.expiries, self.next_position, len(messages), expiries)
+        if self.weighs:
+            self.ready_bytes += sum(map(_size_bytes, messages))
         if not self.priority_max:
             self.ready.extend(messages)
             return
@@ -132,10 +169,18 @@ class Queue:
             return 0
         return min(max(limit - self.head + 1, 0), len(self.ready)) + len(self.returned)
 
-    def deal(self) -> list[tuple[int, int]]:
-        """Hand out what consumers can take. Return the ranges this settled (no-ack)."""
+    def deal(self, now: int = 0) -> list[tuple[int, int]]:
+        """Hand out what consumers can take. Return the ranges this settled (no-ack).
+
+        What has expired by `now` stays where it is, and everything behind it: call `expire` first,
+        and again afterwards.
+        """
         gone: list[tuple[int, int]] = []
         while self.consumers and (available := self.may_go()):
+            if self.expiries:
+                available = self._unexpired(available, now)
+                if not available:
+                    break
             if not self._deal_once(available, gone):
                 break
         return gone
@@ -146,7 +191,7 @@ class Queue:
             consumer = self.consumers.next_able()
             if consumer is None:
                 return False
-            _, position, redelivered, message = heappop(self.returned)
+            position, redelivered, message = self._take_returned()
             self._hand_out(consumer, range(position, position + 1), [message], redelivered, gone)
             return True
         consumer = self.consumers.alone()
@@ -175,9 +220,24 @@ class Queue:
         if count == len(ready):
             taken = list(ready)
             ready.clear()
-            return taken
-        popleft = ready.popleft
-        return [popleft() for _ in range(count)]
+        else:
+            popleft = ready.popleft
+            taken = [popleft() for _ in range(count)]
+        if self.weighs:
+            self.ready_bytes -= sum(map(_size_bytes, taken))
+        return taken
+
+    def _take_returned(self) -> tuple[int, bool, Message]:
+        _, position, redelivered, message = heappop(self.returned)
+        if self.weighs:
+            self.ready_bytes -= _size_bytes(message)
+        return position, redelivered, message
+
+    def _take_first(self) -> tuple[int, Message]:
+        if self.returned:
+            position, _, message = self._take_returned()
+            return position, message
+        return self.head, self._take_ready(1)[0]
 
     def _hand_out(
         self,
@@ -200,7 +260,7 @@ class Queue:
         if not self.may_go():
             return None
         if self.returned:
-            _, position, redelivered, message = heappop(self.returned)
+            position, redelivered, message = self._take_returned()
         else:
             position, redelivered = self.head, False
             (message,) = self._take_ready(1)
@@ -241,6 +301,8 @@ class Queue:
                 if consumer is not None:
                     consumer.outstanding -= 1
                 heappush(self.returned, (self._rank(message), position, redelivered, message))
+                if self.weighs:
+                    self.ready_bytes += _size_bytes(message)
         if not held:
             del self.held[holder]
 
@@ -258,7 +320,77 @@ class Queue:
         self.head = self.next_position
         self.ready.clear()
         self.returned.clear()
+        self.ready_bytes = 0
         return dropped
+
+    # --- given up -----------------------------------------------------------------------------
+
+    def _first_position(self) -> int | None:
+        """Return the position of the message that goes next, or None."""
+        if self.returned:
+            return self.returned[0][1]
+        return self.head if self.ready else None
+
+    def next_expiry(self) -> int | None:
+        """Return when the message that goes next expires, or None."""
+        first = self._first_position() if self.expiries else None
+        return self.expiries.get(first) if first is not None else None
+
+    def _unexpired(self, available: int, now: int) -> int:
+        """Return how many of `available` messages stand before the first that has expired.
+
+        Fewer where consumers cannot take so many anyway. `AT_ONCE` has come to the front in time.
+        """
+        due_of = self.expiries.get
+        if self.returned:
+            due = due_of(self.returned[0][1])
+            return 0 if due and due <= now else available
+        available = self.consumers.credit(available)
+        for position in range(self.head, self.head + available):
+            due = due_of(position)
+            if due and due <= now:
+                return position - self.head
+        return available
+
+    def expire(self, now: int) -> list[tuple[int, Message]]:
+        """Take what has expired by `now` from the front, and return it with its positions."""
+        expired: list[tuple[int, Message]] = []
+        while (due := self.next_expiry()) is not None and due <= now:
+            if due == AT_ONCE and self.consumers.credit(1):
+                break  # it goes out with the next deal, or when the mirrors have it
+            expired.append(self._take_first())
+        return expired
+
+    def drop_over(
+        self, length_max: int | None, length_bytes_max: int | None
+    ) -> list[tuple[int, Message]]:
+        """Take from the front what waits beyond these limits, and return it with its positions."""
+        dropped: list[tuple[int, Message]] = []
+        while self.ready_count and (
+            (length_max is not None and self.ready_count > length_max)
+            or (length_bytes_max is not None and self.ready_bytes > length_bytes_max)
+        ):
+            dropped.append(self._take_first())
+        return dropped
+
+    def withdraw(self, holder: Holder, positions: Iterable[int]) -> list[tuple[int, Message]]:
+        """Take what a holder refuses, and return what it really held with its positions."""
+        held = self.held.get(holder, {})
+        withdrawn = [(one, held[one][1]) for one in positions if one in held]
+        self.settle(holder, [position for position, _ in withdrawn])
+        return withdrawn
+
+    def hold(self, holder: Holder, entries: list[tuple[int, Message]]) -> None:
+        """Put messages that were taken from the queue with a holder that is no channel."""
+        held = self.held.setdefault(holder, {})
+        held.update((position, (None, message)) for position, message in entries)
+
+    def forget(self, ranges: list[tuple[int, int]]) -> None:
+        """Messages are no more: nothing need be known of them."""
+        pop = self.expiries.pop
+        for first, last in ranges:
+            for position in range(first, last + 1):
+                pop(position, None)
 
     # --- consumers --------------------------------------------------------------------------------
 
@@ -277,6 +409,16 @@ class Queue:
 
 def _position_of(entry: tuple[int, Message]) -> int:
     return entry[0]
+
+
+def _size_bytes(message: Message) -> int:
+    return content_body_size_bytes(message[1])
+
+
+def note_expiries(expiries: dict[int, int], first: int, count: int, given: Sequence[int]) -> None:
+    """Note when `count` messages from position `first` on expire (as in `Queue.publish`)."""
+    dues = repeat(given[0], count) if len(given) == 1 else given
+    expiries.update((at, due) for at, due in enumerate(dues, first) if due >= 0)
 
 
 def ranges_of(positions: Sequence[int]) -> list[tuple[int, int]]:

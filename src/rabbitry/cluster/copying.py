@@ -24,6 +24,7 @@ class Copier:
 
     def __init__(self, queue: Queue, ranges: list[Range]) -> None:
         self._ranges = list(reversed(ranges))
+        self._queue = queue
         self._out = dict(queue.entries_out())
         # A list is read at any place in no time, a deque only at its ends.
         self._ready = list(queue.ready)
@@ -60,6 +61,11 @@ class Copier:
                     chunk.append(entry)
                     size_bytes += len(frames)
         return chunk
+
+    def expiries_of(self, chunk: list[tuple[int, bytes, bytes, int, bytes]]) -> list[Range]:
+        """Return when messages of a chunk expire, as (position, time) for those that do."""
+        expiries = self._queue.expiries
+        return [(one[0], expiries[one[0]]) for one in chunk if one[0] in expiries]
 
     def _find(self, position: int) -> Message | None:
         if position in self._removed:

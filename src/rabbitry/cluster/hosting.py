@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 
+from rabbitry.broker.dead_letters import Reason
 from rabbitry.broker.message import Message, Routes, run_of
 from rabbitry.broker.queue import Consumer
 from rabbitry.cluster.catalog import Catalog, QueueEntry
+from rabbitry.cluster.hosting_port import HostingPort
 from rabbitry.cluster.leader import QueueLeader
 from rabbitry.cluster.mirror import QueueMirror
 from rabbitry.cluster.peers import Peers
@@ -42,7 +44,8 @@ from rabbitry.cluster.queue_records import (
     ToUser,
     Unsubscribe,
 )
-from rabbitry.cluster.records import AdmitMirror, AnyRecord, DeleteQueue, DropMirror, Request
+from rabbitry.cluster.records import AdmitMirror, AnyRecord, DeleteQueue, DropMirror
+from rabbitry.cluster.wakes import Wakes
 
 # How long confirms wait for a mirror whose link is down before it is taken out of the in-sync set.
 MIRROR_PATIENCE_US: Final = 500_000
@@ -65,22 +68,6 @@ _TO_LEADER: Final = (
 )
 _TO_USER: Final = ToUser.__args__
 _route_of = itemgetter(0)
-
-
-class HostingPort(Protocol):
-    """What the queues need of their node."""
-
-    def request(self, request: Request, on_answer: Callable[[Refused | None], None]) -> None:
-        """Ask the coordinator."""
-        ...
-
-    def catalog_revision(self) -> int:
-        """Return the revision of the catalog that this node has applied."""
-        ...
-
-    def backlog_grew(self, messages: int) -> None:
-        """Count messages that wait to be accepted (negative: that do no longer)."""
-        ...
 
 
 class _Site:
@@ -112,6 +99,7 @@ class Hosting:
         self._sites: dict[int, _Site] = {}
         self._newest_queue = 0
         self._early: dict[int, list[tuple[str, str, AnyRecord]]] = {}
+        self._wakes: Wakes[QueueLeader] = Wakes()
         self._to_pump: dict[QueueLeader, None] = {}
         self._to_answer: dict[QueueMirror, None] = {}
         self._accepted: dict[tuple[int, str], int] = {}  # to tell at the end of the step
@@ -164,7 +152,7 @@ class Hosting:
         else:
             site.mirror.follow(placed.epoch)
         if leader is not None:
-            self._to_pump.pop(leader, None)
+            self._retire(leader)
 
     def _lead(self, site: _Site) -> None:
         """This node leads the queue: begin, in a new epoch with what it held in the old one."""
@@ -174,7 +162,7 @@ class Hosting:
             before, mirror = leader, site.mirror
             leader = site.leader = QueueLeader(self, site.entry)
             if before is not None:
-                self._to_pump.pop(before, None)
+                self._retire(before)
                 replica = before.replica()
                 # In between others may have led, and let out any of it.
                 replica.seen_through = replica.next_position - 1
@@ -185,10 +173,15 @@ class Hosting:
             if leader.is_deserted():
                 # Those of its consumers that live on other nodes will subscribe again.
                 self._deserted[site.entry.number] = 0
+        leader.configure(site.entry.settings)
         leader.place(placed)
         for name in leader.not_begun():
             if self._peers.is_up(name):
                 leader.begin_mirror(name)
+
+    def _retire(self, leader: QueueLeader) -> None:
+        self._to_pump.pop(leader, None)
+        self._wakes.set(leader, None)
 
     def _connect_proxy(self, site: _Site) -> None:
         proxy, placed = site.proxy, site.entry.placed
@@ -209,7 +202,7 @@ class Hosting:
         site = self._sites.pop(queue, None)
         if site is not None:
             if site.leader is not None:
-                self._to_pump.pop(site.leader, None)
+                self._retire(site.leader)
             if site.mirror is not None:
                 self._to_answer.pop(site.mirror, None)
             if site.proxy is not None:
@@ -336,7 +329,8 @@ class Hosting:
     def _lead_record(self, leader: QueueLeader, name: str, origin: str, record: ToLeader) -> None:
         match record:
             case Publish():
-                leader.publish(origin, record.last, self.routes.messages(record.run))
+                messages = self.routes.messages(record.run)
+                leader.publish(origin, record.last, messages, record.settled)
             case Applied():
                 leader.applied(name, record)
             case Settle():
@@ -449,6 +443,30 @@ class Hosting:
         self._port.request(
             DeleteQueue(queue), lambda _refused: on_answer() if on_answer is not None else None
         )
+
+    def now(self) -> int:
+        """Return the time, in microseconds since 1970."""
+        return self._port.now()
+
+    def wake(self, leader: QueueLeader, due: int | None) -> None:
+        """Have `pump` called at that time, whatever was asked before; None: no more."""
+        self._wakes.set(leader, due)
+
+    def next_wake(self) -> int | None:
+        """Return when `wake_up` is due."""
+        return self._wakes.next_due()
+
+    def wake_up(self) -> None:
+        """Time has come for some of the leaders."""
+        self._to_pump.update(dict.fromkeys(self._wakes.take(self._port.now())))
+
+    def dead_letter(
+        self, queue: int, reason: Reason, messages: list[Message], on_done: Callable[[], None]
+    ) -> None:
+        """Publish what a queue gave up; `on_done` when it is safe, or has nowhere to go."""
+        site = self._sites.get(queue)
+        if site is not None:
+            self._port.dead_letter(site.entry, reason, messages, on_done)
 
     def wants_pump(self, leader: QueueLeader) -> None:
         """Have `pump` called at the end of this step."""

@@ -35,6 +35,15 @@ order is not position. In a queue with priorities messages go out by priority fi
 been announced is no prefix of what goes out, only of what was published: whatever has come by then
 may go out, in any order. After a failover all of it is marked, more in vain than elsewhere.
 
+publish rejected twice. A queue that is full may refuse a publish and accept a later one of the same
+node. If the leader dies before the node has heard, the node sends both again, and its numbers say
+that both were taken. So the stream tells which numbers were rejected (`rejections`), and a new
+leader says so again; the node tells with each publish how far it has heard, which bounds the list.
+
+expired in a mirror's time. What expires is decided by the leader alone, at the front of its queue,
+and told as removed; mirrors keep when each message is due, so that the next leader goes on. Time
+runs on in a failover: what was due goes before anything is delivered.
+
 mirror that lost the thread. After a new epoch or a broken link, `Begin` tells the mirror exactly
 which positions the leader holds, and the mirror asks for what it lacks (`Lacked`). It is copied in
 the background, in chunks, within the same stream: what is removed meanwhile is not copied or
@@ -48,58 +57,36 @@ still. So `Begin` says in which epoch, and up to where, the leader's own beginni
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from typing import Final, Protocol
+from functools import partial
+from typing import Final
 
-from rabbitry.broker.message import Message, run_of
+from rabbitry.broker.message import Message, Run, run_of
 from rabbitry.broker.queue import Consumer, Holder, Queue, ranges_of
+from rabbitry.broker.queue_settings import QueueSettings
+from rabbitry.cluster.announcing import Announcing
 from rabbitry.cluster.catalog import QueueEntry
+from rabbitry.cluster.dead_lettering import DeadLettering
+from rabbitry.cluster.leader_port import LeaderPort
+from rabbitry.cluster.limits import Limits
 from rabbitry.cluster.queue_records import (
+    Accepted,
     Announced,
     Applied,
     Begin,
     Enqueued,
     Got,
     Lacked,
+    Range,
     Record,
     Refused,
     Replied,
 )
 from rabbitry.cluster.records import AdmitMirror, DropMirror, QueuePlaced
-from rabbitry.cluster.replica import Replica
-from rabbitry.cluster.replication import Replication, ReplicationPort
+from rabbitry.cluster.replica import Replica, note_rejected
+from rabbitry.cluster.replication import Replication
 from rabbitry.wire.errors import ACCESS_REFUSED, PRECONDITION_FAILED
 
-# How far ahead of the head deliveries may be announced.
-WINDOW_MAX: Final = 4096
-
-
-class LeaderPort(ReplicationPort, Protocol):
-    """What a leader needs of its node. Users are named by their process, mirrors by their node."""
-
-    origin: str
-
-    def tell_user(self, user: str, record: Record) -> None:
-        """Send a record to the node that uses the queue, or hand it over where that is this one."""
-
-    def accepted(self, queue: int, user: str, last: int) -> None:
-        """Tell a publishing node that all through its number `last` is safe."""
-
-    def deliver(
-        self,
-        queue: int,
-        consumer: Consumer,
-        positions: Sequence[int],
-        messages: list[Message],
-        redelivered: bool,
-    ) -> None:
-        """Bring messages to a consumer, here or on another node."""
-
-    def delete_queue(self, queue: int) -> None:
-        """Have the queue deleted."""
-
-    def wants_pump(self, leader: QueueLeader) -> None:
-        """Have `pump` called at the end of this step."""
+NO_RUN: Final[Run] = (b"", b"", 0, [])
 
 
 class QueueLeader:
@@ -110,19 +97,16 @@ class QueueLeader:
         self.number = entry.number
         self.epoch = entry.placed.epoch
         self.entry = entry
-        self.queue = Queue(self._deliver, entry.settings)
+        self.queue = Queue(partial(port.deliver, entry.number), entry.settings)
         self.origins: dict[str, int] = {}
-        self.announced = 0
+        self._announcing = Announcing(self.queue)
         self.sealed = False  # being deleted: publishes fall away as if it were gone
         self._follows, self._first_position = 0, 1  # see `Begin`
+        self.rejections: dict[str, list[Range]] = {}  # see `Replica`
+        self._limits = Limits(self.queue, entry.settings, port.now())
+        self._dead = DeadLettering(port, self.number, self.queue, entry.settings, self._remove)
         self._replication = Replication(port, entry.number, entry.placed.epoch, self.queue)
         self._pending: deque[tuple[int, str, Record | int]] = deque()
-        # What was announced and enqueued, each as (sequence, last position), until all required
-        # mirrors know; then how far that goes.
-        self._announcements: deque[tuple[int, int]] = deque()
-        self._enqueued: deque[tuple[int, int]] = deque()
-        self._known_through = 0
-        self._held_through = 0
         self._gets: deque[tuple[str, int, Holder, bool]] = deque()
         self._had_consumer = False
 
@@ -131,15 +115,13 @@ class QueueLeader:
     def restore(self, replica: Replica) -> None:
         """Take over what this node held as a mirror. Comes before everything else."""
         queue = self.queue
-        queue.restore(replica.entries(), replica.seen_through, replica.next_position)
+        queue.restore(
+            replica.entries(), replica.seen_through, replica.next_position, replica.expiries
+        )
         self._follows, self._first_position = replica.epoch, replica.next_position
-        # What the other mirrors know of the last announcement is not sure, so nothing goes out
-        # before all have had `Begin`, which carries it (see "seen before marked").
-        self.announced = max(replica.seen_through, queue.head - 1)
-        queue.deliver_through = 0
-        self._announcements.append((0, self.announced))
-        self._enqueued.append((0, queue.next_position - 1))
+        self._announcing.restore(replica.seen_through)
         self.origins = dict(replica.origins)
+        self.rejections = dict(replica.rejections)
         self._had_consumer = replica.consumed
 
     def replica(self) -> Replica:
@@ -148,10 +130,19 @@ class QueueLeader:
         replica.epoch = self.epoch
         replica.messages = dict(self.queue.entries())
         replica.next_position = self.queue.next_position
-        replica.seen_through = max(self.announced, self.queue.head - 1)
+        replica.seen_through = self._announcing.catch_up()
         replica.origins = dict(self.origins)
+        replica.rejections = dict(self.rejections)
+        replica.expiries = dict(self.queue.expiries)
         replica.consumed = self._had_consumer
         return replica
+
+    def configure(self, settings: QueueSettings) -> None:
+        """Follow settings that have changed: a policy is another."""
+        if settings != self._limits.settings:
+            self.queue.configure(settings)
+            self._limits.settings = self._dead.settings = settings
+            self._port.wants_pump(self)
 
     def place(self, placed: QueuePlaced) -> None:
         """Follow the coordinator's word on mirrors and the in-sync set, of this epoch."""
@@ -165,7 +156,7 @@ class QueueLeader:
         if required is None:
             return
         queue = self.queue
-        self.announced = max(self.announced, queue.head - 1)
+        announced = self._announcing.catch_up()
         ranges = ranges_of([position for position, _ in queue.entries_out()])
         if queue.ready:
             ranges.append((queue.head, queue.next_position - 1))
@@ -176,11 +167,12 @@ class QueueLeader:
             not required,
             ranges,
             queue.next_position,
-            self.announced,
+            announced,
             self.origins,
             self._follows,
             self._first_position,
             self._had_consumer,
+            self.rejections,
         )
         self._replication.send_begin(name, begin)
         self._limit_deliveries()
@@ -206,27 +198,57 @@ class QueueLeader:
 
     # --- from publishing nodes --------------------------------------------------------------------
 
-    def publish(self, user: str, last: int, messages: list[Message]) -> None:
-        """Add a run of messages, all of one route; `last` is the publisher's number of the last."""
+    def publish(self, user: str, last: int, messages: list[Message], settled: int = 0) -> None:
+        """Add a run of messages, all of one route.
+
+        `last` is the publisher's number of the last, `settled` the one through which it has heard
+        what became of its publishes.
+        """
+        rejected: list[Range] = []
+        if self.sealed:
+            pass
+        elif last > self.origins.get(user, 0):
+            rejected = self._enqueue(user, last, messages, settled)
+        else:
+            known = self.rejections.get(user, ())
+            rejected = [one for one in known if last - len(messages) < one[0] <= last]
         replication = self._replication
-        if last > self.origins.get(user, 0) and not self.sealed:
-            self.origins[user] = last
-            first = self.queue.next_position
-            self.queue.publish(messages)
-            if replication.streaming:
-                number, run = replication.next_number(), run_of(messages)
-                replication.send(Enqueued(self.number, self.epoch, number, first, user, last, run))
         if replication.any_mirrors:
-            self._enqueued.append((replication.sequence, self.queue.next_position - 1))
+            self._announcing.enqueued(replication.sequence)
+        if rejected:
+            self._after_replication(user, Accepted(self.number, self.epoch, last, rejected))
+        elif replication.any_mirrors:
             self._after_replication(user, last)
         else:
             self._port.accepted(self.number, user, last)
         self._port.wants_pump(self)
 
+    def _enqueue(self, user: str, last: int, messages: list[Message], settled: int) -> list[Range]:
+        """Take a run that is new, or what there is room for; return the numbers rejected."""
+        self.origins[user] = last
+        rejected: list[Range] = []
+        if self._limits.settings.rejects_publishes:
+            messages, refused, rejected = self._limits.admit(messages, last)
+            note_rejected(self.rejections, user, rejected, settled)
+            self._dead.refused(refused)
+        expiries = self._limits.expiries(messages, self._port.now())
+        queue, replication = self.queue, self._replication
+        first = queue.next_position
+        queue.publish(messages, expiries)
+        if replication.streaming:
+            number = replication.next_number()
+            run = run_of(messages) if messages else NO_RUN
+            record = Enqueued(
+                self.number, self.epoch, number, first, user, last, run, expiries, rejected, settled
+            )
+            replication.send(record)
+        return rejected
+
     # --- from consuming nodes ---------------------------------------------------------------------
 
     def subscribe(self, user: str, request: int, consumer: Consumer) -> None:
         """Add a consumer, or say why not."""
+        self._catch_up()
         declared = self.entry.declared
         consumers = self.queue.consumers
         if any(one.exclusive for one in consumers) or (
@@ -237,6 +259,7 @@ class QueueLeader:
             return
         # Before the reply: it may bring the end of the consumer at once, pipelined behind.
         self.queue.add_consumer(consumer)
+        self._limits.touch(self._port.now())
         self._had_consumer = True
         self._port.wants_pump(self)
         self._reply(user, request, None)
@@ -246,19 +269,20 @@ class QueueLeader:
         ended = self.queue.remove_consumer(holder, number)
         self._reply(user, request, None)
         if ended:
-            self.delete_if_deserted()
+            self._consumers_ended()
 
     def settle(self, holder: Holder, positions: list[int]) -> None:
         """Messages are done with."""
         settled = self.queue.settle(holder, positions)
         if settled:
             settled.sort()
-            self._replication.remove(ranges_of(settled))
+            self._remove(ranges_of(settled))
             self._port.wants_pump(self)
 
     def reject(self, holder: Holder, positions: list[int]) -> None:
         """A client will not have these messages."""
-        self.settle(holder, positions)
+        self._dead.give_up("rejected", self.queue.withdraw(holder, positions))
+        self._port.wants_pump(self)
 
     def requeue(self, holder: Holder, positions: list[int], redelivered: bool = True) -> None:
         """Messages come back, to go out again with this mark."""
@@ -269,7 +293,7 @@ class QueueLeader:
         """A channel has ended."""
         self._gets = deque(get for get in self._gets if get[2] != holder)
         if self.queue.release(holder):
-            self.delete_if_deserted()
+            self._consumers_ended()
         self._port.wants_pump(self)
 
     def release_user(self, user: str) -> None:
@@ -289,6 +313,7 @@ class QueueLeader:
     def forget_origin(self, user: str) -> None:
         """That process has ended and will never publish again."""
         self.origins.pop(user, None)
+        self.rejections.pop(user, None)
 
     def pause_consumer(
         self, holder: Holder, number: int, paused: bool, prefetch_count: int | None = None
@@ -304,19 +329,24 @@ class QueueLeader:
 
     def get(self, user: str, request: int, holder: Holder, no_ack: bool) -> None:
         """Answer `basic.get`, as soon as the head of the queue may be seen."""
+        self._catch_up()
+        self._limits.touch(self._port.now())
         self._gets.append((user, request, holder, no_ack))
         self._port.wants_pump(self)
 
     def inquire(self, user: str, request: int, what: str, if_unused: bool, if_empty: bool) -> None:
         """Count, purge or delete; the answer to a purge waits for the mirrors."""
+        self._catch_up()
         declared = self.entry.declared
         name = f"queue '{declared.name}' in vhost '{declared.virtual_host}'"
         if what == "purge":
             count = self.queue.ready_count
-            self._replication.remove(self.queue.purge())
+            self._remove(self.queue.purge())
             reply = Replied(self.number, self.epoch, request, None, count, 0)
             self._after_replication(user, reply)
         elif what == "count":
+            self._limits.touch(self._port.now())
+            self._port.wants_pump(self)
             self._reply(user, request, None)
         elif if_unused and self.queue.consumers:
             self._reply(user, request, Refused(PRECONDITION_FAILED, f"{name} in use"))
@@ -364,67 +394,73 @@ class QueueLeader:
                 self._port.tell_user(user, what)
         for user, last in accepted.items():
             self._port.accepted(self.number, user, last)
-        while self._announcements and self._announcements[0][0] <= floor:
-            self._known_through = self._announcements.popleft()[1]
-        while self._enqueued and self._enqueued[0][0] <= floor:
-            self._held_through = self._enqueued.popleft()[1]
+        self._announcing.advance(floor)
         self._limit_deliveries()
 
     def _limit_deliveries(self) -> None:
-        """Set the limit that a queue with mirrors has, lift it from one without."""
-        queue = self.queue
-        before = queue.deliver_through
-        if not self._replication.limited:
-            self._announcements.clear()
-            self._enqueued.clear()
-            self.announced = max(self.announced, queue.head - 1)
-            queue.deliver_through = None
-        else:
-            if before is None:
-                # So far this node alone counted, and it knows what it holds and has let out.
-                self.announced = max(self.announced, queue.head - 1)
-                self._known_through = self.announced
-                self._held_through = queue.next_position - 1
-            queue.deliver_through = min(self._known_through, self._held_through)
-        if queue.deliver_through != before:
+        if self._announcing.limit(self._replication.limited):
             self._port.wants_pump(self)
 
     def pump(self) -> None:
         """Hand out what may go out, and announce what may go out next."""
         self._replication.ask()
+        queue, now = self.queue, self._port.now()
         while True:
-            self._replication.remove(self.queue.deal())
-            self._answer_gets()
-            if not self._announce():
+            self._expire(now)
+            self._remove(queue.deal(now))
+            self._answer_gets(now)
+            if not self._expire(now) and not self._announce():
                 break
-        if self.queue.deliver_through is None:
-            self.announced = max(self.announced, self.queue.head - 1)
+        if not self._gets:
+            self._dead.give_up("maxlen", self._limits.drop())
+        if queue.deliver_through is None:
+            self._announcing.catch_up()
+        if self._limits.unused(now) and not self.sealed:
+            self.sealed = True
+            self._port.delete_queue(self.number)
+        self._port.wake(self, None if self.sealed else self._limits.next_due())
+
+    def _catch_up(self) -> None:
+        """Drop first what is too much by what came before, in this step or another."""
+        if self._limits.settings.bounded and not self._gets:
+            self.pump()
+
+    def _expire(self, now: int) -> bool:
+        """Give up what has expired at the front. True: there was something."""
+        if not self.queue.expiries:
+            return False
+        expired = self.queue.expire(now)
+        self._dead.give_up("expired", expired)
+        return bool(expired)
+
+    def _remove(self, ranges: list[Range]) -> None:
+        """Messages are no more, here and on the mirrors."""
+        if ranges:
+            if self.queue.expiries:
+                self.queue.forget(ranges)
+            self._replication.remove(ranges)
 
     def _announce(self) -> bool:
         """Announce further deliveries where consumers could soon take them; True: deal again."""
-        queue = self.queue
-        if queue.deliver_through is None or not (queue.consumers or self._gets):
+        if not self._announcing.widen(len(self._gets)):
             return False
-        wanted = min(len(self._gets) + queue.consumers.credit(WINDOW_MAX), WINDOW_MAX)
-        ahead = self.announced - queue.head + 1
-        if not wanted or ahead > wanted // 2:
-            return False
-        self.announced = queue.head - 1 + wanted
         replication = self._replication
         if replication.streaming:
             number = replication.next_number()
-            announced = self.announced
+            through = self._announcing.announced
             replication.send(
-                Announced(self.number, self.epoch, number, announced, self._had_consumer)
+                Announced(self.number, self.epoch, number, through, self._had_consumer)
             )
-        self._announcements.append((replication.sequence, self.announced))
-        before = queue.deliver_through
+        self._announcing.sent(replication.sequence)
+        before = self.queue.deliver_through
         self._advance()
-        return queue.deliver_through != before
+        return self.queue.deliver_through != before
 
-    def _answer_gets(self) -> None:
+    def _answer_gets(self, now: int) -> None:
         queue = self.queue
         while self._gets and (queue.may_go() or not queue.ready_count):
+            if self._expire(now):
+                continue
             user, request, holder, no_ack = self._gets.popleft()
             got = queue.get(holder, no_ack)
             if got is None:
@@ -432,7 +468,7 @@ class QueueLeader:
             else:
                 position, redelivered, message = got
                 if no_ack:
-                    self._replication.remove([(position, position)])
+                    self._remove([(position, position)])
                 run = run_of([message])
                 remaining = queue.ready_count
                 record = Got(
@@ -440,34 +476,20 @@ class QueueLeader:
                 )
             self._port.tell_user(user, record)
 
-    def _deliver(
-        self,
-        consumer: Consumer,
-        positions: Sequence[int],
-        messages: list[Message],
-        redelivered: bool,
-    ) -> None:
-        self._port.deliver(self.number, consumer, positions, messages, redelivered)
-
     def _reply(self, user: str, request: int, refusal: Refused | None) -> None:
-        reply = Replied(
-            self.number,
-            self.epoch,
-            request,
-            refusal,
-            self.queue.ready_count,
-            len(self.queue.consumers),
-        )
+        ready, consumers = self.queue.ready_count, len(self.queue.consumers)
+        reply = Replied(self.number, self.epoch, request, refusal, ready, consumers)
         self._port.tell_user(user, reply)
 
     def is_deserted(self) -> bool:
         """Whether all consumers of an auto-delete queue have gone."""
-        return (
-            self.entry.declared.auto_delete
-            and self._had_consumer
-            and not self.queue.consumers
-            and not self.sealed
-        )
+        deserted = self._had_consumer and not self.queue.consumers
+        return deserted and self.entry.declared.auto_delete and not self.sealed
+
+    def _consumers_ended(self) -> None:
+        self._limits.touch(self._port.now())
+        self.delete_if_deserted()
+        self._port.wants_pump(self)
 
     def delete_if_deserted(self) -> None:
         """Have an auto-delete queue deleted whose consumers have all gone."""

@@ -63,6 +63,7 @@ class QueueMirror:
         """
         if self._coming is not None and self._fresh:
             self._coming.origins = {}
+            self._coming.rejections = {}
             return self._coming
         return self.held
 
@@ -75,9 +76,10 @@ class QueueMirror:
 
     def forget_origin(self, origin: str) -> None:
         """That process has ended and will never publish again."""
-        self.held.origins.pop(origin, None)
-        if self._coming is not None:
-            self._coming.origins.pop(origin, None)
+        for replica in (self.held, self._coming):
+            if replica is not None:
+                replica.origins.pop(origin, None)
+                replica.rejections.pop(origin, None)
 
     def receive(self, record: ToMirror) -> None:
         """Apply a record of the stream, of this epoch."""
@@ -106,8 +108,10 @@ class QueueMirror:
         coming.next_position = record.next_position
         coming.seen_through = record.seen_through
         coming.origins = dict(record.origins)
+        coming.rejections = dict(record.rejections)
         coming.consumed = record.consumed
         ranges: list[Range] = record.ranges
+        dues = self.current.expiries | self.held.expiries
         if known:
             lacking: list[int] = []
             for first, last in record.ranges:
@@ -117,6 +121,7 @@ class QueueMirror:
                         lacking.append(position)
                     else:
                         coming.messages[position] = message
+            coming.expiries = {at: due for at, due in dues.items() if at in coming.messages}
             ranges = ranges_of(lacking)
         self._coming, self._fresh = coming, record.fresh
         self.begun = True

@@ -39,6 +39,7 @@ from rabbitry.cluster.queue_records import (
     Inquire,
     PauseConsumer,
     Publish,
+    Range,
     Record,
     Refused,
     Reject,
@@ -306,7 +307,7 @@ class QueueProxy:
     def receive(self, record: ToUser) -> None:
         """Take a record of the leader, of this session's epoch."""
         if isinstance(record, Accepted):
-            self.accepted(record.last)
+            self.accepted(record.last, record.rejected)
         elif isinstance(record, Delivered):
             messages = self._port.routes.messages(record.run)
             self.delivered(
@@ -317,13 +318,18 @@ class QueueProxy:
         else:
             self._made_again_answered(record)
 
-    def accepted(self, last: int) -> None:
-        """All through our number `last` is safe."""
+    def accepted(self, last: int, rejected: Sequence[Range] = ()) -> None:
+        """All through our number `last` is safe, but for the numbers `rejected`."""
         outbox = self._outbox
         while outbox and outbox[0][0] <= last:
-            _, messages, receipt = outbox.popleft()
+            through, messages, receipt = outbox.popleft()
             self._port.backlog_grew(-len(messages))
             if receipt is not None:
+                before = through - len(messages)
+                for one in rejected:
+                    first, count = max(one[0] - before - 1, 0), min(one[1], through) - before
+                    if first < count:
+                        receipt.rejected(first, count - first)
                 receipt.settled()
 
     def delivered(
@@ -353,9 +359,15 @@ class QueueProxy:
 
     def _send_publish(self, last: int, messages: list[Message]) -> None:
         if self._leader is not None:
-            self._leader.publish(self._port.origin, last, messages)
+            self._leader.publish(self._port.origin, last, messages, self._settled_through())
         elif self._leader_node:
-            self._send(Publish(self.number, self._epoch, last, run_of(messages)))
+            run, settled = run_of(messages), self._settled_through()
+            self._send(Publish(self.number, self._epoch, last, run, settled))
+
+    def _settled_through(self) -> int:
+        """Return the last number before the first whose end we have not heard of."""
+        through, messages, _ = self._outbox[0]
+        return through - len(messages)
 
     def _subscribe_record(self, consumer: Consumer) -> Subscribe:
         return Subscribe(

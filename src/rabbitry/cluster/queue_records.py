@@ -34,12 +34,16 @@ class Refused(Record, tag=24):
 
 
 class Publish(Record, tag=50):
-    """A run of messages. `last` is the number that this node has given to the last of them."""
+    """A run of messages. `last` is the number that this node has given to the last of them.
+
+    It has heard what became of all through number `settled`.
+    """
 
     queue: int
     epoch: int
     last: int
     run: Run
+    settled: int = 0
 
 
 class Subscribe(Record, tag=51):
@@ -135,11 +139,15 @@ class PauseConsumer(Record, tag=58):
 
 
 class Accepted(Record, tag=60):
-    """All that this node published through number `last` is held by every in-sync replica."""
+    """All that this node published through number `last` is held by every in-sync replica.
+
+    All but the numbers in `rejected`, for which there was no room.
+    """
 
     queue: int
     epoch: int
     last: int
+    rejected: list[Range] = []
 
 
 class Delivered(Record, tag=61):
@@ -184,7 +192,7 @@ class Begin(Record, tag=70):
     `fresh`: the mirror is not in sync. `origins`: the last number accepted from each publishing
     node. `seen_through`: no later position has been out. `follows`: of which epoch's stream the
     leader held a prefix when it took over; from `first_position` on it gave out positions anew.
-    `consumed`: the queue has had a consumer.
+    `consumed`: the queue has had a consumer. `rejections`: see `Replica`.
     """
 
     queue: int
@@ -198,9 +206,16 @@ class Begin(Record, tag=70):
     follows: int
     first_position: int
     consumed: bool = False
+    rejections: dict[str, list[Range]] = {}
 
 
 class Enqueued(Record, tag=71):
+    """A publish of `origin` through its number `last`: messages from position `first` on.
+
+    `expiries` as in `Queue.publish`. `rejected` are numbers of the publish that are not in `run`,
+    which may be empty then; `settled` as in `Publish`.
+    """
+
     queue: int
     epoch: int
     sequence: int
@@ -208,6 +223,9 @@ class Enqueued(Record, tag=71):
     origin: str
     last: int
     run: Run
+    expiries: list[int] = []
+    rejected: list[Range] = []
+    settled: int = 0
 
 
 class Removed(Record, tag=72):
@@ -228,13 +246,17 @@ class Announced(Record, tag=73):
 
 
 class Copied(Record, tag=74):
-    """Messages that the mirror lacked: (position, exchange, routing key, flags, content)."""
+    """Messages that the mirror lacked: (position, exchange, routing key, flags, content).
+
+    `expiries` are positions of them and when they expire.
+    """
 
     queue: int
     epoch: int
     sequence: int
     entries: list[tuple[int, bytes, bytes, int, bytes]]
     complete: bool
+    expiries: list[tuple[int, int]] = []
 
 
 class Lacked(Record, tag=75):

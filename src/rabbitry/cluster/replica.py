@@ -12,6 +12,7 @@ Owns applying the stream's records; when a replica counts and where it comes fro
 from __future__ import annotations
 
 from rabbitry.broker.message import Message, Routes
+from rabbitry.broker.queue import note_expiries
 from rabbitry.cluster.queue_records import (
     Announced,
     Begin,
@@ -25,7 +26,16 @@ from rabbitry.cluster.queue_records import (
 class Replica:
     """An empty one is a prefix of every stream; its epoch is 0."""
 
-    __slots__ = ("consumed", "epoch", "messages", "next_position", "origins", "seen_through")
+    __slots__ = (
+        "consumed",
+        "epoch",
+        "expiries",
+        "messages",
+        "next_position",
+        "origins",
+        "rejections",
+        "seen_through",
+    )
 
     def __init__(self) -> None:
         self.epoch = 0
@@ -33,6 +43,9 @@ class Replica:
         self.next_position = 1
         self.seen_through = 0
         self.origins: dict[str, int] = {}
+        # By publishing node: numbers that were rejected, as far as it may not have heard of it.
+        self.rejections: dict[str, list[Range]] = {}
+        self.expiries: dict[int, int] = {}  # position -> when the message expires
         self.consumed = False  # the queue has had a consumer
 
     def entries(self) -> list[tuple[int, Message]]:
@@ -43,11 +56,15 @@ class Replica:
         """Take the next record of the stream."""
         if isinstance(record, Enqueued):
             messages = routes.messages(record.run)
+            if record.expiries:
+                note_expiries(self.expiries, record.first, len(messages), record.expiries)
             self.next_position = record.first + len(messages)
             self.messages.update(
                 zip(range(record.first, self.next_position), messages, strict=True)
             )
             self.origins[record.origin] = record.last
+            if record.rejected or record.origin in self.rejections:
+                note_rejected(self.rejections, record.origin, record.rejected, record.settled)
         elif isinstance(record, Removed):
             self.remove(record.ranges, self.next_position)
         elif isinstance(record, Announced):
@@ -56,13 +73,15 @@ class Replica:
         else:
             for position, exchange, routing_key, flags, frames in record.entries:
                 self.messages[position] = (routes.get(exchange, routing_key, flags), frames)
+            self.expiries.update(record.expiries)
 
     def remove(self, ranges: list[Range], before: int) -> None:
         """Forget the messages in these ranges whose position is less than `before`."""
-        pop = self.messages.pop
-        for first, last in ranges:
-            for position in range(first, min(last + 1, before)):
-                pop(position, None)
+        for held in (self.messages, self.expiries) if self.expiries else (self.messages,):
+            pop = held.pop
+            for first, last in ranges:
+                for position in range(first, min(last + 1, before)):
+                    pop(position, None)
 
     def common_before(self, begin: Begin) -> int:
         """Return before which position a message here and one of that leader are the same one.
@@ -75,6 +94,17 @@ class Replica:
         if self.epoch == begin.follows:
             return min(self.next_position, begin.first_position)
         return 0
+
+
+def note_rejected(
+    rejections: dict[str, list[Range]], origin: str, rejected: list[Range], settled: int
+) -> None:
+    """Note numbers that were rejected, and forget those that their publisher has heard of."""
+    kept = [one for one in rejections.get(origin, ()) if one[1] > settled] + rejected
+    if kept:
+        rejections[origin] = kept
+    else:
+        rejections.pop(origin, None)
 
 
 def _position_of(entry: tuple[int, Message]) -> int:

@@ -242,5 +242,12 @@ class Replication:
     def _copy(self, name: str, mirror: _Mirror, copier: Copier) -> None:
         entries = copier.next_chunk()
         mirror.sent = copier.sent_at = self.next_number()
-        copied = Copied(self._number, self._epoch, copier.sent_at, entries, copier.finished)
+        copied = Copied(
+            self._number,
+            self._epoch,
+            copier.sent_at,
+            entries,
+            copier.finished,
+            copier.expiries_of(entries) if self._queue.expiries else [],
+        )
         self._port.tell_mirrors([name], encode(copied))

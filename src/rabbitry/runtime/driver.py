@@ -20,7 +20,7 @@ import logging
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
-from time import monotonic_ns
+from time import monotonic_ns, time_ns
 from typing import Any
 
 from rabbitry.machine import (
@@ -66,6 +66,11 @@ _LEVELS = {
 
 class MachineFailed(Exception):
     """The machine raised: a bug of ours. The log has the traceback."""
+
+
+def wall_clock_offset_us() -> int:
+    """Return what to add to the time of a step, to have microseconds since 1970."""
+    return time_ns() // 1000 - monotonic_ns() // 1000
 
 
 class DriverStopped(Exception):

@@ -22,7 +22,13 @@ from pathlib import Path
 import msgspec
 
 from rabbitry.machine import Address, Machine
-from rabbitry.runtime.driver import Driver, DriverStopped, ListenFailed, MachineFailed
+from rabbitry.runtime.driver import (
+    Driver,
+    DriverStopped,
+    ListenFailed,
+    MachineFailed,
+    wall_clock_offset_us,
+)
 from rabbitry.runtime.entropy import SystemEntropy
 from rabbitry.runtime.errors import EXIT_SOFTWARE, EXIT_USAGE
 from rabbitry.runtime.loop import run
@@ -115,6 +121,7 @@ async def _main(settings: NodeProcessSettings, ready: int | None) -> int:
             incarnation=os.urandom(8).hex(),
             secret=bytes.fromhex(settings.secret),
             coordinator=Address(settings.coordinator_host, settings.coordinator_port),
+            wall_clock_offset_us=wall_clock_offset_us(),
             **settings.options.settings(),
         ),
         SystemEntropy(),

@@ -11,7 +11,7 @@ import os
 from typing import Any
 
 from rabbitry.machine import Address
-from rabbitry.runtime.driver import Driver, ListenFailed
+from rabbitry.runtime.driver import Driver, ListenFailed, wall_clock_offset_us
 from rabbitry.runtime.entropy import SystemEntropy
 from rabbitry.runtime.errors import EXIT_SOFTWARE, UserError
 from rabbitry.runtime.loop import run
@@ -64,6 +64,7 @@ def run_standalone(
         incarnation=os.urandom(8).hex(),
         secret=os.urandom(32),
         coordinator=Address("", 0),
+        wall_clock_offset_us=wall_clock_offset_us(),
         **options.settings(),
     )
     driver = Driver(StandaloneNode(settings, SystemEntropy()))

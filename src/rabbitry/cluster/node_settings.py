@@ -1,0 +1,25 @@
+"""What a node is told when it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rabbitry.machine import Address
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """`incarnation` names the process: no two runs of a node may have the same.
+
+    The next are RabbitMQ's settings of these names. `loopback_users` may log in from loopback
+    only; `consumer_timeout_ms` is how long a delivery may wait for its acknowledgement (0: for
+    ever). `wall_clock_offset_us` added to the time of a step gives microseconds since 1970.
+    """
+
+    name: str
+    incarnation: str
+    secret: bytes = field(repr=False)
+    coordinator: Address
+    loopback_users: tuple[str, ...] = ("guest",)
+    consumer_timeout_ms: int = 30 * 60 * 1000
+    wall_clock_offset_us: int = 0

@@ -1,0 +1,69 @@
+"""Messages that a queue gives up: what stays until its dead letter is safe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rabbitry.broker.dead_letters import Reason
+from rabbitry.broker.message import Message, Route
+from rabbitry.broker.queue import Queue
+from rabbitry.broker.queue_settings import QueueSettings
+from rabbitry.cluster.dead_lettering import DeadLettering
+from rabbitry.cluster.queue_records import Range
+
+ROUTE = Route(b"", b"q")
+MESSAGES: list[Message] = [(ROUTE, b"1"), (ROUTE, b"2"), (ROUTE, b"3")]
+
+
+class Recorded:
+    """A queue of three messages, and what is asked for its dead letters."""
+
+    def __init__(self, settings: QueueSettings) -> None:
+        self.queue = Queue(lambda *_: None)
+        self.queue.publish(MESSAGES)
+        self.removed: list[Range] = []
+        self.letters: list[tuple[Reason, list[Message]]] = []
+        self.dones: list[Callable[[], None]] = []
+        self.dead = DeadLettering(self, 1, self.queue, settings, self.removed.extend)
+
+    def dead_letter(
+        self, queue: int, reason: Reason, messages: list[Message], on_done: Callable[[], None]
+    ) -> None:
+        self.letters.append((reason, messages))
+        self.dones.append(on_done)
+
+
+def test_without_an_exchange_it_is_gone() -> None:
+    recorded = Recorded(QueueSettings())
+    recorded.dead.give_up("maxlen", recorded.queue.drop_over(1, None))
+    assert recorded.removed == [(1, 2)]
+    assert recorded.letters == []
+    recorded.dead.give_up("maxlen", [])
+    assert recorded.removed == [(1, 2)]
+
+
+def test_with_one_it_is_kept_until_it_is_safe() -> None:
+    recorded = Recorded(QueueSettings(dead_letter_exchange="x"))
+    queue = recorded.queue
+    recorded.dead.give_up("maxlen", queue.drop_over(2, None))
+    recorded.dead.give_up("expired", queue.drop_over(1, None))
+    assert recorded.letters == [("maxlen", MESSAGES[:1]), ("expired", MESSAGES[1:2])]
+    assert (queue.ready_count, len(queue.entries())) == (1, 3)
+    recorded.dones[1]()
+    assert recorded.removed == [(2, 2)]
+    assert [position for position, _ in queue.entries()] == [1, 3]
+    recorded.dones[0]()
+    assert recorded.removed == [(2, 2), (1, 1)]
+    assert queue.held == {}
+
+
+def test_what_was_refused_for_room_is_a_dead_letter_where_the_overflow_says_so() -> None:
+    for overflow, letters in (("reject-publish", 0), ("reject-publish-dlx", 1)):
+        settings = QueueSettings(length_max=1, dead_letter_exchange="x", overflow=overflow)
+        recorded = Recorded(settings)
+        recorded.dead.refused(MESSAGES[:1])
+        recorded.dead.refused([])
+        assert recorded.letters == [("maxlen", MESSAGES[:1])] * letters
+        for done in recorded.dones:
+            done()
+        assert recorded.removed == []
