@@ -211,6 +211,7 @@ def _play(said: list[bytes]) -> None:
             strangers.append(scene.stranger().log_in(1, 2, 3))
         strangers[-1].write(piece)
         strangers[-1].open_closed_channels()
+        scene.network.wait(150_000)  # what has a time to live may end
         scene.neighbour.check()
     for stranger in strangers:
         stranger.hang_up()
