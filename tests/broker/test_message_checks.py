@@ -13,7 +13,7 @@ from rabbitry.wire.methods import BasicProperties
 from rabbitry.wire.values import ByteArray
 
 
-def checked(user: str = "guest", **said: Any) -> tuple[BasicProperties, list[str]]:
+def checked(user: str | None = "guest", **said: Any) -> tuple[BasicProperties, list[str]]:
     encoded = BasicProperties(**said).encode()
     flags = int.from_bytes(encoded[:2], "big")
     assert flags & CHECKED_FLAGS
@@ -30,6 +30,10 @@ def refused(**said: Any) -> str:
         checked(**said)
     assert (fault.value.reply_code, fault.value.class_id, fault.value.method_id) == (406, 60, 40)
     return fault.value.reply_text.removeprefix("PRECONDITION_FAILED - ")
+
+
+def test_any_user_id_will_do_for_one_who_may_impersonate() -> None:
+    assert checked(user=None, user_id="somebody")[0].user_id == "somebody"
 
 
 def test_a_user_id_must_be_that_of_the_user() -> None:

@@ -136,3 +136,12 @@ def test_what_is_a_pattern(pattern: str) -> None:
 
 def test_a_user_shows_no_hash() -> None:
     assert "hash'" not in repr(User("u", b"hash", DEFAULT_ALGORITHM))
+
+
+def test_who_has_the_tag_may_impersonate() -> None:
+    source = Source()
+    permissions = Permissions(source, "u", "/")
+    assert not permissions.may_impersonate()
+    source.access.users["u"] = User("u", b"hash", DEFAULT_ALGORITHM, ("impersonator",))
+    assert permissions.may_impersonate()
+    assert not Permissions(source, "gone", "/").may_impersonate()

@@ -55,7 +55,6 @@ class FakeConnection:
     def __init__(self, frame_size_max: int = 131072) -> None:
         self.virtual_host = "/"
         self.permissions = Permissions(FakePort(), "guest", "/")
-        self.user = "guest"
         self.frame_size_max = frame_size_max
         self.written: list[bytes] = []
 

@@ -37,4 +37,5 @@ def test_terms(value: FieldValue, kind: str, shown: str) -> None:
 def test_a_string_is_a_list_of_characters() -> None:
     assert erlang_terms.string("ms") == '"ms"'
     assert erlang_terms.string("") == "[]"
+    assert erlang_terms.string('a"\n\x1b\\') == '"a\\"\\n\\e\\\\"'
     assert erlang_terms.string("\x01a") == "[1,97]"

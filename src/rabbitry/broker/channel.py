@@ -71,11 +71,6 @@ class ChannelConnection(Protocol):
         ...
 
     @property
-    def user(self) -> str:
-        """The name of the user who has logged in."""
-        ...
-
-    @property
     def frame_size_max(self) -> int:
         """The longest frame that the client takes, in bytes; 0 for no limit."""
         ...

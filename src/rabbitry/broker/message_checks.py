@@ -45,9 +45,10 @@ class Checked(NamedTuple):
     further_keys: list[str]
 
 
-def check_message(frames: bytes, flags: int, user: str, reply_to: str) -> Checked:
+def check_message(frames: bytes, flags: int, user: str | None, reply_to: str) -> Checked:
     """Check a message of the user `user`, which has some of `CHECKED_FLAGS`.
 
+    `user` is None where any name will do (RabbitMQ: the user has the tag `impersonator`).
     `reply_to` is the reply address of the channel, "" where it has no reply consumer. Raises 406,
     or 541 on the connection where the properties cannot be read.
     """
@@ -66,14 +67,14 @@ def properties_of(frames: bytes) -> BasicProperties:
         raise HardFault(INTERNAL_ERROR, "cannot decode message properties", 60, 40) from None
 
 
-def _check(frames: bytes, flags: int, user: str, reply_to: str) -> Checked:
+def _check(frames: bytes, flags: int, user: str | None, reply_to: str) -> Checked:
     if flags & REPLY_TO and short_string_property(frames, REPLY_TO) == _REPLY_TO_RAW:
         if not reply_to:
             raise _refused("fast reply consumer does not exist")
         properties = properties_of(frames)
         properties.reply_to = reply_to
         frames = replace_properties(frames, properties.encode())
-    if flags & USER_ID:
+    if flags & USER_ID and user is not None:
         _check_user(short_string_property(frames, USER_ID), user)
     if flags & EXPIRATION:
         _check_expiration(short_string_property(frames, EXPIRATION))

@@ -120,6 +120,11 @@ class Permissions:
         self._version = -1
         self._granted: dict[tuple[str, ...], None] = {}
 
+    def may_impersonate(self) -> bool:
+        """Whether the user may give the name of another as a message's `user-id`."""
+        user = self._current().users.get(self.user)
+        return user is not None and "impersonator" in user.tags
+
     def check(
         self, operation: Operation, kind: Kind, name: str, class_id: int, method_id: int
     ) -> None:

@@ -60,11 +60,6 @@ class PublishingConnection(Protocol):
         ...
 
     @property
-    def user(self) -> str:
-        """The name of the user who has logged in."""
-        ...
-
-    @property
     def frame_size_max(self) -> int:
         """The longest frame that the client takes, in bytes; 0 for no limit."""
         ...
@@ -205,7 +200,8 @@ class Publisher:
     def _publish_singly(self, plan: Plan, contents: list[bytes]) -> None:
         """Look at each message; those that need no more than the plan says go on together."""
         flags = plan.route.flags
-        user, reply_to = self._connection.user, self.reply_to
+        permissions, reply_to = self._connection.permissions, self.reply_to
+        user = None if permissions.may_impersonate() else permissions.user
         together: list[bytes] = []
         try:
             for frames in contents:

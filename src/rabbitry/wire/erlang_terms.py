@@ -27,6 +27,17 @@ _TYPE_NAMES: Final = {
     "SingleFloat": "float",
     "ByteArray": "binary",
 }
+_ESCAPED: Final = {
+    "\\": "\\\\",
+    '"': '\\"',
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+    "\b": "\\b",
+    "\f": "\\f",
+    "\v": "\\v",
+    "\x1b": "\\e",
+}
 
 
 def type_name(value: FieldValue) -> str:
@@ -47,8 +58,8 @@ def string(text: str) -> str:
     """Return `~p` of a string, which to Erlang is a list of characters."""
     if not text:
         return "[]"
-    if all(32 <= ord(character) < 127 for character in text):
-        escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    if all(32 <= ord(character) < 127 or character in _ESCAPED for character in text):
+        escaped = "".join(_ESCAPED.get(character, character) for character in text)
         return f'"{escaped}"'
     return f"[{','.join(str(ord(character)) for character in text)}]"
 
