@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from rabbitry.broker.message_checks import CHECKED_FLAGS, check_message, properties_of
+from rabbitry.broker.message_checks import (
+    CHECKED_FLAGS,
+    check_message,
+    may_name_keys,
+    properties_of,
+)
 from rabbitry.wire.errors import ChannelException, ConnectionException
 from rabbitry.wire.frames import content_body, content_frames, replace_properties
 from rabbitry.wire.methods import BasicProperties
@@ -114,3 +119,10 @@ def test_properties_that_cannot_be_read_end_the_connection() -> None:
     assert fault.value.reply_code == 541
     with pytest.raises(ConnectionException):
         properties_of(broken)
+
+
+def test_most_headers_need_no_look() -> None:
+    plain = content_frames(1, BasicProperties(headers={"a": 1}).encode(), b"CC BCC", 0)
+    copied = content_frames(1, BasicProperties(headers={"BCC": []}).encode(), b"", 0)
+    assert not may_name_keys([plain, plain])
+    assert may_name_keys([plain, copied])

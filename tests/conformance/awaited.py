@@ -19,7 +19,7 @@ _LISTED: dict[str, str] = {
         stream_declared_plain
     """,
     "ttl: not as in RabbitMQ yet": """
-        expiration_that_is_wrong_number_then_line shorter_time_behind_a_longer_one_waits
+        shorter_time_behind_a_longer_one_waits
     """,
 }
 

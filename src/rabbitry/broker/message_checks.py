@@ -59,6 +59,14 @@ def check_message(frames: bytes, flags: int, user: str | None, reply_to: str) ->
         raise HardFault(INTERNAL_ERROR, "cannot decode message properties", 60, 40) from None
 
 
+def may_name_keys(contents: list[bytes]) -> bool:
+    """Whether any of these messages may have a header CC or BCC: a cheap look, which may err."""
+    for frames in contents:
+        if b"CC" in frames and frames.find(b"CC", 0, header_end(frames)) >= 0:
+            return True
+    return False
+
+
 def properties_of(frames: bytes) -> BasicProperties:
     """Return the properties of a message. Raises 541 where they cannot be read."""
     try:

@@ -23,7 +23,12 @@ from rabbitry.broker.confirms import Confirms
 from rabbitry.broker.direct_reply_to import REPLY_TO_PREFIX
 from rabbitry.broker.exchanges import Exchange
 from rabbitry.broker.message import Route, messages_of
-from rabbitry.broker.message_checks import CHECKED_FLAGS, check_message, properties_of
+from rabbitry.broker.message_checks import (
+    CHECKED_FLAGS,
+    check_message,
+    may_name_keys,
+    properties_of,
+)
 from rabbitry.broker.permissions import Permissions
 from rabbitry.broker.ports import BrokerPort, QueueHandle, Receipt
 from rabbitry.wire.content import Command
@@ -81,13 +86,15 @@ class Plan:
     """What becomes of messages that come under one method frame, with one set of properties.
 
     `queues` is None where each message's properties decide. `singly`: each message must be looked
-    at. `is_answer`: it goes to a direct reply-to address.
+    at; `only_headers`: but only for headers CC and BCC. `is_answer`: it goes to a direct reply-to
+    address.
     """
 
     __slots__ = (
         "exchange",
         "is_answer",
         "mandatory",
+        "only_headers",
         "queues",
         "route",
         "routing_key",
@@ -111,7 +118,9 @@ class Plan:
         self.mandatory = mandatory
         self.version = version
         self.is_answer = not exchange.name and routing_key.startswith(REPLY_TO_PREFIX)
-        self.singly = bool(route.flags & CHECKED_FLAGS) or queues is None or self.is_answer
+        checked = route.flags & CHECKED_FLAGS
+        self.singly = bool(checked) or queues is None or self.is_answer
+        self.only_headers = checked == HEADERS and queues is not None and not self.is_answer
 
 
 class _Held(NamedTuple):
@@ -200,6 +209,9 @@ class Publisher:
     def _publish_singly(self, plan: Plan, contents: list[bytes]) -> None:
         """Look at each message; those that need no more than the plan says go on together."""
         flags = plan.route.flags
+        if plan.only_headers and not may_name_keys(contents):
+            self._send(plan.route, plan.queues or [], contents, plan.mandatory)
+            return
         permissions, reply_to = self._connection.permissions, self.reply_to
         user = None if permissions.may_impersonate() else permissions.user
         together: list[bytes] = []
