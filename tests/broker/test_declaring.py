@@ -417,6 +417,16 @@ def test_delete_if_unused_and_if_empty() -> None:
     assert client.say(both) == [QueueDeleteOk(0)]
 
 
+def test_a_queue_that_is_neither_unused_nor_empty_is_not_empty_first_of_all() -> None:
+    client = Broker().client()
+    client.say(QueueDeclare(queue="q"))
+    client.publish("q", b"a", b"b")
+    client.say(BasicQos(prefetch_count=1), BasicConsume(queue="q"))
+    both = QueueDelete(queue="q", if_unused=True, if_empty=True)
+    text = "PRECONDITION_FAILED - queue 'q' in vhost '/' not empty"
+    assert closed_with(client.say(both))[:2] == (406, text)
+
+
 def test_an_exclusive_queue_is_its_connections_own() -> None:
     broker = Broker()
     owner, other = broker.client(), broker.client()

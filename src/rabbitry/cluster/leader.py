@@ -348,10 +348,10 @@ class QueueLeader:
             self._limits.touch(self._port.now())
             self._port.wants_pump(self)
             self._reply(user, request, None)
-        elif if_unused and self.queue.consumers:
-            self._reply(user, request, Refused(PRECONDITION_FAILED, f"{name} in use"))
         elif if_empty and self.queue.ready_count:
             self._reply(user, request, Refused(PRECONDITION_FAILED, f"{name} not empty"))
+        elif if_unused and self.queue.consumers:
+            self._reply(user, request, Refused(PRECONDITION_FAILED, f"{name} in use"))
         else:
             # The user asks the coordinator too, and waits for its answer; should it die meanwhile,
             # the queue goes all the same.

@@ -27,8 +27,10 @@ SERVER_CAPABILITIES: Final[tuple[str, ...]] = (
     "exchange_exchange_bindings",
     "basic.nack",
     "consumer_cancel_notify",
-    "per_consumer_qos",
+    "consumer_priorities",
     "authentication_failure_close",
+    "per_consumer_qos",
+    "direct_reply_to",
 )
 
 
