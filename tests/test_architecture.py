@@ -29,9 +29,10 @@ ROOMS = {
     "simulation": ["node", "balancer", "client.recovery"],
     "engines": ["runtime"],
     "console": ["runtime"],
+    "commands": ["runtime"],
     "drill": ["connection", "client.recovery"],
     "client.faces": ["client.recovery", "runtime"],
-    "cli": ["engines", "console", "drill", "client.faces"],
+    "cli": ["engines", "console", "commands", "drill", "client.faces"],
 }
 EDGE_MODULES = ["asyncio", "socket", "time", "random", "os", "threading", "uuid", "secrets"]
 PURE_ROOMS = ["machine", "wire", "connection", "broker"]

@@ -13,6 +13,23 @@ from rabbitry.runtime import control
 from rabbitry.runtime.errors import UserError
 
 COMMANDS = ["up", "status", "kill", "start", "stop", "node", "balance"]
+GROUPS = {
+    "users": [
+        "list",
+        "add",
+        "delete",
+        "change-password",
+        "set-tags",
+        "set-permissions",
+        "clear-permissions",
+        "set-topic-permissions",
+        "list-permissions",
+    ],
+    "vhosts": ["list", "add", "delete"],
+    "policies": ["list", "set", "delete"],
+    "limits": ["list", "set-vhost", "set-user"],
+    "definitions": ["export", "import"],
+}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -23,10 +40,20 @@ def test_help_of_every_command_has_an_example(
     assert f"Example: rabbitry {command}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("group", "command"), [(group, one) for group, found in GROUPS.items() for one in found]
+)
+def test_help_of_every_command_of_a_group_has_an_example(
+    group: str, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run([group, command, "--help"]) == 0
+    assert f"Example: rabbitry {group} {command}" in capsys.readouterr().out
+
+
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["--help"]) == 0
     out = capsys.readouterr().out
-    assert all(f" {command} " in out for command in COMMANDS)
+    assert all(f" {command} " in out for command in [*COMMANDS, *GROUPS])
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

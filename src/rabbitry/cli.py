@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter, convert, validators
 
+from rabbitry.commands import definitions as definitions_group
+from rabbitry.commands import limits, policies, users, virtual_hosts
+from rabbitry.commands.asking import DataDir, directory
 from rabbitry.runtime.control import SignalName
 from rabbitry.runtime.errors import EXIT_NOT_SO, EXIT_SOFTWARE, EXIT_USAGE, UserError
 from rabbitry.runtime.node_options import DEFAULTS, NodeOptions
@@ -37,10 +40,7 @@ if TYPE_CHECKING:
     from rabbitry.runtime.supervisor import UpSettings
 
 Options = Annotated[NodeOptions, Parameter(name="*")]  # each field an option of its own
-DataDir = Annotated[
-    Path | None,
-    Parameter(help="Data directory [default: $RABBITRY_DATA_DIR, else ~/.local/state/rabbitry]."),
-]
+
 
 app = App(
     name="rabbitry",
@@ -50,6 +50,9 @@ app = App(
     version_flags=["--version"],
     default_parameter=Parameter(converter=_convert),
 )
+
+for group in (users, virtual_hosts, policies, limits, definitions_group):
+    app.command(group.app)
 
 
 @app.command
@@ -62,6 +65,7 @@ def up(
     tls_port: Port = 5691,
     balancer_tls_port: Port = 5671,
     data_dir: DataDir = None,
+    definitions: Path | None = None,
     options: Options = DEFAULTS,
 ) -> int:
     """Run a cluster of broker nodes behind a balancer, in the foreground, until Ctrl-C.
@@ -84,6 +88,8 @@ def up(
         With --tls-cert: port of the first node for TLS; the others take the ports after it.
     balancer_tls_port
         With --tls-cert: port of the balancer for TLS, which it passes on to the nodes unopened.
+    definitions
+        A file of definitions, RabbitMQ's or ours, to begin with.
     """
     from rabbitry.runtime.supervisor import UpSettings, run_up
 
@@ -93,7 +99,7 @@ def up(
             line = f"{nodes} nodes from port {first} on need ports above 65535; lower {option}"
             raise UserError(line)
     settings = UpSettings(
-        data_dir=_directory(data_dir),
+        data_dir=directory(data_dir),
         nodes=nodes,
         port=port,
         balancer_port=balancer_port,
@@ -101,6 +107,7 @@ def up(
         tls_port=tls_port,
         balancer_tls_port=balancer_tls_port,
         options=options,
+        definitions=definitions,
     )
     _check_ports(settings)
     return run_up(settings)
@@ -127,7 +134,7 @@ def status(
 
     if sys.stdout is None:
         raise UserError("standard output is closed, there is nowhere to show it", EXIT_NOT_SO)
-    found = from_reply(control.ask(_directory(data_dir), control.Status()))
+    found = from_reply(control.ask(directory(data_dir), control.Status()))
     if json:
         print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
     else:
@@ -160,7 +167,7 @@ def kill(
     """
     from rabbitry.runtime import control
 
-    done = control.ask(_directory(data_dir), control.Kill(node, signal))
+    done = control.ask(directory(data_dir), control.Kill(node, signal))
     print(f"sent SIG{signal} to {done['node']} (pid {done['pid']})")
     return 0
 
@@ -178,7 +185,7 @@ def start(node: str, /, *, data_dir: DataDir = None) -> int:
     """
     from rabbitry.runtime import control
 
-    done = control.ask(_directory(data_dir), control.Start(node))
+    done = control.ask(directory(data_dir), control.Start(node))
     print(f"started {done['node']} (pid {done['pid']})")
     return 0
 
@@ -191,9 +198,9 @@ def stop(*, data_dir: DataDir = None) -> int:
     """
     from rabbitry.runtime import control
 
-    directory = _directory(data_dir)
-    control.ask(directory, control.Stop())
-    print(f"stopped the Rabbitry in {directory}")
+    path = directory(data_dir)
+    control.ask(path, control.Stop())
+    print(f"stopped the Rabbitry in {path}")
     return 0
 
 
@@ -203,6 +210,7 @@ def node(
     listen: str = "127.0.0.1:5672",
     tls_listen: str = "127.0.0.1:5671",
     name: str = "rabbit",
+    definitions: Path | None = None,
     options: Options = DEFAULTS,
 ) -> int:
     """Run one broker node alone, in the foreground, until Ctrl-C. It keeps nothing on disk.
@@ -219,12 +227,15 @@ def node(
         HOST:PORT for clients that use TLS, with --tls-cert.
     name
         Name of the node, as its clients see it.
+    definitions
+        A file of definitions, RabbitMQ's or ours, to begin with.
     """
     from rabbitry.runtime.standalone import run_standalone
 
     options.check()
     tls_address = _address(tls_listen, "--tls-listen")
-    return run_standalone(name, _address(listen, "--listen"), tls_address, options)
+    address = _address(listen, "--listen")
+    return run_standalone(name, address, tls_address, options, definitions)
 
 
 @app.command
@@ -241,17 +252,6 @@ def balance(*, config: Path) -> int:
     from rabbitry.console.balancer_process import balance as run_balance
 
     return run_balance(config)
-
-
-def _directory(chosen: Path | None) -> Path:
-    if chosen == Path():
-        # What an unset variable in a script becomes; nobody wants logs and sockets strewn there.
-        raise UserError("--data-dir is empty or the current directory; name a directory of its own")
-    if chosen is not None:
-        return chosen.absolute()
-    from rabbitry.runtime.data_directory import default_path
-
-    return default_path().absolute()
 
 
 def _address(text: str, option: str) -> tuple[str, int]:

@@ -56,7 +56,20 @@ class Stop(msgspec.Struct, tag="stop", tag_field="ask"):
     """End everything; replies when all children are gone."""
 
 
-Request = Status | Kill | Start | Stop
+class Definitions(msgspec.Struct, tag="definitions", tag_field="ask"):
+    """What is declared? Replies with definitions in RabbitMQ's form."""
+
+
+class Operate(msgspec.Struct, tag="operate", tag_field="ask"):
+    """Carry out all of these requests or none (see `operating`).
+
+    Replies with nothing; or with the `index` of the one that cannot be, and its `refusal`.
+    """
+
+    requests: msgspec.Raw
+
+
+Request = Status | Kill | Start | Stop | Definitions | Operate
 
 
 class Reply(msgspec.Struct, omit_defaults=True):

@@ -19,7 +19,8 @@ import msgspec
 from rabbitry.runtime.control import Reply, Request
 from rabbitry.runtime.errors import EXIT_SOFTWARE, EXIT_USAGE, UserError
 
-REQUEST_BYTES_MAX = 64 * 1024
+REQUEST_BYTES_MAX = 64 * 1024 * 1024
+"""Longest request: definitions with very many queues."""
 
 ANSWER_S = 1.0
 """How long the end waits for answers that are still being made."""

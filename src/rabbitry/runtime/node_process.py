@@ -16,7 +16,7 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -75,15 +75,18 @@ async def serve_node(
     *,
     supervised: bool,
     serving: Callable[[dict[str, Address]], None],
+    prepare: Callable[[], Awaitable[None]] | None = None,
 ) -> int:
     """Run a node until it is told to stop; return the exit code.
 
-    `serving` is called with the address of each, by name, as
-    soon as all of them listen. Raises `ListenFailed`, `TlsFailed`.
+    `prepare` is awaited before anybody can connect; `serving` is called with the address of each,
+    by name, as soon as all of them listen. Raises `ListenFailed`, `TlsFailed`.
     """
     stopping = asyncio.Event()
     when_to_stop(asyncio.get_running_loop(), stopping.set, supervised=supervised)
     driver.start()
+    if prepare is not None:
+        await prepare()
     addresses = {
         name: await driver.listen(name, host, port, tls) for name, host, port, tls in listeners
     }

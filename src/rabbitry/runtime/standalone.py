@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 from typing import Any
 
 from rabbitry.machine import Address
@@ -17,6 +18,7 @@ from rabbitry.runtime.errors import EXIT_SOFTWARE, UserError
 from rabbitry.runtime.loop import run
 from rabbitry.runtime.node_options import NodeOptions
 from rabbitry.runtime.node_process import Listening, serve_node, tune_garbage_collection
+from rabbitry.runtime.operating import carry_out_file, read_file
 from rabbitry.runtime.processes import raise_open_files_limit
 
 
@@ -47,9 +49,15 @@ class OneLine(logging.Formatter):
 
 
 def run_standalone(
-    name: str, listen: tuple[str, int], tls_listen: tuple[str, int], options: NodeOptions
+    name: str,
+    listen: tuple[str, int],
+    tls_listen: tuple[str, int],
+    options: NodeOptions,
+    definitions: Path | None = None,
 ) -> int:
     """Run one broker node that listens on (host, port); return the exit code.
+
+    It begins with what the file `definitions` says.
 
     With TLS, where the options have a certificate, it listens on `tls_listen`. Raises `UserError`
     if it cannot listen there.
@@ -67,6 +75,7 @@ def run_standalone(
         wall_clock_offset_us=wall_clock_offset_us(),
         **options.settings(),
     )
+    entries = read_file(definitions) if definitions is not None else []
     driver = Driver(StandaloneNode(settings, SystemEntropy()))
     tune_garbage_collection()
 
@@ -75,12 +84,18 @@ def run_standalone(
         if "amqps" in addresses:
             print(f"ready: amqps://guest:guest@{addresses['amqps']}/", flush=True)
 
+    async def prepare() -> None:
+        if definitions is not None:
+            await carry_out_file(driver.ask, definitions, entries)
+
     tls = options.tls()
     listeners: list[Listening] = [("amqp", *listen, None)]
     if tls is not None:
         listeners.append(("amqps", *tls_listen, tls))
     try:
-        code = run(serve_node(driver, listeners, supervised=False, serving=serving))
+        code = run(
+            serve_node(driver, listeners, supervised=False, serving=serving, prepare=prepare)
+        )
     except ListenFailed as error:
         option = "--tls-listen" if "(amqps)" in str(error) else "--listen"
         raise UserError(f"{error}; choose another with {option}") from None

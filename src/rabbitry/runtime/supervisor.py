@@ -26,7 +26,7 @@ from typing import Any
 import msgspec
 
 from rabbitry.machine import Address, Report
-from rabbitry.runtime import control, status
+from rabbitry.runtime import control, operating, status
 from rabbitry.runtime.control_server import ControlServer
 from rabbitry.runtime.data_directory import DataDirectory
 from rabbitry.runtime.driver import Driver, DriverStopped, ListenFailed, MachineFailed
@@ -73,6 +73,7 @@ class UpSettings:
     options: NodeOptions = DEFAULTS
     tls_port: int = 5691
     balancer_tls_port: int = 5671
+    definitions: Path | None = None  # what it begins with
 
     @property
     def places(self) -> list[tuple[str, Address]]:
@@ -111,6 +112,8 @@ class Supervisor:
     def __init__(self, settings: UpSettings, directory: DataDirectory) -> None:
         self._settings = settings
         self._directory = directory
+        file = settings.definitions
+        self._entries = operating.read_file(file) if file is not None else []
         self._nodes: dict[str, ManagedProcess] = {}
         self._balancer: ManagedProcess | None = None
         self._stop_asked = asyncio.Event()
@@ -196,6 +199,9 @@ class Supervisor:
             async with asyncio.timeout(JOIN_S):
                 nodes = self._nodes.values()
                 await self._unless_one_ends(asyncio.gather(*(node.joined.wait() for node in nodes)))
+                if self._settings.definitions is not None:
+                    file = self._settings.definitions
+                    await operating.carry_out_file(self._coordinator.ask, file, self._entries)
                 self._balancer.child.give(SERVE)
                 await self._unless_one_ends(self._balancer.child.ready)
         except TimeoutError:
@@ -311,6 +317,11 @@ class Supervisor:
             return result
         if isinstance(request, control.Kill):
             return await self._kill(request)
+        if isinstance(request, control.Definitions):
+            found: dict[str, Any] = await self._coordinator.ask("definitions")
+            return found
+        if isinstance(request, control.Operate):
+            return await operating.carry_out(self._coordinator.ask, request)
         return await self._start(request.name)
 
     async def _kill(self, request: control.Kill) -> dict[str, Any]:
