@@ -41,9 +41,8 @@ def amqplain(table: dict[str, FieldValue]) -> bytes:
     return encode_table(table)[4:]
 
 
-@pytest.mark.parametrize("response", [GOOD, b"other\0guest\0guest"])
-def test_plain(response: bytes) -> None:
-    assert authentication().authenticate("PLAIN", response, "127.0.0.1") == "guest"
+def test_plain() -> None:
+    assert authentication().authenticate("PLAIN", GOOD, "127.0.0.1") == "guest"
 
 
 @pytest.mark.parametrize("login", ["guest", b"guest"])
@@ -80,7 +79,9 @@ def test_a_refusal_shows_little_of_a_long_name_and_only_ascii() -> None:
     assert str(refused.value).isascii()
 
 
-@pytest.mark.parametrize("response", [b"", b"guest", b"\0guest", b"\0guest\0guest\0more"])
+@pytest.mark.parametrize(
+    "response", [b"", b"guest", b"\0guest", b"\0guest\0guest\0more", b"other\0guest\0guest"]
+)
 def test_malformed_plain(response: bytes) -> None:
     with pytest.raises(ConnectionException, match="malformed") as fault:
         authentication().authenticate("PLAIN", response, "127.0.0.1")

@@ -153,7 +153,7 @@ def requeued_beyond_the_length(stage: Stage) -> None:
     client = stage.filled(b"a", arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
     client.ask(BasicGet(queue=stage.queue))
     stage.fill(b"b")
-    client.ask(BasicReject(1), QueueDeclare(queue=stage.queue, passive=True), hear=1)
+    client.send(BasicReject(1))
     _emptied(client, stage.queue, 3)
 
 

@@ -11,7 +11,9 @@ from rabbitry.wire.methods import (
     BasicConsume,
     BasicGet,
     BasicQos,
+    ChannelClose,
     ConfirmSelect,
+    ConnectionClose,
     ExchangeBind,
     ExchangeDeclare,
     ExchangeDelete,
@@ -213,6 +215,119 @@ def auto_delete_queue_without_consumers_stays(stage: Stage) -> None:
     client.publish(stage.queue, b"a")
     client.ask(BasicGet(queue=stage.queue, no_ack=True))
     client.ask(QueueDeclare(queue=stage.queue, auto_delete=True))
+
+
+@scenario
+def queue_name_that_is_long(stage: Stage) -> None:
+    client = stage.client()
+    name = stage.queue.ljust(255, "x")
+    client.ask(QueueDeclare(queue=name), QueueDelete(queue=name))
+
+
+@scenario
+def queue_name_of_any_text(stage: Stage) -> None:
+    client = stage.client()
+    name = f"{stage.queue} \u00e9\u4e2d\t'\"<>"
+    client.ask(QueueDeclare(queue=name), QueueDeclare(queue=f"{name}2", passive=True))
+
+
+@scenario
+def server_named_queues_differ(stage: Stage) -> None:
+    client = stage.client()
+    client.ask(QueueDeclare(), QueueDeclare())
+    names = [method.queue for method in client.heard]
+    client.note(f"different: {names[0] != names[1]}")
+    client.ask(QueueDeclare(queue=names[0], passive=True))
+    client.ask(QueueDeclare(queue=names[0]))
+
+
+@scenario
+def queue_declared_passively_otherwise(stage: Stage) -> None:
+    client = stage.declared()
+    client.ask(QueueDeclare(queue=stage.queue, passive=True, durable=True, auto_delete=True))
+
+
+@scenario
+def queue_declared_again_by_another(stage: Stage) -> None:
+    stage.declared("one", durable=True)
+    stage.declared("two", durable=True)
+
+
+@scenario.each(auto_delete="auto_delete", durable="durable")
+def queue_declared_and_then(stage: Stage, value: str) -> None:
+    client = stage.declared()
+    client.ask(QueueDeclare(queue=stage.queue, **{value: True}))
+
+
+@scenario
+def auto_delete_queue_and_a_consumer_that_goes(stage: Stage) -> None:
+    consumer = stage.client("consumer")
+    consumer.ask(QueueDeclare(queue=stage.queue, auto_delete=True))
+    consumer.ask(BasicConsume(queue=stage.queue, consumer_tag="c"))
+    consumer.ask(ChannelClose(200, "bye"))
+    stage.client().ask(QueueDeclare(queue=stage.queue, passive=True))
+
+
+@scenario
+def auto_delete_queue_and_a_connection_that_goes(stage: Stage) -> None:
+    consumer = stage.client("consumer")
+    consumer.ask(QueueDeclare(queue=stage.queue, auto_delete=True))
+    consumer.ask(BasicConsume(queue=stage.queue, consumer_tag="c"))
+    consumer.ask(ConnectionClose(200, "bye"), channel=0)
+    stage.client().ask(QueueDeclare(queue=stage.queue, passive=True))
+
+
+@scenario
+def purge_of_nothing_and_twice(stage: Stage) -> None:
+    client = stage.declared()
+    client.ask(QueuePurge(queue=stage.queue))
+    stage.fill(b"a", b"b")
+    client.ask(QueuePurge(queue=stage.queue), QueuePurge(queue=stage.queue))
+
+
+@scenario
+def purge_without_a_name_after_deleting(stage: Stage) -> None:
+    client = stage.declared()
+    client.ask(QueueDelete())
+    client.ask(QueuePurge())
+
+
+@scenario
+def deleted_and_declared_with_other_flags(stage: Stage) -> None:
+    client = stage.declared(durable=True)
+    client.ask(QueueDelete(queue=stage.queue))
+    client.ask(QueueDeclare(queue=stage.queue, auto_delete=True))
+
+
+@scenario
+def counts_of_consumers(stage: Stage) -> None:
+    client = stage.declared()
+    for tag in ("a", "b"):
+        client.ask(BasicConsume(queue=stage.queue, consumer_tag=tag))
+        client.ask(QueueDeclare(queue=stage.queue, passive=True))
+    client.ask(BasicCancel(consumer_tag="a"))
+    client.ask(QueueDeclare(queue=stage.queue, passive=True))
+
+
+@scenario
+def deleted_if_unused_and_if_empty_when_it_is(stage: Stage) -> None:
+    client = stage.declared()
+    client.ask(QueueDelete(queue=stage.queue, if_unused=True, if_empty=True))
+
+
+@scenario
+def deleted_if_unused_and_if_empty_when_neither(stage: Stage) -> None:
+    client = stage.filled(b"a", b"b", channels=2)
+    client.ask(BasicQos(prefetch_count=1), channel=2)
+    client.ask(BasicConsume(queue=stage.queue, consumer_tag="c"), channel=2, hear=2)
+    client.ask(QueueDelete(queue=stage.queue, if_unused=True, if_empty=True))
+
+
+@scenario
+def messages_of_a_durable_queue(stage: Stage) -> None:
+    client = stage.filled(b"a", b"b", durable=True)
+    client.ask(QueueDeclare(queue=stage.queue, durable=True))
+    client.ask(BasicGet(queue=stage.queue))
 
 
 def test_we_answer_as_rabbitmq_does(conversation: str, beside: Beside) -> None:

@@ -154,12 +154,16 @@ class RawClient:
             frames += [head, content_frames(channel, encoded, body, self._frame_max)]
         self.write(b"".join(frames))
 
+    def say_hello(self) -> None:
+        """Say the protocol header; what the server says of itself differs, and is left out."""
+        self.write(PROTOCOL_HEADER)
+        self._take()
+
     def start(
         self, *, user: str = "guest", password: str = "guest", mechanism: str = "PLAIN"
     ) -> None:
         """Say the protocol header and log in, with what the client was made with."""
-        self.write(PROTOCOL_HEADER)
-        self._take()  # connection.start: versions and products differ
+        self.say_hello()
         properties: dict[str, FieldValue] = {
             "capabilities": dict.fromkeys(self._capabilities, True)
         }
@@ -202,6 +206,18 @@ class RawClient:
             if self.ended:
                 return
             self._write_down(self._take())
+
+    def hear_or(self, method: Method) -> None:
+        """Ask this too, and hear its answer or what ends the connection before it."""
+        with contextlib.suppress(ConnectionError):
+            self.send(method)
+        self.hear()
+
+    def hear_in_any_order(self, count: int) -> None:
+        """Write down the next `count` things, sorted: for what a broker does at the same time."""
+        before = len(self._transcript)
+        self.hear(count)
+        self._transcript[before:] = sorted(self._transcript[before:])
 
     def confirms(self, count: int) -> None:
         """Hear acks and nacks until `count` publishes have one; their grouping is left out."""

@@ -99,7 +99,7 @@ class Authentication:
 
 def _plain(response: bytes) -> Login:
     parts = response.split(b"\0")
-    if len(parts) != 3:
+    if len(parts) != 3 or parts[0]:  # RabbitMQ knows no identity to act as
         raise ConnectionException(SYNTAX_ERROR, "response is malformed", 10, 11)
     return Login(parts[1].decode("utf-8", "surrogateescape"), parts[2])
 
