@@ -13,7 +13,7 @@ from rabbitry.broker.queue import Consumer
 from rabbitry.broker.queue_settings import QueueSettings
 from rabbitry.cluster.queue_records import Got, Refused, Replied
 from rabbitry.wire.errors import ACCESS_REFUSED
-from rabbitry.wire.frames import content_body
+from rabbitry.wire.frames import content_body, content_properties
 from rabbitry.wire.methods import BasicProperties
 from rabbitry.wire.values import FieldValue
 
@@ -271,3 +271,62 @@ def test_what_expires_and_what_is_too_much_are_dead_letters() -> None:
         done()
     assert alone.leader.queue.entries() == []
     assert alone.leader.queue.expiries == {}
+
+
+# --- counting deliveries (quorum queues) ----------------------------------------------------------
+
+
+def counts_of(reader: Reader) -> list[int | None]:
+    found = []
+    for delivery in reader.deliveries:
+        properties, _ = BasicProperties.decode(content_properties(delivery.body), 0)
+        count = (properties.headers or {}).get("x-delivery-count")
+        assert count is None or isinstance(count, int)
+        found.append(count)
+    return found
+
+
+def test_what_came_back_is_counted_also_by_the_next_leader() -> None:
+    arguments: dict[str, FieldValue] = {"x-queue-type": "quorum", "x-delivery-limit": 3}
+    cluster = HostingCluster(["a", "b"], arguments=arguments)
+    cluster.publish("b", b"1", properties=BasicProperties())
+    reader = cluster.reader("b", 1, prefetch_count=1)
+    reader.subscribe()
+    cluster.settle_down()
+    for _ in range(2):
+        reader.requeue(1)
+        cluster.settle_down()
+    assert counts_of(reader) == [None, 1, 2]
+    cluster.start("c")
+    cluster.settle_down()
+    cluster.kill("a", successor="c")
+    cluster.settle_down()
+    assert counts_of(reader) == [None, 1, 2, 2], "a failover is not the message's fault"
+    reader.requeue(2)  # the first of them is of the old leader's
+    cluster.settle_down()
+    assert counts_of(reader)[4:] == [3]
+    reader.requeue(1)
+    cluster.settle_down()
+    assert len(reader.deliveries) == 5
+    assert cluster.nodes["b"].held() == cluster.nodes["c"].held() == {}
+
+
+def test_what_came_back_too_often_is_a_dead_letter() -> None:
+    arguments: dict[str, FieldValue] = {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": 0,
+        "x-dead-letter-exchange": "",
+    }
+    alone = LeaderAlone([], arguments=arguments)
+    alone.leader.subscribe("u", 1, Consumer(("u", 1), 1, prefetch_count=1))
+    alone.pump()
+    alone.publish("u", 1, 2)
+    alone.leader.requeue(("u", 1), [1], redelivered=False)  # it never reached the client
+    alone.pump()
+    assert alone.port.delivered == [(1, False), (1, False)]
+    alone.leader.release(("u", 1))
+    alone.pump()
+    assert alone.port.dead_letters == [("delivery_limit", b"1")]
+    alone.port.undone.pop()()
+    assert [position for position, _ in alone.leader.queue.entries()] == [2]
+    assert alone.leader.queue.counts == {}

@@ -10,47 +10,23 @@ _LISTED: dict[str, str] = {
     "capabilities of features that are not all there yet": """
         what_the_server_says_of_itself
     """,
-    "quorum: not as in RabbitMQ yet": """
-        delivered_more_often_than_allowed_is_a_dead_letter
-        delivered_more_often_than_allowed_is_dropped
-        deliveries_are_counted
-        full_quorum_queue_drops_its_oldest
-        message_with_headers_is_counted_beside_them
-        quorum_queue_got_and_acknowledged
-        quorum_queue_with_delivery_limit
-        quorum_queue_with_delivery_limit_negative
-        quorum_queue_with_delivery_limit_text
-    """,
     "row: a login response that cannot be read": """
-        amqplain_login_of_half
-        amqplain_login_of_none
-        amqplain_login_of_numbers
-        plain_login_of_authorization
-        plain_login_of_no_zeros
-        plain_login_of_nothing
-        plain_login_of_one_zero
-        plain_login_of_three
+        amqplain_login_of_half amqplain_login_of_none amqplain_login_of_numbers
+        plain_login_of_authorization plain_login_of_no_zeros plain_login_of_nothing
+        plain_login_of_one_zero plain_login_of_three
     """,
     "row: a method that does not exist": """
-        method_that_nobody_knows_class_
-        method_that_nobody_knows_method
+        method_that_nobody_knows_class_ method_that_nobody_knows_method
     """,
     "row: limits out of range in tune-ok": """
-        frame_size_agreed_on_large
-        frame_size_agreed_on_none
-        frame_size_agreed_on_small
-        number_of_channels_agreed_on_more
-        number_of_channels_agreed_on_none
+        frame_size_agreed_on_large frame_size_agreed_on_none frame_size_agreed_on_small
+        number_of_channels_agreed_on_more number_of_channels_agreed_on_none
     """,
     "row: protocol 0-8": """
-        protocol_header_of_0_8
-        protocol_header_of_0_8_otherwise
+        protocol_header_of_0_8 protocol_header_of_0_8_otherwise
     """,
     "row: queue type stream": """
         stream_declared_plain
-    """,
-    "ttl: not as in RabbitMQ yet": """
-        shorter_time_behind_a_longer_one_waits
     """,
 }
 

@@ -62,9 +62,6 @@ if TYPE_CHECKING:
     from rabbitry.broker.channel import Channel
 
 _NAME_ENCODING: Final = ("utf-8", "surrogateescape")
-# Arguments that change what a queue does and that this version does not carry out. Taking them in
-# silence would be a lie to whoever relies on them.
-QUEUE_ARGUMENTS_UNIMPLEMENTED: Final = ("x-delivery-limit",)
 
 
 def handle(channel: Channel, method: Method) -> bool:
@@ -299,10 +296,6 @@ def _check_new_queue(channel: Channel, name: str, method: QueueDeclare) -> None:
             f"'{channel.port.origin.partition('#')[0]}': the corresponding feature flag is disabled"
         )
         raise ConnectionException(INTERNAL_ERROR, text, 50, 10)
-    for argument in arguments:
-        if argument in QUEUE_ARGUMENTS_UNIMPLEMENTED:
-            text = f"queue argument '{argument}' is not implemented yet"
-            raise ConnectionException(NOT_IMPLEMENTED, text, 50, 10)
 
 
 def _declare_reply_to(channel: Channel, name: str, no_wait: bool) -> None:

@@ -17,6 +17,9 @@ so at the head of the queue only, as in RabbitMQ: one that waits behind another 
 to the front. `AT_ONCE` as expiry means that a message goes out as soon as it comes to the front,
 or never. Whoever removes messages for good says so (`forget`).
 
+A quorum queue counts how often each message came back (`counts`). One that came back more often
+than its delivery limit allows is no longer in the queue; `take_over_limit` gives it out.
+
 `deliver_through` is the last position that may go out, for the first time or again. An unmirrored
 queue has no limit; a mirrored one raises it as its mirrors learn what may be seen from now on (see
 `cluster.leader`, which also says why).
@@ -38,6 +41,7 @@ from itertools import repeat
 from typing import Final
 
 from rabbitry.broker.dealing import Consumer, Holder, QueueConsumers
+from rabbitry.broker.delivery_counts import with_delivery_count
 from rabbitry.broker.message import Message
 from rabbitry.broker.queue_settings import DEFAULT, QueueSettings
 from rabbitry.wire.frames import content_body_size_bytes
@@ -66,6 +70,11 @@ class Queue:
         self.deliver_through: int | None = None
         self.expiries: dict[int, int] = {}
         self.weighs = settings.length_bytes_max is not None
+        self.counts: dict[int, int] = {}  # position -> how often it came back
+        self._counting = settings.kind == "quorum"
+        self._delivery_limit = settings.delivery_limit
+        self._counted: dict[int, int] = {}  # since the last `take_counted`
+        self._over_limit: list[tuple[int, Message]] = []
         self.ready_bytes = 0  # sum of the bodies of what waits, where the queue `weighs`
 
     # --- what is in it ----------------------------------------------------------------------------
@@ -99,6 +108,7 @@ class Queue:
 
     def configure(self, settings: QueueSettings) -> None:
         """Follow settings that have changed. (What depends on arguments alone cannot.)"""
+        self._delivery_limit = settings.delivery_limit
         self.weighs = settings.length_bytes_max is not None
         self._weigh()
 
@@ -112,7 +122,6 @@ class Queue:
         entries: list[tuple[int, Message]],
         seen_through: int,
         next_position: int,
-        expiries: dict[int, int] | None = None,
     ) -> None:
         """Take over what a mirror holds: `entries` in order of position, into an empty queue.
 
@@ -132,7 +141,6 @@ class Queue:
         heapify(self.returned)
         self.ready = deque(message for _, message in entries[first_ready:])
         self.head = next_position - len(self.ready)
-        self.expiries = dict(expiries or {})
         self._weigh()
 
     # --- in and out -------------------------------------------------------------------------------
@@ -253,6 +261,8 @@ class Queue:
             consumer.outstanding += len(positions)
             held = self.held.setdefault(consumer.holder, {})
             held.update(zip(positions, zip(repeat(consumer), messages), strict=True))
+        if self.counts:
+            messages = list(map(self._as_delivered, positions, messages))
         self._sink(consumer, positions, messages, redelivered)
 
     def get(self, holder: Holder, no_ack: bool) -> tuple[int, bool, Message] | None:
@@ -266,7 +276,14 @@ class Queue:
             (message,) = self._take_ready(1)
         if not no_ack:
             self.held.setdefault(holder, {})[position] = (None, message)
-        return position, redelivered, message
+        # RabbitMQ: a quorum queue that is asked for one message tells a count of nothing too.
+        count = self.counts.get(position, 0 if self._counting else None)
+        delivered = message if count is None else with_delivery_count(message, count)
+        return position, redelivered, delivered
+
+    def _as_delivered(self, position: int, message: Message) -> Message:
+        count = self.counts.get(position)
+        return message if count is None else with_delivery_count(message, count)
 
     # --- coming back ------------------------------------------------------------------------------
 
@@ -300,11 +317,30 @@ class Queue:
                 consumer, message = entry
                 if consumer is not None:
                     consumer.outstanding -= 1
+                if redelivered and self._counting and not self._count(position):
+                    self._over_limit.append((position, message))
+                    continue
                 heappush(self.returned, (self._rank(message), position, redelivered, message))
                 if self.weighs:
                     self.ready_bytes += _size_bytes(message)
         if not held:
             del self.held[holder]
+
+    def _count(self, position: int) -> bool:
+        """Count that a message came back. False: once more than it may."""
+        count = self.counts.get(position, 0) + 1
+        self.counts[position] = self._counted[position] = count
+        return self._delivery_limit is None or count <= self._delivery_limit
+
+    def take_counted(self) -> list[tuple[int, int]]:
+        """Return what has come back since the last call, with how often it has by now."""
+        counted, self._counted = self._counted, {}
+        return list(counted.items())
+
+    def take_over_limit(self) -> list[tuple[int, Message]]:
+        """Return what has come back too often since the last call, with its positions."""
+        taken, self._over_limit = self._over_limit, []
+        return taken
 
     def release(self, holder: Holder) -> bool:
         """A channel is gone: its consumers end, what it held comes back. True: it had consumers."""
@@ -387,10 +423,10 @@ class Queue:
 
     def forget(self, ranges: list[tuple[int, int]]) -> None:
         """Messages are no more: nothing need be known of them."""
-        pop = self.expiries.pop
-        for first, last in ranges:
-            for position in range(first, last + 1):
-                pop(position, None)
+        for known in (self.expiries, self.counts):
+            for first, last in ranges if known else ():
+                for position in range(first, last + 1):
+                    known.pop(position, None)
 
     # --- consumers --------------------------------------------------------------------------------
 
@@ -401,6 +437,10 @@ class Queue:
     def remove_consumer(self, holder: Holder, number: int) -> bool:
         """End a subscription; what it holds stays with the channel. True: it was there."""
         return self.consumers.remove(holder, number)
+
+    def holders(self) -> list[Holder]:
+        """Return the channels that consume here or hold messages, each once."""
+        return list(dict.fromkeys([*(one.holder for one in self.consumers), *self.held]))
 
     def find_consumer(self, holder: Holder, number: int) -> Consumer | None:
         """Return a subscription, or None."""

@@ -115,9 +115,8 @@ class QueueLeader:
     def restore(self, replica: Replica) -> None:
         """Take over what this node held as a mirror. Comes before everything else."""
         queue = self.queue
-        queue.restore(
-            replica.entries(), replica.seen_through, replica.next_position, replica.expiries
-        )
+        queue.restore(replica.entries(), replica.seen_through, replica.next_position)
+        queue.expiries, queue.counts = dict(replica.expiries), dict(replica.counts)
         self._follows, self._first_position = replica.epoch, replica.next_position
         self._announcing.restore(replica.seen_through)
         self.origins = dict(replica.origins)
@@ -134,6 +133,7 @@ class QueueLeader:
         replica.origins = dict(self.origins)
         replica.rejections = dict(self.rejections)
         replica.expiries = dict(self.queue.expiries)
+        replica.counts = dict(self.queue.counts)
         replica.consumed = self._had_consumer
         return replica
 
@@ -173,6 +173,7 @@ class QueueLeader:
             self._first_position,
             self._had_consumer,
             self.rejections,
+            list(queue.counts.items()),
         )
         self._replication.send_begin(name, begin)
         self._limit_deliveries()
@@ -205,13 +206,11 @@ class QueueLeader:
         what became of its publishes.
         """
         rejected: list[Range] = []
-        if self.sealed:
-            pass
-        elif last > self.origins.get(user, 0):
-            rejected = self._enqueue(user, last, messages, settled)
-        else:
+        if last <= self.origins.get(user, 0):
             known = self.rejections.get(user, ())
             rejected = [one for one in known if last - len(messages) < one[0] <= last]
+        elif not self.sealed:
+            rejected = self._enqueue(user, last, messages, settled)
         replication = self._replication
         if replication.any_mirrors:
             self._announcing.enqueued(replication.sequence)
@@ -287,6 +286,11 @@ class QueueLeader:
     def requeue(self, holder: Holder, positions: list[int], redelivered: bool = True) -> None:
         """Messages come back, to go out again with this mark."""
         self.queue.requeue(holder, positions, redelivered)
+        self._came_back()
+
+    def _came_back(self) -> None:
+        self._replication.count(self.queue.take_counted())
+        self._dead.give_up("delivery_limit", self.queue.take_over_limit())
         self._port.wants_pump(self)
 
     def release(self, holder: Holder) -> None:
@@ -294,7 +298,7 @@ class QueueLeader:
         self._gets = deque(get for get in self._gets if get[2] != holder)
         if self.queue.release(holder):
             self._consumers_ended()
-        self._port.wants_pump(self)
+        self._came_back()
 
     def release_user(self, user: str) -> None:
         """The link to a node broke or the node is gone: its channels' business here ends.
@@ -302,10 +306,7 @@ class QueueLeader:
         What was on the way to it is lost, so all that it held comes back; if it lives it will
         subscribe again.
         """
-        holders = dict.fromkeys(
-            [one.holder for one in self.queue.consumers] + list(self.queue.held)
-        )
-        for holder in holders:
+        for holder in self.queue.holders():
             if holder[0] == user:
                 self.release(holder)
         self._gets = deque(get for get in self._gets if get[0] != user)
@@ -436,7 +437,7 @@ class QueueLeader:
     def _remove(self, ranges: list[Range]) -> None:
         """Messages are no more, here and on the mirrors."""
         if ranges:
-            if self.queue.expiries:
+            if self.queue.expiries or self.queue.counts:
                 self.queue.forget(ranges)
             self._replication.remove(ranges)
 
@@ -470,6 +471,7 @@ class QueueLeader:
                 if no_ack:
                     self._remove([(position, position)])
                 run = run_of([message])
+                self._expire(now)
                 remaining = queue.ready_count
                 record = Got(
                     self.number, self.epoch, request, position, redelivered, run, remaining

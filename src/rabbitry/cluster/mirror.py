@@ -109,6 +109,7 @@ class QueueMirror:
         coming.seen_through = record.seen_through
         coming.origins = dict(record.origins)
         coming.rejections = dict(record.rejections)
+        coming.counts = dict(record.counts)
         coming.consumed = record.consumed
         ranges: list[Range] = record.ranges
         dues = self.current.expiries | self.held.expiries

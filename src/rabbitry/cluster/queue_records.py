@@ -193,6 +193,7 @@ class Begin(Record, tag=70):
     node. `seen_through`: no later position has been out. `follows`: of which epoch's stream the
     leader held a prefix when it took over; from `first_position` on it gave out positions anew.
     `consumed`: the queue has had a consumer. `rejections`: see `Replica`.
+    `counts` as in `Counted`.
     """
 
     queue: int
@@ -207,6 +208,7 @@ class Begin(Record, tag=70):
     first_position: int
     consumed: bool = False
     rejections: dict[str, list[Range]] = {}
+    counts: list[tuple[int, int]] = []
 
 
 class Enqueued(Record, tag=71):
@@ -259,6 +261,15 @@ class Copied(Record, tag=74):
     expiries: list[tuple[int, int]] = []
 
 
+class Counted(Record, tag=77):
+    """Messages that came back, by position, with how often they have by now. (Quorum queues.)"""
+
+    queue: int
+    epoch: int
+    sequence: int
+    counts: list[tuple[int, int]]
+
+
 class Lacked(Record, tag=75):
     """The mirror's answer to `Begin`: what it does not hold of the leader's ranges."""
 
@@ -291,4 +302,5 @@ ToLeader = (
     | Applied
 )
 ToUser = Accepted | Delivered | Got | Replied
-ToMirror = Begin | Enqueued | Removed | Announced | Copied
+StreamRecord = Enqueued | Removed | Announced | Copied | Counted
+ToMirror = Begin | StreamRecord

@@ -16,10 +16,11 @@ from rabbitry.broker.queue import note_expiries
 from rabbitry.cluster.queue_records import (
     Announced,
     Begin,
-    Copied,
+    Counted,
     Enqueued,
     Range,
     Removed,
+    StreamRecord,
 )
 
 
@@ -28,6 +29,7 @@ class Replica:
 
     __slots__ = (
         "consumed",
+        "counts",
         "epoch",
         "expiries",
         "messages",
@@ -45,6 +47,7 @@ class Replica:
         self.origins: dict[str, int] = {}
         # By publishing node: numbers that were rejected, as far as it may not have heard of it.
         self.rejections: dict[str, list[Range]] = {}
+        self.counts: dict[int, int] = {}  # position -> how often the message came back
         self.expiries: dict[int, int] = {}  # position -> when the message expires
         self.consumed = False  # the queue has had a consumer
 
@@ -52,7 +55,7 @@ class Replica:
         """Return what is held as (position, message), in order of position."""
         return sorted(self.messages.items(), key=_position_of)
 
-    def apply(self, record: Enqueued | Removed | Announced | Copied, routes: Routes) -> None:
+    def apply(self, record: StreamRecord, routes: Routes) -> None:
         """Take the next record of the stream."""
         if isinstance(record, Enqueued):
             messages = routes.messages(record.run)
@@ -70,6 +73,8 @@ class Replica:
         elif isinstance(record, Announced):
             self.seen_through = record.through
             self.consumed = record.consumed
+        elif isinstance(record, Counted):
+            self.counts.update(record.counts)
         else:
             for position, exchange, routing_key, flags, frames in record.entries:
                 self.messages[position] = (routes.get(exchange, routing_key, flags), frames)
@@ -77,9 +82,9 @@ class Replica:
 
     def remove(self, ranges: list[Range], before: int) -> None:
         """Forget the messages in these ranges whose position is less than `before`."""
-        for held in (self.messages, self.expiries) if self.expiries else (self.messages,):
+        for held in (self.messages, self.expiries, self.counts):
             pop = held.pop
-            for first, last in ranges:
+            for first, last in ranges if held else ():
                 for position in range(first, min(last + 1, before)):
                     pop(position, None)
 

@@ -24,7 +24,16 @@ from typing import Protocol
 
 from rabbitry.broker.queue import Queue
 from rabbitry.cluster.copying import Copier
-from rabbitry.cluster.queue_records import Applied, Begin, Copied, Lacked, Range, Record, Removed
+from rabbitry.cluster.queue_records import (
+    Applied,
+    Begin,
+    Copied,
+    Counted,
+    Lacked,
+    Range,
+    Record,
+    Removed,
+)
 from rabbitry.cluster.records import AdmitMirror, DropMirror, QueuePlaced, encode
 
 
@@ -203,6 +212,11 @@ class Replication:
                 if mirror.copier is not None:
                     mirror.copier.removed(ranges)
             self.send(Removed(self._number, self._epoch, self.next_number(), ranges))
+
+    def count(self, counts: list[tuple[int, int]]) -> None:
+        """Messages came back, as in `Counted`."""
+        if counts and self._streaming:
+            self.send(Counted(self._number, self._epoch, self.next_number(), counts))
 
     @property
     def floor(self) -> int:
