@@ -215,6 +215,7 @@ class Node:
             peer_name=event.peer_name,
             properties=self._properties,
         )
+        endpoint.assembler.body_size_bytes_max = self._settings.max_message_size_bytes
         client = ClientConnection(
             event.link,
             endpoint,

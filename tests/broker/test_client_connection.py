@@ -420,3 +420,15 @@ def test_a_delivery_may_wait_half_an_hour_unless_the_node_is_told_otherwise() ->
     broker.now += SECOND_US
     broker.step(TimerFired("tick"))
     assert closed_with(client.taken())[0] == 406
+
+
+def test_a_message_beyond_the_node_s_limit_closes_its_channel() -> None:
+    broker = Broker(max_message_size_bytes=3)
+    client = broker.client()
+    client.publish("nobody", b"abc", b"abcd")
+    assert closed_with(client.taken()) == (
+        406,
+        "PRECONDITION_FAILED - message size 4 is larger than configured max size 3",
+        60,
+        40,
+    )

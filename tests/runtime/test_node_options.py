@@ -24,14 +24,19 @@ def test_the_defaults_are_those_of_the_machine() -> None:
 
 
 def test_they_reach_the_machine_through_json() -> None:
-    line = msgspec.json.encode(NodeOptions(consumer_timeout_ms=7))
-    assert settings(msgspec.json.decode(line, type=NodeOptions)).consumer_timeout_ms == 7
+    line = msgspec.json.encode(NodeOptions(consumer_timeout_ms=7, max_message_size_bytes=8))
+    made = settings(msgspec.json.decode(line, type=NodeOptions))
+    assert (made.consumer_timeout_ms, made.max_message_size_bytes) == (7, 8)
 
 
 def test_what_is_out_of_bounds_is_refused() -> None:
     NodeOptions(consumer_timeout_ms=0).check()
     with pytest.raises(UserError, match="--consumer-timeout-ms"):
         NodeOptions(consumer_timeout_ms=-1).check()
+    NodeOptions(max_message_size_bytes=536_870_912).check()
+    for wrong in (-1, 536_870_913):
+        with pytest.raises(UserError, match="--max-message-size-bytes"):
+            NodeOptions(max_message_size_bytes=wrong).check()
 
 
 def test_tls_is_checked_before_anything_starts(tmp_path: Path) -> None:

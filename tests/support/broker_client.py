@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 from rabbitry.connection.endpoint import Endpoint
 from rabbitry.connection.handshake import Credentials
@@ -53,9 +54,9 @@ class CountingEntropy:
 class Broker:
     """A node that runs alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, **different: Any) -> None:
         self.now = SECOND_US
-        settings = NodeSettings("rabbit", "1", b"secret", Address("", 0))
+        settings = NodeSettings("rabbit", "1", b"secret", Address("", 0), **different)
         self._node = StandaloneNode(settings, CountingEntropy())
         self._clients: dict[int, Client] = {}
         self._step(Started())

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rabbitry.wire.content import Command, ContentAssembler
+from rabbitry.wire.content import BODY_SIZE_BYTES_LIMIT, Command, ContentAssembler
 from rabbitry.wire.errors import AmqpException, ChannelException, ConnectionException
 from rabbitry.wire.frames import (
     FRAME_BODY,
@@ -187,6 +187,13 @@ def test_a_big_body_over_many_frames_is_joined() -> None:
 
 
 # --- bounds --------------------------------------------------------------------------------------
+
+
+def test_the_greatest_bound_is_not_a_configured_one() -> None:
+    assembler = ContentAssembler(4096, body_size_bytes_max=BODY_SIZE_BYTES_LIMIT)
+    (command,) = feed([publish() + header(BODY_SIZE_BYTES_LIMIT + 1)], assembler)
+    assert isinstance(command.fault, ChannelException)
+    assert command.fault.text == "message size 536870913 is larger than max size 536870912"
 
 
 def test_an_oversized_message_is_a_fault_of_its_channel_and_is_not_kept() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from rabbitry.machine import Address
+from rabbitry.wire.content import BODY_SIZE_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +14,8 @@ class NodeSettings:
 
     The next are RabbitMQ's settings of these names. `loopback_users` may log in from loopback
     only; `consumer_timeout_ms` is how long a delivery may wait for its acknowledgement (0: for
-    ever). `wall_clock_offset_us` added to the time of a step gives microseconds since 1970.
+    ever); `max_message_size_bytes` is what the body of a message may have.
+    `wall_clock_offset_us` added to the time of a step gives microseconds since 1970.
     """
 
     name: str
@@ -22,4 +24,5 @@ class NodeSettings:
     coordinator: Address
     loopback_users: tuple[str, ...] = ("guest",)
     consumer_timeout_ms: int = 30 * 60 * 1000
+    max_message_size_bytes: int = BODY_SIZE_BYTES_MAX
     wall_clock_offset_us: int = 0

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from rabbitry.runtime.errors import UserError
 from rabbitry.runtime.tls import LoginFrom, Tls, TlsFailed, TlsSettings
+from rabbitry.wire.content import BODY_SIZE_BYTES_LIMIT, BODY_SIZE_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,8 @@ class NodeOptions:
     consumer_timeout_ms
         How long a delivery may wait for its acknowledgement before its channel is closed; 0 for
         ever.
+    max_message_size_bytes
+        The longest body of a message; a longer one closes its channel.
     tls_cert
         PEM file with the certificate chain for clients that use TLS; a new one is used without a
         restart.
@@ -39,6 +42,7 @@ class NodeOptions:
     """
 
     consumer_timeout_ms: int = 30 * 60 * 1000
+    max_message_size_bytes: int = BODY_SIZE_BYTES_MAX
     tls_cert: str = ""
     tls_key: str = ""
     tls_ca: str = ""
@@ -50,6 +54,8 @@ class NodeOptions:
         """Raise `UserError` where an option is out of its bounds."""
         if self.consumer_timeout_ms < 0:
             raise UserError("--consumer-timeout-ms is less than 0; 0 stands for no timeout")
+        if not 0 <= self.max_message_size_bytes <= BODY_SIZE_BYTES_LIMIT:
+            raise UserError(f"--max-message-size-bytes is not from 0 to {BODY_SIZE_BYTES_LIMIT}")
         if self.tls_key and not self.tls_cert:
             raise UserError("--tls-key is without --tls-cert")
         if self.tls_verify and not self.tls_ca:
@@ -78,7 +84,10 @@ class NodeOptions:
 
     def settings(self) -> dict[str, Any]:
         """Return what of this is a `rabbitry.node.NodeSettings`' business."""
-        return {"consumer_timeout_ms": self.consumer_timeout_ms}
+        return {
+            "consumer_timeout_ms": self.consumer_timeout_ms,
+            "max_message_size_bytes": self.max_message_size_bytes,
+        }
 
 
 DEFAULTS: Final = NodeOptions()

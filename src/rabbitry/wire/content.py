@@ -59,6 +59,8 @@ CONTENT_METHODS: Final = frozenset(
 )
 # RabbitMQ 3.10's default of `max_message_size`.
 BODY_SIZE_BYTES_MAX: Final = 134_217_728
+# Its ?MAX_MSG_SIZE: more cannot be configured.
+BODY_SIZE_BYTES_LIMIT: Final = 536_870_912
 # The property flags word at least follows the fixed part of a content header.
 _HEADER_PAYLOAD_BYTES_MIN: Final = CONTENT_HEAD_PAYLOAD_BYTES + 2
 _CONTENT_HEAD_FRAME_BYTES_MIN: Final = _HEADER_PAYLOAD_BYTES_MIN + FRAME_OVERHEAD_BYTES
@@ -306,9 +308,10 @@ class ContentAssembler:
         partial.remaining_bytes = body_size_bytes
         if body_size_bytes > self.body_size_bytes_max:
             partial.oversized = True
+            configured = self.body_size_bytes_max < BODY_SIZE_BYTES_LIMIT
             text = (
                 f"message size {body_size_bytes} is larger than "
-                f"configured max size {self.body_size_bytes_max}"
+                f"{'configured ' if configured else ''}max size {self.body_size_bytes_max}"
             )
             fault = ChannelException(PRECONDITION_FAILED, text, *_IDS.unpack_from(partial.frame, 7))
             commands.append(Command(channel, partial.frame, [], fault))
