@@ -149,6 +149,14 @@ def nothing() -> tuple[BasicProperties, bytes]:
     return BasicProperties(), b""
 
 
+def test_a_queue_with_dead_letters_needs_the_right_to_write_them() -> None:
+    network = running(SetPermissions("alice", "v", ".*", "^own", ".*"))
+    client = alice(network).open()
+    arguments: dict[str, FieldValue] = {"x-dead-letter-exchange": "x"}
+    client.say(QueueDeclare(queue="q", arguments=arguments))
+    assert fault(client) == f"ACCESS_REFUSED - {EXCHANGE}"
+
+
 def test_an_exchange_with_an_alternate_needs_the_right_to_write_to_it() -> None:
     network = running(SetPermissions("alice", "v", ".*", "^own", ".*"))
     client = alice(network).open()
