@@ -167,7 +167,10 @@ def test_an_exchange_with_an_alternate_needs_the_right_to_write_to_it() -> None:
 
 @pytest.mark.parametrize(
     ("request_", "text"),
-    [(DeleteUser("alice"), "user 'alice'"), (DeleteVirtualHost("v"), "vhost 'v'")],
+    [
+        (DeleteUser("alice"), "user 'alice' is deleted"),
+        (DeleteVirtualHost("v"), "vhost 'v' is down"),
+    ],
 )
 def test_connections_of_what_is_deleted_are_closed(
     request_: DeleteUser | DeleteVirtualHost, text: str
@@ -178,7 +181,7 @@ def test_connections_of_what_is_deleted_are_closed(
     other = network.client("a").open()
     assert network.operate(request_) is None
     for client in clients:
-        assert client.endpoint.end_reason == f"320 CONNECTION_FORCED - {text} is deleted"
+        assert client.endpoint.end_reason == f"320 CONNECTION_FORCED - {text}"
     assert other.endpoint.state == "open"
     assert alice(network).endpoint.state != "open"
 

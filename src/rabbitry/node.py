@@ -328,10 +328,10 @@ class Node:
         self._effects.append(SetTimer("tick", now + TICK_US))
         self._membership.tick(now)
         self._peers.tick()
-        self._tracking.changed = True  # channels may have come and gone
         self._hosting.tick(now)
         if now >= self._clients_tick_at:
             self._clients_tick_at = now + MICROSECONDS_PER_SECOND
+            self._tracking.changed = True  # channels may have come and gone
             for client in list(self._clients.values()):
                 client.tick(now)
                 self._mark_dirty(client)
@@ -490,7 +490,8 @@ class Node:
     def _close_clients_of(self, gone: UserDeleted | VirtualHostDeleted) -> None:
         """Close connections (RabbitMQ: rabbit_connection_tracking.erl handle_cast/1)."""
         is_user = isinstance(gone, UserDeleted)
-        what = f"{'user' if is_user else 'vhost'} '{gone.name}' is deleted"
+        # RabbitMQ says "is down" of a virtual host that is deleted: its processes end first.
+        what = f"user '{gone.name}' is deleted" if is_user else f"vhost '{gone.name}' is down"
         for client in list(self._clients.values()):
             if gone.name == (client.user if is_user else client.virtual_host):
                 client.close(CONNECTION_FORCED, f"CONNECTION_FORCED - {what}", self._now)

@@ -1,7 +1,7 @@
 """How many connections and channels there are in the cluster, for the limits on them.
 
 Each node counts its own, and tells the others while any limit is set: after each step in which a
-connection was opened or lost, and of channels ten times a second. What it was told of a node is
+connection was opened or lost, and of channels once a second. What it was told of a node is
 forgotten when the link to it breaks. So a limit holds in the whole cluster but for what is opened
 through different nodes within the time that a record takes from one to the other.
 
