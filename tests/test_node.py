@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.coordination_network import Client, Network
 
-from rabbitry import node as node_module
+from rabbitry.broker import reading
 from rabbitry.broker.client_connection import ANSWERS_BYTES_MAX
 from rabbitry.cluster.hosting import DESERTED_TICKS
 from rabbitry.cluster.links import MAGIC
@@ -310,8 +310,8 @@ def test_foreign_bytes_cost_their_link_and_nothing_else(listener: str, foreign: 
 
 
 def test_a_backlog_pauses_only_those_that_publish(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node_module, "BACKLOG_MESSAGES_HIGH", 10)
-    monkeypatch.setattr(node_module, "BACKLOG_MESSAGES_LOW", 5)
+    monkeypatch.setattr(reading, "BACKLOG_MESSAGES_HIGH", 10)
+    monkeypatch.setattr(reading, "BACKLOG_MESSAGES_LOW", 5)
     network = running()
     declared(network.client("a").open())
     publisher, other = network.client("b").open(), network.client("b").open()
@@ -430,7 +430,7 @@ def test_a_client_that_asks_and_does_not_read_is_not_read_in_the_end() -> None:
     for _ in range(30):
         client.say(BasicGet(queue="q", no_ack=True))
     assert not client.read
-    assert len(client.bodies) == node_module.UNREAD_BYTES_MAX // len(body) + 1
+    assert len(client.bodies) == reading.UNREAD_BYTES_MAX // len(body) + 1
     client.host.step(WritingResumed(client.link))
     network.run()
     assert client.read

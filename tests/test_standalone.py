@@ -155,7 +155,7 @@ def test_status_and_shutdown() -> None:
     network.run()
     host.inbox.append(Asked(1, "status"))
     network.run()
-    assert host.answers[1]["nodes"] == [{"name": "alone", "state": "running"}]
+    assert host.answers[1]["nodes"] == [{"name": "alone", "state": "running", "alarms": []}]
     (queue,) = host.answers[1]["queues"]
     assert (queue["leader"], queue["messages"], queue["mirrors"]) == ("alone", 1, [])
     host.inbox.append(Asked(2, "shutdown"))

@@ -137,6 +137,14 @@ class Committed:
 
 
 @dataclass(slots=True)
+class AlarmChanged:
+    """This process has become low on a resource ("memory", "disk"), or has enough of it again."""
+
+    resource: str
+    low: bool
+
+
+@dataclass(slots=True)
 class Asked:
     """The operator of this process (a command, a page) asks; `Answer` with this number replies."""
 
@@ -155,6 +163,7 @@ Event = (
     | WritingResumed
     | TimerFired
     | Committed
+    | AlarmChanged
     | Asked
 )
 

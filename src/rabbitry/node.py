@@ -5,10 +5,7 @@ one step is gathered and sent at its end: first what goes to other nodes, then w
 one `SendBytes` for each link. `Asked("shutdown")` closes the clients' connections and answers when
 they are gone.
 
-A client's bytes are left unread, and its heartbeats not missed, while the catalog is not known yet;
-while too much that was published waits for leaders or for links to them, if the client publishes;
-while too many of its commands wait for their turn; and while it leaves too much of our replies
-unread.
+When a client's bytes are left unread is `rabbitry.broker.reading`.
 """
 
 from __future__ import annotations
@@ -18,9 +15,11 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from rabbitry import __version__
+from rabbitry.broker.alarms import Alarms
 from rabbitry.broker.authentication import Authentication
 from rabbitry.broker.client_connection import ClientConnection
 from rabbitry.broker.connection_log import ConnectionLog
+from rabbitry.broker.reading import Reading
 from rabbitry.cluster.access_records import ConnectionsTold, UserDeleted, VirtualHostDeleted
 from rabbitry.cluster.administration import Administration
 from rabbitry.cluster.catalog import Catalog
@@ -30,6 +29,7 @@ from rabbitry.cluster.membership import Membership
 from rabbitry.cluster.node_settings import NodeSettings
 from rabbitry.cluster.peers import Peers
 from rabbitry.cluster.records import (
+    AlarmsTold,
     AnyRecord,
     Change,
     NodeJoined,
@@ -46,6 +46,7 @@ from rabbitry.connection.endpoint import Endpoint
 from rabbitry.machine import (
     MICROSECONDS_PER_SECOND,
     Address,
+    AlarmChanged,
     Answer,
     Asked,
     BytesReceived,
@@ -76,12 +77,6 @@ __all__ = ["Node", "NodeSettings"]
 CLIENT_LISTENERS: Final = ("amqp", "amqps")
 TICK_US: Final = 100_000
 SHUTDOWN_US: Final = MICROSECONDS_PER_SECOND
-# Messages of this node that wait to be accepted by leaders: above the first figure clients that
-# publish are not read, below the second they are again.
-BACKLOG_MESSAGES_HIGH: Final = 40_000
-BACKLOG_MESSAGES_LOW: Final = 20_000
-# What is sent, besides deliveries, to a client that does not read, before it is not read either.
-UNREAD_BYTES_MAX: Final = 1 << 20
 
 
 class Node:
@@ -97,14 +92,10 @@ class Node:
         self._clients: dict[int, ClientConnection] = {}
         self._dirty: dict[ClientConnection, None] = {}
         self._clients_tick_at = 0
-        self._backlog = 0
-        self._congested: dict[int, None] = {}  # peer links with too much waiting to be sent
-        self._reading_paused = False
-        self._backlogged: dict[ClientConnection, None] = {}
-        # Clients that do not read fast enough, and how many bytes they were sent since.
-        self._unread: dict[ClientConnection, int] = {}
         self._to_go_on: dict[ClientConnection, None] = {}  # in the next step
         self._wake_at: int | None = None  # when the timer fires; it may be in vain
+        self._alarms = Alarms()
+        self._reading = Reading(self._clients, self._alarms, self._set_reading)
         self._shutting_down = False
         self._shutdown: int | None = None
         self._shutdown_until = 0
@@ -139,7 +130,7 @@ class Node:
             self._take(event)
         self._hosting.flush()
         self._set_wake()
-        self._control_flow()
+        self._reading.control()
         if self._tracking.changed:
             self._tell_connections()
         effects = self._effects
@@ -176,6 +167,8 @@ class Node:
             case ListenerOpened():
                 if event.listener == "cluster":
                     self._membership.begin(event.address, self._now)
+            case AlarmChanged():
+                self._alarm_changed(event)
             case Started():
                 self._effects.append(SetTimer("tick", self._now + TICK_US))
             case Asked():
@@ -187,9 +180,7 @@ class Node:
         client = self._clients.get(link)
         if client is not None:
             client.receive(data, self._now)
-            if client.backlogged:
-                self._backlogged[client] = None
-                self._set_reading(client)
+            self._reading.received(client)
         elif link == self._membership.link:
             self._membership.receive(data, self._now)
         else:
@@ -224,18 +215,20 @@ class Node:
             self._new_channel,
             self._mark_dirty,
             ConnectionLog(endpoint, str(event.peer), self._tell),
+            self._alarms,
             self._settings.consumer_timeout_ms,
         )
         self._clients[event.link] = client
         # Where nothing is known yet of virtual hosts and queues, the client waits for the greeting.
-        self._set_reading(client)
+        self._reading.judge(client)
 
     def _link_closed(self, link: int) -> None:
-        self._congested.pop(link, None)
+        self._reading.link_congested(link, False)
         client = self._clients.pop(link, None)
         if client is not None:
-            for clients in (self._dirty, self._backlogged, self._unread, self._to_go_on):
-                clients.pop(client, None)
+            self._dirty.pop(client, None)
+            self._to_go_on.pop(client, None)
+            self._reading.forget(client)
             client.lost()
             self._tracking.changed = True
             self._end_shutdown()
@@ -247,17 +240,11 @@ class Node:
     def _writing_changed(self, link: int, paused: bool) -> None:
         client = self._clients.get(link)
         if client is not None:
-            client.pause_deliveries(paused)
-            if paused:
-                self._unread.setdefault(client, 0)
-            else:
-                self._unread.pop(client, None)
-                self._set_reading(client)
+            self._reading.writing_changed(client, paused)
+            if not paused:
                 self._mark_dirty(client)  # it may have been held back
-        elif paused:
-            self._congested[link] = None
         else:
-            self._congested.pop(link, None)
+            self._reading.link_congested(link, paused)
 
     def _flush_client(self, client: ClientConnection) -> None:
         data = client.take_bytes(self._now)
@@ -266,10 +253,8 @@ class Node:
             return
         if data:
             self._effects.append(SendBytes(client.link, data))
-            if client in self._unread:
-                self._unread[client] += len(data)
-                self._set_reading(client)
-        if client.held_back and client not in self._unread:
+            self._reading.sent(client, len(data))
+        if client.held_back and not self._reading.is_slow(client):
             if not self._to_go_on:
                 self._effects.append(SetTimer("go on", self._now))
             self._to_go_on[client] = None
@@ -283,33 +268,10 @@ class Node:
         self._next_channel += 1
         return self._next_channel
 
-    def _control_flow(self) -> None:
-        """Leave publishers' bytes unread while too much waits; let the others read on."""
-        if self._reading_paused:
-            paused = bool(self._congested) or self._backlog > BACKLOG_MESSAGES_LOW
-        else:
-            paused = bool(self._congested) or self._backlog > BACKLOG_MESSAGES_HIGH
-        if paused or self._reading_paused:
-            self._reading_paused = paused
-            for client in self._clients.values():
-                self._set_reading(client)
-        for client in list(self._backlogged):
-            if not client.backlog_exceeds():
-                del self._backlogged[client]
-                self._set_reading(client)
-
-    def _set_reading(self, client: ClientConnection) -> None:
-        """Leave a client's bytes unread for as long as there is a reason to."""
-        paused = (
-            not self._membership.joined
-            or (self._reading_paused and client.publishes)
-            or client in self._backlogged
-            or self._unread.get(client, 0) > UNREAD_BYTES_MAX
-        )
-        if paused != client.reading_paused:
-            client.pause_reading(paused, self._now)
-            effect = PauseReading(client.link) if paused else ResumeReading(client.link)
-            self._effects.append(effect)
+    def _set_reading(self, client: ClientConnection, paused: bool) -> None:
+        client.pause_reading(paused, self._now)
+        effect = PauseReading(client.link) if paused else ResumeReading(client.link)
+        self._effects.append(effect)
 
     # --- time and the operator --------------------------------------------------------------------
 
@@ -343,7 +305,7 @@ class Node:
         """Have clients carry out what was too much for one step, unless they do not read."""
         to_go_on, self._to_go_on = self._to_go_on, {}
         for client in to_go_on:
-            if client not in self._unread:
+            if not self._reading.is_slow(client):
                 client.go_on(self._now)
 
     def _asked(self, event: Asked) -> None:
@@ -353,6 +315,7 @@ class Node:
             text = "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"
             for client in self._clients.values():
                 client.close(CONNECTION_FORCED, text, self._now)
+                self._reading.judge(client)
             self._end_shutdown()
         else:
             self._effects.append(Answer(event.number, None))
@@ -404,9 +367,9 @@ class Node:
         """Return the revision of the catalog that this node has applied."""
         return self._membership.revision
 
-    def backlog_grew(self, messages: int) -> None:
-        """Count messages that wait to be accepted (negative: that do no longer)."""
-        self._backlog += messages
+    def backlog_grew(self, messages: int, size_bytes: int) -> None:
+        """Count what waits to be accepted (negative: what does no longer)."""
+        self._reading.backlog_grew(messages, size_bytes)
 
     def now(self) -> int:
         """Return the time, in microseconds since 1970."""
@@ -421,6 +384,9 @@ class Node:
         self.report("debug", "node connected", node=name)
         self._hosting.peer_up(name, origin)
         self._tell_connections(again=True)
+        own = self._alarms.of(self._settings.name)
+        if own:
+            self._peers.send(name, AlarmsTold(own))
 
     def _tell_connections(self, again: bool = False) -> None:
         """Tell the other nodes how many connections there are here, where limits are set."""
@@ -436,6 +402,7 @@ class Node:
         self.report("debug", "node disconnected", node=name)
         self._hosting.peer_down(name, origin)
         self._replies.peer_down(name)
+        self._set_alarms(name, [])
 
     def take_record(self, name: str, origin: str, record: AnyRecord) -> None:
         """Take a record of another node."""
@@ -443,8 +410,35 @@ class Node:
             self._tracking.told(name, record)
         elif isinstance(record, ReplyRecord):
             self._replies.take(name, record)
+        elif isinstance(record, AlarmsTold):
+            self._set_alarms(name, record.resources)
         else:
             self._hosting.take_record(name, origin, record)
+
+    # --- alarms -----------------------------------------------------------------------------------
+
+    def _alarm_changed(self, event: AlarmChanged) -> None:
+        """This node has become low on something, or has enough of it again: tell everybody."""
+        name = self._settings.name
+        low = [one for one in self._alarms.of(name) if one != event.resource]
+        if event.low:
+            low.append(event.resource)
+        self._set_alarms(name, low)
+        self._membership.alarms = low
+        for other in self._administration.catalog.nodes:
+            self._peers.send(other, AlarmsTold(low))
+
+    def _set_alarms(self, node: str, resources: list[str]) -> None:
+        before = self._alarms.reason
+        self._alarms.set(node, resources)
+        if self._alarms.reason != before:
+            if self._alarms.reason:
+                reason = self._alarms.reason
+                self.report("warning", "alarm: publishers are blocked", node=node, reason=reason)
+            else:
+                self.report("warning", "alarm is over", node=node)
+        if before and not self._alarms.reason:
+            self._reading.alarms_over(self._now)
 
     # --- the catalog ------------------------------------------------------------------------------
 
@@ -456,8 +450,8 @@ class Node:
         self._administration.set_catalog(catalog)
         self._hosting.set_catalog(catalog)
         self._peers.set_nodes(catalog.nodes)
-        for client in self._clients.values():
-            self._set_reading(client)
+        self._reading.ready = True
+        self._reading.judge_all()
 
     def changed(self, changes: list[Change]) -> None:
         """Take changes of the catalog, in order."""

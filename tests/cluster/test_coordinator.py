@@ -382,12 +382,12 @@ def test_status() -> None:
     stage.ask(1, "status")
     assert stage.answers == {}
     a.send(StatisticsTold(a.questions[-1], [(1, 5, 2)]))
-    b.send(StatisticsTold(b.questions[-1], []))
+    b.send(StatisticsTold(b.questions[-1], [], ("disk",)))
     assert stage.answers[1] == {
         "nodes": [
-            {"name": "a", "state": "running"},
-            {"name": "b", "state": "running"},
-            {"name": "c", "state": "down"},
+            {"name": "a", "state": "running", "alarms": []},
+            {"name": "b", "state": "running", "alarms": ["disk"]},
+            {"name": "c", "state": "down", "alarms": []},
         ],
         "queues": [
             {

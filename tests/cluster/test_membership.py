@@ -217,7 +217,10 @@ def test_a_coordinator_with_another_secret_is_refused() -> None:
 
 
 def test_statistics() -> None:
-    assert member().say(StatisticsAsked(8)) == [StatisticsTold(8, [(1, 2, 3)])]
+    stage = member()
+    assert stage.say(StatisticsAsked(8)) == [StatisticsTold(8, [(1, 2, 3)])]
+    stage.membership.alarms = ["disk"]
+    assert stage.say(StatisticsAsked(9)) == [StatisticsTold(9, [(1, 2, 3)], ("disk",))]
 
 
 def test_bytes_of_a_link_that_is_gone_are_dropped() -> None:

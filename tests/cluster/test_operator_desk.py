@@ -61,7 +61,7 @@ def test_status_waits_for_all_figures() -> None:
     assert stage.answers == {}
     stage.desk.left("b")
     assert stage.answers[1]["queues"][0]["messages"] == 5
-    assert stage.answers[1]["nodes"] == [{"name": "a", "state": "running"}]
+    assert stage.answers[1]["nodes"] == [{"name": "a", "state": "running", "alarms": []}]
 
 
 def test_status_does_not_wait_for_ever() -> None:

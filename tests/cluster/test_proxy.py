@@ -75,6 +75,7 @@ class Remote:
         self.routes = Routes()
         self.sent: list[tuple[str, Record]] = []
         self.backlog = 0
+        self.backlog_bytes = 0
         self.deletions: list[Callable[[], None] | None] = []
         self.replies: list[QueueReply] = []
         self.gets: list[tuple[GetReply, Lease]] = []
@@ -88,8 +89,9 @@ class Remote:
     def delete_queue(self, queue: int, on_answer: Callable[[], None] | None = None) -> None:
         self.deletions.append(on_answer)
 
-    def backlog_grew(self, messages: int) -> None:
+    def backlog_grew(self, messages: int, size_bytes: int) -> None:
         self.backlog += messages
+        self.backlog_bytes += size_bytes
 
     def taken(self) -> list[Record]:
         sent, self.sent = self.sent, []

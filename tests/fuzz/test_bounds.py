@@ -18,12 +18,12 @@ from support.fuzz_seeds import cluster_login, publish, say
 from support.hostile_peer import SECOND_US, Judge, Scene, Stranger, login
 
 from rabbitry.broker.publishing import PLANS_KEPT_MAX
+from rabbitry.broker.reading import UNREAD_BYTES_MAX
 from rabbitry.cluster import links as cluster_links
 from rabbitry.cluster.links import LOGIN_FRAME_BYTES_MAX, ClusterLink
 from rabbitry.connection.endpoint import HANDSHAKE_TIMEOUT_US, SILENT_CLOSE_DELAY_US
 from rabbitry.connection.handshake import CHANNEL_MAX
 from rabbitry.machine import LinkFinished, WritingPaused, WritingResumed
-from rabbitry.node import UNREAD_BYTES_MAX
 from rabbitry.wire.frames import PROTOCOL_HEADER, frame_head, method_frame
 from rabbitry.wire.methods import (
     BasicAck,

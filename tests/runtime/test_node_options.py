@@ -13,6 +13,7 @@ from rabbitry.node import NodeSettings
 from rabbitry.runtime.errors import UserError
 from rabbitry.runtime.node_options import NodeOptions
 from rabbitry.runtime.tls import TlsSettings
+from rabbitry.runtime.watermarks import Watermarks
 
 
 def settings(options: NodeOptions) -> NodeSettings:
@@ -37,6 +38,15 @@ def test_what_is_out_of_bounds_is_refused() -> None:
     for wrong in (-1, 536_870_913):
         with pytest.raises(UserError, match="--max-message-size-bytes"):
             NodeOptions(max_message_size_bytes=wrong).check()
+
+
+def test_watermarks_are_as_rabbitmq_writes_them() -> None:
+    assert NodeOptions().watermarks("/data") == Watermarks(0.4, 50_000_000, "/data")
+    options = NodeOptions(vm_memory_high_watermark="2GiB", disk_free_limit="1GB")
+    assert options.watermarks("") == Watermarks(2 << 30, 10**9, "")
+    for bad in (NodeOptions(vm_memory_high_watermark="much"), NodeOptions(disk_free_limit="0.5")):
+        with pytest.raises(UserError, match="is no size"):
+            bad.check()
 
 
 def test_tls_is_checked_before_anything_starts(tmp_path: Path) -> None:

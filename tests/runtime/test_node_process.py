@@ -25,6 +25,7 @@ from rabbitry.machine import (
     SendBytes,
 )
 from rabbitry.runtime.driver import Driver
+from rabbitry.runtime.node_options import DEFAULTS
 from rabbitry.runtime.node_process import Listening, serve_node
 from rabbitry.runtime.processes import Child, ChildFailed
 
@@ -65,6 +66,7 @@ async def served(node: ToyNode, client: Callable[[Address], Coroutine[Any, Any, 
         serve_node(
             Driver(node),
             LISTENERS,
+            watermarks=DEFAULTS.watermarks(""),
             supervised=False,
             serving=lambda found: addresses.set_result(found["amqp"]),
         )

@@ -108,6 +108,32 @@ def test_clients_come_with_tls_and_are_known_by_their_certificates(tmp_path: Pat
 
 
 @pytest.mark.processes
+def test_under_an_alarm_publishers_are_told_and_others_go_on() -> None:
+    with node("127.0.0.1:0", "--vm-memory-high-watermark", "0") as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline().rpartition(":")[2].strip("/\n"))
+        parameters = pika.ConnectionParameters("127.0.0.1", port)
+        publisher, other = (pika.BlockingConnection(parameters) for _ in range(2))
+        reasons: list[str] = []
+        publisher.add_on_connection_blocked_callback(
+            lambda _, frame: reasons.append(frame.method.reason)
+        )
+        channel = publisher.channel()
+        channel.queue_declare("q")
+        assert process.stderr is not None
+        while "publishers are blocked" not in process.stderr.readline():
+            pass
+        channel.basic_publish("", "q", b"x")
+        while not reasons:
+            publisher.process_data_events(None)
+        assert reasons == ["low on memory"]
+        assert other.channel().queue_declare("q", passive=True).method.message_count == 0
+        other.close()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_S) == 0
+
+
+@pytest.mark.processes
 def test_a_port_in_use_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -82,6 +82,16 @@ def test_the_table_is_aligned_and_plain() -> None:
     )
 
 
+def test_alarms_have_a_column_while_there_are_any() -> None:
+    nodes = [NodeStatus("a", 1, 2, "running", ["memory", "disk"]), NodeStatus("b", 3, 4, "running")]
+    shown = table(Status("/tmp/r", 1, nodes, [], STATUS.balancer), coloured=False)
+    assert shown.splitlines()[:3] == [
+        "node  pid  port  alarms                state",
+        "a       1     2  low on memory & disk  running",
+        "b       3     4  -                     running",
+    ]
+
+
 def test_what_is_not_known_is_a_dash() -> None:
     queue = QueueStatus("/", "q", None, [], [], None, None)
     status = Status("/tmp/r", 1, [], [queue], STATUS.balancer)

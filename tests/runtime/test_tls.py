@@ -26,7 +26,8 @@ from rabbitry.machine import (
     SendBytes,
 )
 from rabbitry.runtime.driver import Driver
-from rabbitry.runtime.tls import LoginFrom, Tls, TlsFailed, TlsSettings, name_of
+from rabbitry.runtime.node_options import LoginFrom
+from rabbitry.runtime.tls import Tls, TlsFailed, TlsSettings, name_of
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 SUBJECT = {

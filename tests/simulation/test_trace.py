@@ -18,6 +18,7 @@ def test_every_event_and_effect_of_the_contract_has_a_text() -> None:
         *[m.LinkOpened(1, "amqp", m.Address("a", 1)), m.BytesReceived(1, b"x")],
         *[m.LinkFinished(1), m.LinkClosed(1, "why"), m.WritingPaused(1), m.WritingResumed(1)],
         *[m.TimerFired("t"), m.Committed(1), m.Asked(1, {"a": 1})],
+        m.AlarmChanged("disk", True),
         *[m.OpenLink(-1, m.Address("a", 1)), m.SendBytes(1, b"x"), m.FinishLink(1)],
         *[m.CloseLink(1, abort=True), m.PauseReading(1), m.ResumeReading(1)],
         *[m.SetTimer("t", 5), m.CancelTimer("t"), m.Commit(1, [(b"k", None)])],

@@ -77,7 +77,7 @@ class Node:
     def catalog_revision(self) -> int:
         return self.revision
 
-    def backlog_grew(self, messages: int) -> None:
+    def backlog_grew(self, messages: int, _size_bytes: int) -> None:
         self.backlog += messages
 
     def now(self) -> int:

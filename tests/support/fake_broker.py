@@ -8,6 +8,7 @@ from typing import Any
 from support.broker_client import CountingEntropy
 from support.endpoints import START_US, read, server_endpoint
 
+from rabbitry.broker.alarms import Alarms
 from rabbitry.broker.client_connection import ClientConnection
 from rabbitry.broker.connection_log import ConnectionLog
 from rabbitry.broker.direct_reply_to import ReplyConsumer
@@ -215,6 +216,7 @@ class Conversation:
         self.dirty = 0
         self._channels = 0
         self.told: list[tuple[str, str, dict[str, object]]] = []
+        self.alarms = Alarms()
         endpoint = server_endpoint()
         self.connection = ClientConnection(
             7,
@@ -224,6 +226,7 @@ class Conversation:
             self._new_channel,
             self._mark,
             ConnectionLog(endpoint, "10.0.0.1:40000", lambda *report: self.told.append(report)),
+            self.alarms,
             consumer_timeout_ms,
         )
         properties: dict[str, FieldValue] = {"capabilities": dict.fromkeys(capabilities, True)}

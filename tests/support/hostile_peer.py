@@ -232,6 +232,7 @@ class Scene:
         self.neighbour.check()
         node = self.machine
         assert len(node._clients) == 1, "connections whose links are gone"
-        left = [*node._dirty, *node._backlogged, *node._unread]
+        waiting = node._reading
+        left = [*node._dirty, *waiting._backlogged, *waiting._unread, *waiting._blocked]
         assert not left
-        assert not node._backlog, "messages counted as waiting"
+        assert (waiting._messages, waiting._bytes) == (0, 0), "messages counted as waiting"

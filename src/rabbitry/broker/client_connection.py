@@ -4,6 +4,9 @@ Bytes of the link go in at `receive`; what is to be sent is taken with `take_byt
 the step, after `flush`. Every piece of a client's work runs under `guard`, so that a fault of the
 client closes its channel or its connection and nothing else.
 
+While a node of the cluster is low on memory or disk, a client that publishes is *blocked*: told so,
+if it can hear it, and read no more from that message on (RabbitMQ: rabbit_reader.erl maybe_block).
+
 The last words (close-ok, or a close of ours) are held back until the connection's exclusive queues
 are gone everywhere, so that a client that has heard them can declare these queues anew.
 """
@@ -11,24 +14,26 @@ are gone everywhere, so that a client that has heard them can declare these queu
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
+from rabbitry.broker.alarms import Alarms
 from rabbitry.broker.channel import Channel
 from rabbitry.broker.connection_log import ConnectionLog
 from rabbitry.broker.permissions import Permissions
 from rabbitry.broker.ports import BrokerPort
 from rabbitry.connection.endpoint import Endpoint
 from rabbitry.machine import MICROSECONDS_PER_SECOND, Entropy
+from rabbitry.wire.content import Command
 from rabbitry.wire.errors import (
     NOT_ALLOWED,
     AmqpException,
     ChannelException,
     ConnectionException,
 )
-from rabbitry.wire.methods import ChannelOpen, Method
+from rabbitry.wire.methods import ChannelOpen, ConnectionBlocked, ConnectionUnblocked, Method
 
 # So many commands may wait for their turn before the client's bytes are left unread.
 BACKLOG_COMMANDS_MAX: Final = 1000
@@ -52,6 +57,7 @@ class ClientConnection:
         new_channel_number: Callable[[], int],
         on_dirty: Callable[[ClientConnection], None],
         log: ConnectionLog,
+        alarms: Alarms,
         consumer_timeout_ms: int = 0,
     ) -> None:
         self.link = link
@@ -59,6 +65,7 @@ class ClientConnection:
         self.owner = f"{port.origin}/{link}"
         self.publishes = False  # it has published: flow control may hold its bytes back
         self.reading_paused = False
+        self.blocked = False  # by an alarm
         self.backlogged = False  # after `receive`: as `backlog_exceeds`
         self.closed = False
         self.held_back: dict[int, None] = {}  # channels that go on in a later step
@@ -67,6 +74,11 @@ class ClientConnection:
         self._new_channel_number = new_channel_number
         self._on_dirty = on_dirty
         self._log = log
+        self._alarms = alarms
+        self._told_blocked = False
+        # While it is blocked: the commands that have come already, and bytes that came behind them.
+        self._rest: Iterable[Command] | None = None
+        self._bytes_behind: list[bytes] = []
         self._consumer_timeout_ms = consumer_timeout_ms  # 0: none
         self._channels: dict[int, Channel] = {}
         self._behind: dict[int, None] = {}  # channels for which commands may be waiting
@@ -84,7 +96,13 @@ class ClientConnection:
         """Take bytes of the client and carry out what they say."""
         self._now = now
         self._on_dirty(self)
-        for command in self.endpoint.receive_bytes(data, now):
+        if self._rest is not None:
+            self._bytes_behind.append(data)
+        else:
+            self._carry_out(self.endpoint.receive_bytes(data, now))
+
+    def _carry_out(self, commands: Iterable[Command]) -> None:
+        for command in commands:
             channel = self._channels.get(command.channel)
             if channel is None:
                 if command.frame[7:11] != CHANNEL_OPEN:
@@ -99,6 +117,9 @@ class ClientConnection:
                 self._channels[command.channel] = channel
             if command.contents:
                 self.publishes = True
+                if self._alarms.reason and self.endpoint.state == "open":
+                    self._block(chain((command,), commands))
+                    break
             try:
                 channel.handle(command)
             except AmqpException as fault:
@@ -113,6 +134,29 @@ class ClientConnection:
         if self.endpoint.state in ("closing", "closed"):
             self._end_channels()
         self._log.look()
+
+    def _block(self, rest: Iterable[Command]) -> None:
+        """Carry out nothing more until `unblock`. What has come is no longer than one read."""
+        self.blocked = True
+        self._rest = rest
+        if self.endpoint.peer_capabilities.get("connection.blocked") is True:
+            self._told_blocked = True
+            self.endpoint.send_method(0, ConnectionBlocked(self._alarms.reason))
+
+    def unblock(self, now: int) -> None:
+        """The alarms are over: say so, and carry out what has waited."""
+        self._now = now
+        self._on_dirty(self)
+        self.blocked = False
+        if self._told_blocked and self.endpoint.state == "open":
+            self.endpoint.send_method(0, ConnectionUnblocked())
+        self._told_blocked = False
+        rest, self._rest = self._rest, None
+        behind, self._bytes_behind = self._bytes_behind, []
+        if rest is not None:
+            self._carry_out(rest)
+        for data in behind:
+            self.receive(data, now)
 
     def take_bytes(self, now: int) -> bytes:
         """Return what shall be sent to the client."""
@@ -148,11 +192,15 @@ class ClientConnection:
         self._end_channels()
         self._last_words_held = False
         self.endpoint.close(reply_code, reply_text, now=now)
+        if self.blocked:
+            self.unblock(now)  # what has waited falls away, but for a close-ok
         self._on_dirty(self)
 
     def lost(self) -> None:
         """The link is gone."""
         self.closed = True
+        self._rest = None
+        self._bytes_behind.clear()
         self._end_channels()
         self._log.closed()
 

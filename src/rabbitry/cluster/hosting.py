@@ -482,9 +482,9 @@ class Hosting:
         """Send a record over the link to a node."""
         self._peers.send(node, record)
 
-    def backlog_grew(self, messages: int) -> None:
-        """Count messages that wait to be accepted (negative: that do no longer)."""
-        self._port.backlog_grew(messages)
+    def backlog_grew(self, messages: int, size_bytes: int) -> None:
+        """Count what waits to be accepted (negative: what does no longer)."""
+        self._port.backlog_grew(messages, size_bytes)
 
     def _tell_leader(self, queue: int, record: Record) -> None:
         site = self._sites.get(queue)

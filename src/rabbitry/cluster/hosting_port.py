@@ -23,8 +23,8 @@ class HostingPort(Protocol):
         """Return the revision of the catalog that this node has applied."""
         ...
 
-    def backlog_grew(self, messages: int) -> None:
-        """Count messages that wait to be accepted (negative: that do no longer)."""
+    def backlog_grew(self, messages: int, size_bytes: int) -> None:
+        """Count what waits to be accepted (negative: what does no longer)."""
         ...
 
     def now(self) -> int:

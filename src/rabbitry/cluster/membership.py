@@ -80,6 +80,7 @@ class Membership:
     ) -> None:
         self.link: int | None = None
         self.revision = 0
+        self.alarms: list[str] = []  # what this node is low on
         self.joined = False  # the catalog is known; it stays known when the link breaks
         self._port = port
         self._name = name
@@ -182,4 +183,5 @@ class Membership:
             if asked is not None:
                 asked[1](record.refusal)
         elif isinstance(record, StatisticsAsked):
-            session.send(StatisticsTold(record.number, self._port.statistics()))
+            told = StatisticsTold(record.number, self._port.statistics(), tuple(self.alarms))
+            session.send(told)

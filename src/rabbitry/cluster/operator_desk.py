@@ -8,7 +8,7 @@ is refused; the refusal says which.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from rabbitry.cluster.catalog import Catalog
@@ -60,6 +60,7 @@ class _Status:
     awaited: dict[str, None]
     queues: dict[int, tuple[int, int]]
     until: int
+    alarms: dict[str, list[str]] = field(default_factory=dict)
 
 
 class StatusDesk:
@@ -88,6 +89,7 @@ class StatusDesk:
         """Take a node's figures."""
         status = self._statuses.get(record.number)
         if status is not None:
+            status.alarms[name] = list(record.alarms)
             for queue, messages, consumers in record.queues:
                 status.queues[queue] = (messages, consumers)
             self._no_longer_awaited(status, name)
@@ -110,7 +112,10 @@ class StatusDesk:
 
     def _answer(self, status: _Status) -> None:
         del self._statuses[status.number]
-        nodes = [{"name": name, "state": state} for name, state in self._states()]
+        nodes = [
+            {"name": name, "state": state, "alarms": status.alarms.get(name, [])}
+            for name, state in self._states()
+        ]
         queues: list[dict[str, Any]] = []
         for entry in self._catalog.queues.values():
             declared, placed = entry.declared, entry.placed

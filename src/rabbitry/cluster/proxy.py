@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from operator import itemgetter
+from typing import Final, Protocol
 
 from msgspec.structs import replace
 
@@ -67,9 +68,11 @@ class ProxyPort(Protocol):
     def delete_queue(self, queue: int, on_answer: Callable[[], None] | None = None) -> None:
         """Have the coordinator delete the queue; `on_answer` follows when it is gone everywhere."""
 
-    def backlog_grew(self, messages: int) -> None:
-        """Count messages that wait to be accepted (negative: that do no longer)."""
+    def backlog_grew(self, messages: int, size_bytes: int) -> None:
+        """Count what waits to be accepted (negative: what does no longer)."""
 
+
+_frames_of: Final = itemgetter(1)
 
 OnReply = Callable[[Replied | Got], None]
 _Question = Subscribe | Unsubscribe | Get | Inquire
@@ -102,7 +105,7 @@ class QueueProxy:
         self._leader_node = ""  # empty: there is no leader that we can reach
         self._epoch = 0
         self._published = 0
-        self._outbox: deque[tuple[int, list[Message], Receipt | None]] = deque()
+        self._outbox: deque[tuple[int, list[Message], Receipt | None, int]] = deque()
         self._subscriptions: dict[tuple[Holder, int], _Subscription] = {}
         self._next_request = 1
         self._questions: dict[int, tuple[_Question, OnReply]] = {}
@@ -116,7 +119,7 @@ class QueueProxy:
         failed_over = self._epoch not in (0, epoch)
         self._leader, self._leader_node, self._epoch = leader, node, epoch
         self.lease = Lease(self)
-        for last, messages, _ in list(self._outbox):
+        for last, messages, *_ in list(self._outbox):
             self._send_publish(last, messages)
         for key, subscription in list(self._subscriptions.items()):
             # What concerns one whose beginning or end is awaited is among the questions.
@@ -145,8 +148,8 @@ class QueueProxy:
         """The queue is no more: settle all that waits."""
         self.disconnect()
         outbox, self._outbox = self._outbox, deque()
-        for _, messages, receipt in outbox:
-            self._port.backlog_grew(-len(messages))
+        for _, messages, receipt, size_bytes in outbox:
+            self._port.backlog_grew(-len(messages), -size_bytes)
             if receipt is not None:
                 receipt.settled()
         subscriptions, self._subscriptions = self._subscriptions, {}
@@ -169,8 +172,9 @@ class QueueProxy:
     def publish(self, messages: list[Message], receipt: Receipt | None) -> None:
         """Send messages of one route; `receipt` is told when they are safe."""
         self._published += len(messages)
-        self._outbox.append((self._published, messages, receipt))
-        self._port.backlog_grew(len(messages))
+        size_bytes = sum(map(len, map(_frames_of, messages)))
+        self._outbox.append((self._published, messages, receipt, size_bytes))
+        self._port.backlog_grew(len(messages), size_bytes)
         self._send_publish(self._published, messages)
 
     def subscribe(
@@ -322,8 +326,8 @@ class QueueProxy:
         """All through our number `last` is safe, but for the numbers `rejected`."""
         outbox = self._outbox
         while outbox and outbox[0][0] <= last:
-            through, messages, receipt = outbox.popleft()
-            self._port.backlog_grew(-len(messages))
+            through, messages, receipt, size_bytes = outbox.popleft()
+            self._port.backlog_grew(-len(messages), -size_bytes)
             if receipt is not None:
                 before = through - len(messages)
                 for one in rejected:
@@ -366,7 +370,7 @@ class QueueProxy:
 
     def _settled_through(self) -> int:
         """Return the last number before the first whose end we have not heard of."""
-        through, messages, _ = self._outbox[0]
+        through, messages, *_ = self._outbox[0]
         return through - len(messages)
 
     def _subscribe_record(self, consumer: Consumer) -> Subscribe:

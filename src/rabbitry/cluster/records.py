@@ -4,7 +4,7 @@ Names in the past tense tell, names in the imperative ask. Encoded with msgspec'
 arrays with a numeric tag; the framing and the login of a link are `cluster.links`.
 
 Here are the catalog's changes `ExchangeDeclared` .. `NodeLeft` and what nodes and coordinator say,
-`Join` .. `StatisticsTold`; what they say for direct reply-to is here too. Changes and requests
+`Join` .. `AlarmsTold`; what they say for direct reply-to is here too. Changes and requests
 about users, permissions and policies are in `cluster.access_records`; what nodes say to each other
 about a queue is in `cluster.queue_records`. A tag is never given to another struct.
 """
@@ -256,10 +256,17 @@ class StatisticsAsked(Record, tag=42):
 
 
 class StatisticsTold(Record, tag=43):
-    """Of each queue the node leads: (queue, messages, consumers)."""
+    """Of each queue the node leads: (queue, messages, consumers); and what the node is low on."""
 
     number: int
     queues: list[tuple[int, int, int]]
+    alarms: tuple[str, ...] = ()
+
+
+class AlarmsTold(Record, tag=48):
+    """A node to the other nodes: what it is low on now, and nothing else."""
+
+    resources: list[str]
 
 
 # --- direct reply-to, from node to node -----------------------------------------------------------
@@ -298,6 +305,7 @@ CoordinatorRecord = (
     | Answered
     | StatisticsAsked
     | StatisticsTold
+    | AlarmsTold
 )
 AnyRecord = CoordinatorRecord | ConnectionsTold | ToLeader | ToUser | ToMirror | ReplyRecord
 

@@ -27,6 +27,7 @@ SERVER_CAPABILITIES: Final[tuple[str, ...]] = (
     "exchange_exchange_bindings",
     "basic.nack",
     "consumer_cancel_notify",
+    "connection.blocked",
     "consumer_priorities",
     "authentication_failure_close",
     "per_consumer_qos",

@@ -158,7 +158,7 @@ class Driver:
         Returns the address that was bound. Raises `ListenFailed` (port in use, no such host, ...)
         or `TlsFailed`.
         """
-        secure = Tls(tls, self._tell) if tls is not None else None
+        secure = Tls(tls, self.tell) if tls is not None else None
         sock = await bind(self.loop, name, host, port)
         bound = sock.getsockname()
         address = Address(bound[0], bound[1])
@@ -296,7 +296,7 @@ class Driver:
                     "peer": peer,
                     "reason": error.strerror or str(error),
                 }
-                self._tell("warning", "TLS handshake failed", what)
+                self.tell("warning", "TLS handshake failed", what)
             sock.close()
 
     def _open_link(self, effect: OpenLink) -> None:
@@ -449,7 +449,8 @@ class Driver:
         for reporter in self.reporters:
             reporter(effect)
 
-    def _tell(self, level: str, what: str, details: dict[str, object]) -> None:
+    def tell(self, level: str, what: str, details: dict[str, object]) -> None:
+        """Tell people something of the process, as a machine's `Report` does."""
         self._report(Report(level, what, details))
 
     def _answer(self, effect: Answer) -> None:

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from rabbitry.runtime.errors import UserError
-from rabbitry.runtime.tls import LoginFrom, Tls, TlsFailed, TlsSettings
+from rabbitry.runtime.watermarks import Watermarks, parse_bytes, parse_watermark
 from rabbitry.wire.content import BODY_SIZE_BYTES_LIMIT, BODY_SIZE_BYTES_MAX
+
+if TYPE_CHECKING:
+    from rabbitry.runtime.tls import TlsSettings
+
+LoginFrom = Literal["distinguished_name", "common_name", "subject_alternative_name"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +31,11 @@ class NodeOptions:
         ever.
     max_message_size_bytes
         The longest body of a message; a longer one closes its channel.
+    vm_memory_high_watermark
+        How much memory a node may take before publishers are blocked in the whole cluster: a part
+        of all there is, as 0.4, or a size, as 2GiB.
+    disk_free_limit
+        Publishers are blocked when less than this is free where the data directory is.
     tls_cert
         PEM file with the certificate chain for clients that use TLS; a new one is used without a
         restart.
@@ -43,6 +53,8 @@ class NodeOptions:
 
     consumer_timeout_ms: int = 30 * 60 * 1000
     max_message_size_bytes: int = BODY_SIZE_BYTES_MAX
+    vm_memory_high_watermark: str = "0.4"
+    disk_free_limit: str = "50MB"
     tls_cert: str = ""
     tls_key: str = ""
     tls_ca: str = ""
@@ -56,6 +68,11 @@ class NodeOptions:
             raise UserError("--consumer-timeout-ms is less than 0; 0 stands for no timeout")
         if not 0 <= self.max_message_size_bytes <= BODY_SIZE_BYTES_LIMIT:
             raise UserError(f"--max-message-size-bytes is not from 0 to {BODY_SIZE_BYTES_LIMIT}")
+        try:
+            self.watermarks("")
+        except ValueError as error:
+            line = f"--vm-memory-high-watermark or --disk-free-limit: {error}"
+            raise UserError(line) from None
         if self.tls_key and not self.tls_cert:
             raise UserError("--tls-key is without --tls-cert")
         if self.tls_verify and not self.tls_ca:
@@ -64,15 +81,24 @@ class NodeOptions:
             raise UserError("--tls-fail-if-no-peer-cert is without --tls-verify")
         tls = self.tls()
         if tls is not None:
+            from rabbitry.runtime.tls import Tls, TlsFailed
+
             try:
                 Tls(tls, lambda level, what, details: None)
             except TlsFailed as failure:
                 raise UserError(str(failure)) from None
 
+    def watermarks(self, path: str) -> Watermarks:
+        """Return when alarms are raised; `path` is where the disk is watched, if not empty."""
+        memory = parse_watermark(self.vm_memory_high_watermark)
+        return Watermarks(memory, parse_bytes(self.disk_free_limit), path)
+
     def tls(self) -> TlsSettings | None:
         """Return the TLS that clients are offered, if they are."""
         if not self.tls_cert:
             return None
+        from rabbitry.runtime.tls import TlsSettings  # `rabbitry status` needs no OpenSSL
+
         return TlsSettings(
             cert=os.path.abspath(self.tls_cert),
             key=os.path.abspath(self.tls_key or self.tls_cert),

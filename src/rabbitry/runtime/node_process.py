@@ -42,6 +42,7 @@ from rabbitry.runtime.supervised import (
     when_to_stop,
 )
 from rabbitry.runtime.tls import TlsFailed, TlsSettings
+from rabbitry.runtime.watermarks import Watch, Watermarks
 
 SHUTDOWN_S = 2.5
 """How long clients have for closing in order; the supervisor kills after twice that."""
@@ -73,6 +74,7 @@ async def serve_node(
     driver: Driver,
     listeners: list[Listening],
     *,
+    watermarks: Watermarks,
     supervised: bool,
     serving: Callable[[dict[str, Address]], None],
     prepare: Callable[[], Awaitable[None]] | None = None,
@@ -91,10 +93,12 @@ async def serve_node(
         name: await driver.listen(name, host, port, tls) for name, host, port, tls in listeners
     }
     serving(addresses)
+    watching = asyncio.ensure_future(Watch(watermarks, driver.take, driver.tell).run())
     told = asyncio.ensure_future(stopping.wait())
     ended = asyncio.ensure_future(driver.stopped())
     await asyncio.wait([told, ended], return_when=asyncio.FIRST_COMPLETED)
     told.cancel()
+    watching.cancel()
     if ended.done() and ended.exception() is not None:
         return EXIT_SOFTWARE
     with contextlib.suppress(TimeoutError, DriverStopped, MachineFailed):
@@ -140,7 +144,13 @@ async def _main(settings: NodeProcessSettings, ready: int | None) -> int:
     if tls is not None:
         listeners.append(("amqps", host, settings.tls_port, tls))
     try:
-        return await serve_node(Driver(machine), listeners, supervised=True, serving=serving)
+        return await serve_node(
+            Driver(machine),
+            listeners,
+            watermarks=settings.options.watermarks(str(Path(settings.log).parent)),
+            supervised=True,
+            serving=serving,
+        )
     except (ListenFailed, TlsFailed) as error:
         tell_failed(ready, str(error))
         return EXIT_USAGE

@@ -57,10 +57,8 @@ def run_standalone(
 ) -> int:
     """Run one broker node that listens on (host, port); return the exit code.
 
-    It begins with what the file `definitions` says.
-
-    With TLS, where the options have a certificate, it listens on `tls_listen`. Raises `UserError`
-    if it cannot listen there.
+    It begins with what the file `definitions` says. With TLS, where the options have a certificate,
+    it listens on `tls_listen`. Raises `UserError` if it cannot listen there.
     """
     from rabbitry.node import NodeSettings
     from rabbitry.standalone import StandaloneNode
@@ -94,7 +92,14 @@ def run_standalone(
         listeners.append(("amqps", *tls_listen, tls))
     try:
         code = run(
-            serve_node(driver, listeners, supervised=False, serving=serving, prepare=prepare)
+            serve_node(
+                driver,
+                listeners,
+                watermarks=options.watermarks(""),  # it keeps nothing on disk
+                supervised=False,
+                serving=serving,
+                prepare=prepare,
+            )
         )
     except ListenFailed as error:
         option = "--tls-listen" if "(amqps)" in str(error) else "--listen"

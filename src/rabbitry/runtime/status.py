@@ -25,12 +25,16 @@ COLOURS = {
 
 
 class NodeStatus(msgspec.Struct):
-    """One node. `pid` is None where no process runs; `state` is a word of `node_state`."""
+    """One node. `pid` is None where no process runs; `state` is a word of `node_state`.
+
+    `alarms` is what it is low on, while which nobody can publish: "memory", "disk".
+    """
 
     name: str
     pid: int | None
     port: int
     state: str
+    alarms: list[str] = []
 
 
 class QueueStatus(msgspec.Struct):
@@ -91,6 +95,10 @@ def node_state(*, alive: bool, killed: bool, stopped: bool, known: str) -> str:
     return known if known in ("running", "hung") else "starting"
 
 
+def _alarms(node: NodeStatus) -> str:
+    return f"low on {' & '.join(node.alarms)}" if node.alarms else "-"
+
+
 def backends_of(page: str) -> list[Backend]:
     """Return the servers that a CSV page of HAProxy's form names (management.txt 9.1).
 
@@ -106,7 +114,17 @@ def backends_of(page: str) -> list[Backend]:
 
 def table(status: Status, *, coloured: bool) -> str:
     """Return the status for people, with an end of line after each line."""
-    nodes = [[node.name, str(node.pid or "-"), str(node.port), node.state] for node in status.nodes]
+    alarms = any(node.alarms for node in status.nodes)
+    nodes = [
+        [
+            node.name,
+            str(node.pid or "-"),
+            str(node.port),
+            *([_alarms(node)] if alarms else []),
+            node.state,
+        ]
+        for node in status.nodes
+    ]
     queues = [
         [
             queue.vhost,
@@ -124,7 +142,12 @@ def table(status: Status, *, coloured: bool) -> str:
         [backend.name, str(backend.sessions), backend.state] for backend in balancer.backends
     ]
     parts = [
-        _rows(["node", "pid", "port", "state"], nodes, {1, 2}, coloured),
+        _rows(
+            ["node", "pid", "port", *(["alarms"] if alarms else []), "state"],
+            nodes,
+            {1, 2},
+            coloured,
+        ),
         _rows(
             ["vhost", "queue", "leader", "mirrors", "in sync", "messages", "consumers"],
             queues,

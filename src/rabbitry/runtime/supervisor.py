@@ -382,6 +382,7 @@ class Supervisor:
     async def _status(self) -> status.Status:
         known, page = await asyncio.gather(self._coordinator.ask("status"), self._page())
         states = {node["name"]: node["state"] for node in known["nodes"]}
+        alarms = {node["name"]: node["alarms"] for node in known["nodes"]}
         nodes = [
             status.NodeStatus(
                 node.name,
@@ -393,6 +394,7 @@ class Supervisor:
                     stopped=node.alive and node.child.stopped,
                     known=states.get(node.name, ""),
                 ),
+                alarms.get(node.name, []),
             )
             for node in self._nodes.values()
         ]

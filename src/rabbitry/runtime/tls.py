@@ -16,9 +16,10 @@ import os
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
-LoginFrom = Literal["distinguished_name", "common_name", "subject_alternative_name"]
+if TYPE_CHECKING:
+    from rabbitry.runtime.node_options import LoginFrom
 
 HANDSHAKE_S: Final = 5.0
 """How long a client has for its handshake (RabbitMQ: ssl_handshake_timeout)."""

@@ -65,6 +65,7 @@ _TEXTS: dict[type, Callable[[Any], str]] = {
     m.WritingResumed: lambda e: f"WritingResumed {e.link}",
     m.TimerFired: lambda e: f"TimerFired {e.timer}",
     m.Committed: lambda e: f"Committed {e.commit}",
+    m.AlarmChanged: lambda e: f"AlarmChanged {e.resource} {e.low}",
     m.Asked: lambda e: f"Asked {e.number} {canonical(e.question)}",
     m.OpenLink: lambda e: f"OpenLink {e.link} {e.address}",
     m.SendBytes: lambda e: f"SendBytes {e.link} {_bytes_text(e.data)}",

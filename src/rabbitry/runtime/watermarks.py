@@ -1,0 +1,145 @@
+"""Memory and disk of one process: measured each second, told to its machine at the marks.
+
+Owns the settings (RabbitMQ's vm_memory_high_watermark and disk_free_limit) and the measuring.
+Memory is what the process has in RAM, against a part of what the system (or its control group) has,
+or against an absolute size; disk is what is free where the node keeps its data. What cannot be
+measured on a system raises no alarm, and is said once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rabbitry.machine import AlarmChanged
+
+INTERVAL_S: Final = 1.0
+_UNITS: Final = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
+_DECIMAL: Final = {"k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
+
+
+def parse_bytes(text: str) -> int:
+    """Return a size as RabbitMQ reads it: 50MB is decimal, 50MiB and 50M binary; bare is bytes.
+
+    Raises ValueError. RabbitMQ: rabbit_resource_monitor_misc.erl.
+    """
+    found = re.fullmatch(r"(\d+)\s*(?:([kmgt])(i?b)?)?", text.strip().lower())
+    if found is None:
+        raise ValueError(f"{text} is no size; write 50MB, 2GiB or a number of bytes")
+    unit = found[2] or ""
+    return int(found[1]) * (_DECIMAL[unit] if found[3] == "b" else _UNITS[unit])
+
+
+def parse_watermark(text: str) -> float | int:
+    """Return a part of the memory (a float, at most 1) or a size in bytes. Raises ValueError."""
+    try:
+        part = float(text)
+    except ValueError:
+        return parse_bytes(text)
+    return part if 0 <= part <= 1 else parse_bytes(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Watermarks:
+    """Above `memory` (bytes, or a part of all there is) or with less free than `disk_free_bytes`
+    at `path`: alarm. An empty path has no disk to watch."""
+
+    memory: float | int
+    disk_free_bytes: int
+    path: str = ""
+
+
+class Watch:
+    """Measures for a machine. `take` hears `AlarmChanged`, `report` what cannot be measured."""
+
+    def __init__(
+        self,
+        marks: Watermarks,
+        take: Callable[[AlarmChanged], None],
+        report: Callable[[str, str, dict[str, object]], None],
+    ) -> None:
+        self._marks = marks
+        self._take = take
+        self._report = report
+        self._low: dict[str, bool] = {}
+        total = memory_total_bytes()
+        part = isinstance(marks.memory, float)
+        self._memory_max = int(marks.memory * total) if part else int(marks.memory)
+        # A part of nobody knows what is no mark.
+        self._memory_known = memory_used_bytes() is not None and bool(total or not part)
+        if not self._memory_known:
+            report("warning", "memory cannot be measured here, no alarm will be raised", {})
+
+    async def run(self) -> None:
+        """Measure for ever."""
+        import asyncio  # here, since the command line reads settings with this module
+
+        while True:
+            self.look()
+            await asyncio.sleep(INTERVAL_S)
+
+    def look(self) -> None:
+        """Measure once, and tell what has changed."""
+        if self._memory_known:
+            used = memory_used_bytes() or 0
+            if used > self._memory_max:
+                _give_back_memory()
+                used = memory_used_bytes() or 0
+            self._tell("memory", used > self._memory_max, used, self._memory_max)
+        if self._marks.path:
+            try:
+                found = os.statvfs(self._marks.path)
+            except OSError:
+                return  # the directory is gone: others will say so
+            free = found.f_bavail * found.f_frsize
+            limit = self._marks.disk_free_bytes
+            self._tell("disk", free < limit, free, limit)
+
+    def _tell(self, resource: str, low: bool, measured: int, limit: int) -> None:
+        if low != self._low.get(resource, False):
+            self._low[resource] = low
+            what = f"{resource} {'is low' if low else 'is enough again'}"
+            details: dict[str, object] = {"measured_bytes": measured, "limit_bytes": limit}
+            self._report("warning" if low else "info", what, details)
+            self._take(AlarmChanged(resource, low))
+
+
+def memory_used_bytes() -> int | None:
+    """Return what this process has in RAM; None where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_bytes().split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def memory_total_bytes() -> int:
+    """Return the memory there is: the system's, or the control group's if that is less."""
+    try:
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        total = 0
+    for file in (
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+    ):
+        try:
+            limit = int(Path(file).read_text())
+        except (OSError, ValueError):  # none such, or "max"
+            continue
+        total = min(total, limit) if total else limit
+    return total
+
+
+def _give_back_memory() -> None:
+    """Have the C library return what it holds free: else an alarm would outlast its cause."""
+    import ctypes
+
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError):  # another C library
+        return
