@@ -108,10 +108,13 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def running(node_count: int, plugins: tuple[str, ...] = ()) -> Iterator[Cluster]:
+def running(
+    node_count: int, plugins: tuple[str, ...] = (), definitions: Path | None = None
+) -> Iterator[Cluster]:
     """``node_count`` RabbitMQ nodes; more than one: clustered, all queues mirrored on all.
 
-    Raises SideError with one line; stops and removes everything on the way out.
+    ``definitions``: a file to import. Raises SideError with one line; stops and removes everything
+    on the way out.
     """
     if reason := missing():
         raise SideError(reason)
@@ -148,6 +151,8 @@ def running(node_count: int, plugins: tuple[str, ...] = ()) -> Iterator[Cluster]
             )
         if node_count > 1:
             _join(nodes, environments)
+        if definitions is not None:
+            _control(environments[0], "import_definitions", str(definitions))
         pids = {node.name: server.pid for node, server in zip(nodes, servers, strict=True)}
         yield Cluster([node.port for node in nodes], pids)
 

@@ -118,22 +118,29 @@ def process_ids(current: dict[str, Any], supervisor_pid: int) -> dict[str, int]:
 
 
 @contextlib.contextmanager
-def running(node_count: int, profile: str = "") -> Iterator[SingleNode | Cluster]:
+def running(
+    node_count: int, profile: str = "", definitions: Path | None = None
+) -> Iterator[SingleNode | Cluster]:
     """One ``rabbitry node``, or ``rabbitry up`` with its three; raises SideError.
 
-    ``profile`` (one node only): a file for cProfile's statistics, written when the node ends.
+    One node only: ``profile``, a file for cProfile's statistics, written when the node ends;
+    ``definitions``, a file that it begins with.
     """
     with _temporary_directory() as directory, contextlib.ExitStack() as stack:
         if node_count == 1:
-            yield _start_single(stack, directory, profile)
+            yield _start_single(stack, directory, profile, definitions)
         else:
             yield _start_cluster(stack, directory)
 
 
-def _start_single(stack: contextlib.ExitStack, directory: str, profile: str) -> SingleNode:
+def _start_single(
+    stack: contextlib.ExitStack, directory: str, profile: str, definitions: Path | None
+) -> SingleNode:
     port = free_ports(1, first=PORTS_FROM)
     profiler = [sys.executable, "-m", "cProfile", "-o", profile] if profile else []
     arguments = [*profiler, command(), "node", "--listen", f"127.0.0.1:{port}"]
+    if definitions is not None:
+        arguments += ["--definitions", str(definitions)]
     server = Server(arguments, _environment(directory))
     stack.callback(server.stop)
     server.wait_for_port(port, START_TIMEOUT_S)

@@ -135,7 +135,7 @@ def test_topic_permissions() -> None:
     assert client.take() == ["queue.bind-ok"]
     client.say(QueueBind(queue="q", exchange="x", routing_key="else"))
     assert fault(client) == (
-        "ACCESS_REFUSED - access to topic 'else' in exchange topic 'x' in vhost 'v' refused for "
+        "ACCESS_REFUSED - access to topic 'else' in exchange 'x' in vhost 'v' refused for "
         "user 'alice'"
     )
     client.say(ChannelOpen(), channel=2).take()

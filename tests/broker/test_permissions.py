@@ -113,7 +113,7 @@ def test_topic_permissions() -> None:
     with pytest.raises(ChannelException) as fault:
         permissions.check_topic("write", "x", "v.any", 60, 40)
     assert fault.value.text == (
-        "access to topic 'v.any' in exchange topic 'x' in vhost '/' refused for user 'u'"
+        "access to topic 'v.any' in exchange 'x' in vhost '/' refused for user 'u'"
     )
     assert fault.value.reply_code == 403
 

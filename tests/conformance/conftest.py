@@ -7,14 +7,17 @@ Gives each test that asks for a `conversation` all those of its module, and comp
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from conformance.awaited import AWAITED
+from conformance.differences import DIFFERENCE_IN
 from support.beside import Beside
 
 from bench import rabbitmq, rabbitry
 
 PLUGINS = ("rabbitmq_consistent_hash_exchange",)
+DEFINITIONS = Path(__file__).parent / "definitions.json"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -33,7 +36,7 @@ def why_no_rabbitmq() -> str | None:
 @pytest.fixture(scope="session")
 def rabbitry_port() -> Iterator[int]:
     """The port of a `rabbitry node`."""
-    with rabbitry.running(1) as node:
+    with rabbitry.running(1, definitions=DEFINITIONS) as node:
         yield node.ports[0]
 
 
@@ -43,16 +46,8 @@ def live_rabbitmq_port() -> Iterator[int | None]:
     if why_no_rabbitmq():
         yield None
     else:
-        with rabbitmq.running(1, plugins=PLUGINS) as cluster:
+        with rabbitmq.running(1, PLUGINS, DEFINITIONS) as cluster:
             yield cluster.ports[0]
-
-
-@pytest.fixture
-def rabbitmq_port(live_rabbitmq_port: int | None) -> int:
-    """The port of a real RabbitMQ node; skips where there is none."""
-    if live_rabbitmq_port is None:
-        pytest.skip(why_no_rabbitmq() or "")
-    return live_rabbitmq_port
 
 
 @pytest.fixture(scope="session")
@@ -63,5 +58,11 @@ def beside(
     recording = pytestconfig.getoption("--record-transcripts")
     if recording and live_rabbitmq_port is None:
         pytest.exit(f"nothing to record: {why_no_rabbitmq()}", returncode=2)
-    version = rabbitmq.version()
-    return Beside(rabbitry_port, live_rabbitmq_port, version, AWAITED, recording=bool(recording))
+    return Beside(
+        rabbitry_port,
+        live_rabbitmq_port,
+        rabbitmq.version(),
+        AWAITED,
+        DIFFERENCE_IN,
+        recording=bool(recording),
+    )

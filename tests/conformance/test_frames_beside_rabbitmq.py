@@ -233,5 +233,22 @@ def header_with_another_weight(stage: Stage) -> None:
     client.hear_or(BasicGet(queue=stage.queue, no_ack=True))
 
 
+@scenario
+def table_that_cannot_be_read(stage: Stage) -> None:
+    client = stage.client()
+    arguments = b"\x00\x00\x00\x03\x01a?"
+    client.write(method_frame(1, b"\x00\x32\x00\x0a\x00\x00\x01q\x00" + arguments))
+    client.hear()
+
+
+@scenario
+def body_longer_than_its_header_says(stage: Stage) -> None:
+    """RabbitMQ reads body frames on that channel for ever."""
+    client = stage.client(channels=2)
+    header = frame_head.pack(2, 1, 14) + b"\x00\x3c\x00\x00" + (1).to_bytes(8, "big")
+    client.write(PUBLISH + header + b"\x00\x00\xce" + frame_head.pack(3, 1, 2) + b"ab\xce")
+    client.ask(QueueDeclare(queue=stage.queue), channel=2)
+
+
 def test_we_answer_as_rabbitmq_does(conversation: str, beside: Beside) -> None:
     beside.compare("frames", conversation, scenario[conversation])

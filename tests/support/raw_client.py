@@ -238,14 +238,16 @@ class RawClient:
         listed = ", ".join(f"{tag} {outcome[tag]}" for tag in sorted(outcome))
         self._transcript.append(f"{self._prefix}confirms: {listed}")
 
-    def hear_bytes(self) -> None:
-        """Write down what comes until the link ends, as the bytes it is."""
-        heard = b""
-        with contextlib.suppress(ConnectionResetError):
-            while data := self._socket.recv(65536):
-                heard += data
-        self.ended = True
-        self._transcript.append(f"{self._prefix}{heard!r} and the link ended")
+    def hear_hello(self) -> None:
+        """Write down whether the server begins a handshake, or what it says before it ends."""
+        heard = self._socket.recv(65536)
+        if heard.startswith(b"AMQP"):
+            with contextlib.suppress(ConnectionResetError):
+                while data := self._socket.recv(65536):
+                    heard += data
+            self.note(f"{heard!r} and the link ended")
+        else:
+            self.note("a handshake begins" if heard else "the link ended")
 
     def take_method(self) -> Any:
         """Return the next method without writing it down; for what brokers need not share."""

@@ -154,7 +154,7 @@ class Permissions:
             return
         if not access.may_on_topic(self.user, self._virtual_host, exchange, operation, routing_key):
             text = (
-                f"access to topic '{routing_key}' in exchange topic '{exchange}' in vhost "
+                f"access to topic '{routing_key}' in exchange '{exchange}' in vhost "
                 f"'{self._virtual_host}' refused for user '{self.user}'"
             )
             raise ChannelException(ACCESS_REFUSED, text, class_id, method_id)
