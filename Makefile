@@ -40,5 +40,5 @@ bench:  ## throughput beside RabbitMQ, as ratios
 	@bash tools/bootstrap.sh test && bash tools/install_test_programs.sh && exec .venv/bin/python -m bench.run $(ARGS)
 
 clean:  ## remove .venv and everything else that was made here
-	@rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache
 	@find src tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -146,7 +146,7 @@ def running(
             stack.callback(server.stop)
             servers.append(server)
         for environment, server in zip(environments, servers, strict=True):
-            _control(
+            control(
                 environment, "wait", "--pid", str(server.pid), "--timeout", str(START_TIMEOUT_S)
             )
         if node_count > 1:
@@ -159,15 +159,15 @@ def running(
 
 def _join(nodes: list[Node], environments: list[dict[str, str]]) -> None:
     for environment in environments[1:]:
-        _control(environment, "stop_app")
-        _control(environment, "join_cluster", nodes[0].name)
-        _control(environment, "start_app")
-        _control(environment, "await_startup", "--timeout", str(START_TIMEOUT_S))
+        control(environment, "stop_app")
+        control(environment, "join_cluster", nodes[0].name)
+        control(environment, "start_app")
+        control(environment, "await_startup", "--timeout", str(START_TIMEOUT_S))
     policy = ("set_policy", "mirror-all", ".*", MIRROR_POLICY, "--apply-to", "queues")
-    _control(environments[0], *policy)
+    control(environments[0], *policy)
 
 
-def _control(environment: dict[str, str], *arguments: str) -> str:
+def control(environment: dict[str, str], *arguments: str) -> str:
     """Run rabbitmqctl against the node of ``environment``; SideError with its last line."""
     command = [str(SCRIPTS / "rabbitmqctl"), "--quiet", "-n", environment["RABBITMQ_NODENAME"]]
     try:

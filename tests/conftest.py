@@ -1,8 +1,9 @@
 """Options of the whole suite, and the rule that a run which executed nothing is no success.
 
 Owns the options `--seeds N` and `--seed N` (what a seed means is told in
-tests/simulation/conftest.py) and `--record-transcripts` (tests/support/beside.py), here because
-pytest takes options only from the top of the suite.
+tests/simulation/conftest.py), `--record-transcripts` (tests/support/beside.py), `--against BROKER`
+and `--whole-suites` (tests/support/client_suites.py), here because pytest takes options only from
+the top of the suite.
 """
 
 from __future__ import annotations
@@ -39,6 +40,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--record-transcripts",
         action="store_true",
         help="write down anew what RabbitMQ says in the conversations of tests/conformance",
+    )
+    clients = parser.getgroup("clients")
+    clients.addoption(
+        "--against",
+        choices=["rabbitry", "rabbitmq"],
+        default="rabbitry",
+        help="the broker for tests/clients (default: rabbitry)",
+    )
+    clients.addoption(
+        "--whole-suites",
+        action="store_true",
+        help="run the clients' own suites with every kind of connection (a quarter of an hour)",
     )
 
 

@@ -1,0 +1,66 @@
+"""The clients' environment and the runs of their suites, made once for all tests that ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from support import client_environment
+from support.client_brokers import Broker, RabbitMQBroker, RabbitryBroker
+from support.client_environment import Environment
+from support.client_suites import SuiteRuns
+
+from bench import rabbitmq
+
+
+@pytest.fixture(scope="session")
+def environment() -> Environment:
+    """The venv and archives; skips where the package index cannot be reached."""
+    try:
+        return client_environment.make()
+    except client_environment.Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def against(request: pytest.FixtureRequest) -> str:
+    """The broker that is tried: rabbitry or rabbitmq."""
+    chosen: str = request.config.getoption("--against")
+    if chosen == "rabbitmq" and (reason := rabbitmq.missing()):
+        pytest.skip(reason)
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def suite_runs(
+    request: pytest.FixtureRequest, environment: Environment, against: str
+) -> Iterator[SuiteRuns]:
+    """The suites whose tests were selected, all started with the first that asks."""
+    whole: bool = request.config.getoption("--whole-suites")
+    parameters = [getattr(item, "callspec", None) for item in request.session.items]
+    wanted = [one.params["suite"] for one in parameters if one and "suite" in one.params]
+    runs = SuiteRuns(environment, wanted, against=against, whole=whole)
+    yield runs
+    runs.close()
+
+
+@pytest.fixture
+def broker_url(against: str) -> Iterator[str]:
+    """A fresh broker for one test, as a URL."""
+    broker: Broker = RabbitMQBroker() if against == "rabbitmq" else RabbitryBroker()
+    try:
+        broker.start()
+        yield f"amqp://guest:guest@127.0.0.1:{broker.port}/"
+    finally:
+        broker.destroy()
+
+
+@pytest.fixture(scope="session")
+def pika_port(against: str) -> Iterator[int]:
+    """One broker for all of pika's scenarios: each uses names of its own."""
+    broker: Broker = RabbitMQBroker() if against == "rabbitmq" else RabbitryBroker()
+    try:
+        broker.start()
+        yield broker.port
+    finally:
+        broker.destroy()
