@@ -65,13 +65,16 @@ def test_faults_of_every_kind_strike_and_failovers_happen() -> None:
     struck: dict[str, int] = {}
     epochs = 0
     redelivered = 0
+    refused = 0
     for seed in range(40):
         run = Cluster(seed, factories()).run()
         for kind, count in run.fault_counts.items():
             struck[kind] = struck.get(kind, 0) + count
         epochs += sum(epoch > 1 for _, epoch in run.history.leaders_seen)
         redelivered += sum(one.redelivered for one in run.history.deliveries)
+        refused += len(run.history.refused)
     assert sorted(struck) == sorted(KINDS)
     assert struck["crash"] > 20
     assert epochs > 20
     assert redelivered > 100
+    assert refused > 50, "by queues that were full"

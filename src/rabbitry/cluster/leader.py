@@ -6,7 +6,7 @@ which it holds the effect. `floor` is the least number that all *required* mirro
 what waits for replication (`_pending`: confirms to publishing nodes, the answer to a purge) is
 released by it.
 
-Told race by race, each with its test of the same name in tests/cluster/test_leader.py:
+Told race by race, each with its test of the same name in tests/cluster/test_leader*.py:
 
 confirm needs all. A publish is accepted only when every member of the in-sync set holds it, so any
 member may be promoted without loss. The set is the coordinator's; the leader's idea of it may be

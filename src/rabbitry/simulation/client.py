@@ -27,6 +27,7 @@ from rabbitry.wire.methods import (
     QueueDeclare,
     QueueDeclareOk,
 )
+from rabbitry.wire.values import FieldValue
 
 CHANNEL = 1
 _TICK_US = 500_000
@@ -44,6 +45,7 @@ class ClientSettings:
     backoff_us_min: int = 20_000
     backoff_us_max: int = 250_000
     heartbeat_s: int = 1
+    queue_arguments: tuple[tuple[str, FieldValue], ...] = ()
     capabilities: tuple[str, ...] = ("basic.nack", "publisher_confirms", "consumer_cancel_notify")
 
 
@@ -178,7 +180,12 @@ class Client:
         method = command.method()
         if isinstance(method, ChannelOpenOk):
             queue = self.client_settings.queue
-            self.endpoint.send_method(CHANNEL, QueueDeclare(queue=queue, durable=True))
+            self.endpoint.send_method(
+                CHANNEL,
+                QueueDeclare(
+                    queue=queue, durable=True, arguments=dict(self.client_settings.queue_arguments)
+                ),
+            )
         elif isinstance(method, QueueDeclareOk):
             self.connections_count += 1
             self.ready = True

@@ -51,6 +51,7 @@ class PublisherSettings:
     persistent: bool
     padding_bytes_max: int
     large_probability: float
+    priority: int | None = None
 
 
 class Publisher(Client):
@@ -166,7 +167,9 @@ class Publisher(Client):
         self.endpoint.send_content(
             CHANNEL,
             BasicPublish(routing_key=queue, mandatory=True),
-            BasicProperties(delivery_mode=2 if settings.persistent else 1),
+            BasicProperties(
+                delivery_mode=2 if settings.persistent else 1, priority=settings.priority
+            ),
             body,
         )
 
