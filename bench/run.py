@@ -22,7 +22,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from bench import load, rabbitmq, rabbitry
+from bench import idle, load, rabbitmq, rabbitry
 from bench.frames import PeerFault
 from bench.load import Figures, Load, LoadError
 from bench.processes import SideError, cpu_seconds, rss_bytes
@@ -379,6 +379,8 @@ def _compare(plan: Plan, json_file: str, at_least: float) -> int:
     for name in plan.scenarios:
         results += run_scenario(plan, name, lambda line: print(line, flush=True))
     print(f"\n{table(results)}")
+    if "rabbitry" in plan.sides and not plan.profile and not any(one.error for one in results):
+        print("\n" + "\n".join(idle.measure()), flush=True)
     if plan.profile:
         print("measured under cProfile: the single node's figures compare with nothing")
     if json_file:
