@@ -26,7 +26,7 @@ FAILURES: dict[str, dict[str, str]] = {
         "tests/test_memory_leak.py::test_leak_unclosed_channel": SOMETIMES
         + "the client itself: its channels are not yet collected when they are counted",
         "tests/test_reconnect_channel_snapshot.py::test_create_channels_during_reconnect": ALWAYS
-        + "the client itself: closed with CancelledError, as here, its connection does not come back",
+        + "the client itself: closed with CancelledError, its connection does not come back",
     },
     "kombu": {},
     "amqp": {
