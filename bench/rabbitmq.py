@@ -152,7 +152,7 @@ def running(
         if node_count > 1:
             _join(nodes, environments)
         if definitions is not None:
-            _control(environments[0], "import_definitions", str(definitions))
+            control(environments[0], "import_definitions", str(definitions))
         pids = {node.name: server.pid for node, server in zip(nodes, servers, strict=True)}
         yield Cluster([node.port for node in nodes], pids)
 
