@@ -55,7 +55,8 @@ def test_tls_is_checked_before_anything_starts(tmp_path: Path) -> None:
     for says, options in {
         "--tls-key is without --tls-cert": NodeOptions(tls_key=files.key),
         "--tls-verify needs --tls-ca": NodeOptions(tls_cert=files.cert, tls_verify=True),
-        "without --tls-verify": NodeOptions(tls_fail_if_no_peer_cert=True),
+        "no-peer-cert is without --tls-verify": NodeOptions(tls_fail_if_no_peer_cert=True),
+        "login-from is without --tls-verify": NodeOptions(tls_login_from="common_name"),
         "cannot use certificate": NodeOptions(tls_cert=files.ca, tls_key=files.key),
     }.items():
         with pytest.raises(UserError, match=says):

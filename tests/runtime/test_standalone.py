@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +23,20 @@ from rabbitry.runtime.standalone import OneLine
 PATIENCE_S = 20.0
 
 
-def node(listen: str, *options: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextlib.contextmanager
+def node(listen: str, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """A node that ends with the test, also where the test fails and has not ended it."""
+    process = subprocess.Popen(
         [sys.executable, "-m", "rabbitry", "node", "--listen", listen, *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.processes
@@ -91,6 +100,7 @@ def test_clients_come_with_tls_and_are_known_by_their_certificates(tmp_path: Pat
         by_password = connect("", pika.PlainCredentials("guest", "guest"))
         for connection, other in ((by_certificate, by_password), (by_password, by_certificate)):
             channel = connection.channel()
+            channel.confirm_delivery()  # the other connection may ask before the message has come
             channel.queue_declare("q")
             channel.basic_publish("", "q", b"x" * 300_000)
             _, _, body = other.channel().basic_get("q", auto_ack=True)

@@ -65,16 +65,23 @@ def test_whom_a_certificate_names(login_from: LoginFrom, name: str) -> None:
     assert name_of({}, login_from) == ""
 
 
-def test_a_name_counts_only_where_certificates_are_verified(files: Certificates) -> None:
-    def name(verify: bool, certificate: dict[str, Any] | None) -> str | None:
+def test_a_name_counts_where_certificates_are_verified_and_asked_for_it(
+    files: Certificates,
+) -> None:
+    def name(
+        verify: bool,
+        certificate: dict[str, Any] | None,
+        login_from: LoginFrom | None = "common_name",
+    ) -> str | None:
         settings = TlsSettings(
-            cert=files.cert, key=files.key, ca=files.ca, verify=verify, login_from="common_name"
+            cert=files.cert, key=files.key, ca=files.ca, verify=verify, login_from=login_from
         )
         return Tls(settings, lambda *report: None).peer_name(certificate)
 
     assert name(True, SUBJECT) == " #böse\\+,second "
     assert name(True, None) == ""
     assert name(False, SUBJECT) is None
+    assert name(True, SUBJECT, None) is None
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -154,7 +161,12 @@ async def talking(
 
 def verifying(files: Certificates, required: bool = False) -> TlsSettings:
     return TlsSettings(
-        cert=files.cert, key=files.key, ca=files.ca, verify=True, fail_if_no_peer_cert=required
+        cert=files.cert,
+        key=files.key,
+        ca=files.ca,
+        verify=True,
+        fail_if_no_peer_cert=required,
+        login_from="distinguished_name",
     )
 
 

@@ -59,9 +59,8 @@ class RabbitryBroker:
         self.tls_port = self.port + 1 if certificates else 0
         self._command = [rabbitry.command(), "node", "--listen", f"127.0.0.1:{self.port}"]
         if certificates is not None:
-            # Without --tls-verify: that offers EXTERNAL, which RabbitMQ leaves to a plugin, and
-            # amqp takes EXTERNAL where it is offered, whoever its certificate names.
-            self._command += ["--tls-listen", f"127.0.0.1:{self.tls_port}"]
+            self._command += ["--tls-listen", f"127.0.0.1:{self.tls_port}", "--tls-verify"]
+            self._command += ["--tls-ca", str(certificates / "ca.pem")]
             self._command += ["--tls-cert", str(certificates / "server.pem")]
             self._command += ["--tls-key", str(certificates / "server.key")]
         self._server: Server | None = None

@@ -36,7 +36,7 @@ SERVER_CAPABILITIES: Final[tuple[str, ...]] = (
 
 
 def mechanisms_offered(peer_name: str | None) -> bytes:
-    """Return a server's SASL mechanisms: EXTERNAL too, where certificates are asked for.
+    """Return a server's SASL mechanisms: EXTERNAL too, where a certificate may name the user.
 
     Also to a client that showed none: it hears then what was wrong. RabbitMQ:
     rabbit_auth_mechanism_ssl.erl should_offer/1.

@@ -44,11 +44,12 @@ class NodeOptions:
     tls_ca
         PEM file with the authorities that sign certificates of clients.
     tls_verify
-        Ask clients for a certificate; one that --tls-ca has not signed is refused. Offers EXTERNAL.
+        Ask clients for a certificate; one that --tls-ca has not signed is refused.
     tls_fail_if_no_peer_cert
         Refuse clients that show no certificate.
     tls_login_from
-        What of a certificate names the user of EXTERNAL.
+        Offer EXTERNAL, for the user whom this part of a client's certificate names; with
+        --tls-verify.
     """
 
     consumer_timeout_ms: int = 30 * 60 * 1000
@@ -60,7 +61,7 @@ class NodeOptions:
     tls_ca: str = ""
     tls_verify: bool = False
     tls_fail_if_no_peer_cert: bool = False
-    tls_login_from: LoginFrom = "distinguished_name"
+    tls_login_from: LoginFrom | None = None
 
     def check(self) -> None:
         """Raise `UserError` where an option is out of its bounds."""
@@ -79,6 +80,8 @@ class NodeOptions:
             raise UserError("--tls-verify needs --tls-ca, the authorities to verify by")
         if self.tls_fail_if_no_peer_cert and not self.tls_verify:
             raise UserError("--tls-fail-if-no-peer-cert is without --tls-verify")
+        if self.tls_login_from and not self.tls_verify:
+            raise UserError("--tls-login-from is without --tls-verify")
         tls = self.tls()
         if tls is not None:
             from rabbitry.runtime.tls import Tls, TlsFailed

@@ -36,7 +36,9 @@ class TlsSettings:
     """Paths of PEM files, and what is asked of clients.
 
     `verify`: a client's certificate, if it shows one, must be good by `ca`;
-    `fail_if_no_peer_cert`: it must show one. `login_from` is RabbitMQ's ssl_cert_login_from.
+    `fail_if_no_peer_cert`: it must show one. `login_from` is RabbitMQ's ssl_cert_login_from;
+    None: a certificate names nobody, and EXTERNAL is not offered, as RabbitMQ has it without its
+    plugin. (py-amqp takes EXTERNAL wherever it is offered.)
     """
 
     cert: str
@@ -44,7 +46,7 @@ class TlsSettings:
     ca: str = ""
     verify: bool = False
     fail_if_no_peer_cert: bool = False
-    login_from: LoginFrom = "distinguished_name"
+    login_from: LoginFrom | None = None
 
 
 class Tls:
@@ -76,13 +78,14 @@ class Tls:
         return self._context
 
     def peer_name(self, certificate: dict[str, Any] | None) -> str | None:
-        """Return whom a verified certificate (of `getpeercert`) names; None: nobody was asked.
+        """Return whom a verified certificate (of `getpeercert`) names; None: that is not asked.
 
         Empty where the client showed none, or one without such a name.
         """
-        if not self._settings.verify:
+        login_from = self._settings.login_from
+        if login_from is None or not self._settings.verify:
             return None
-        return name_of(certificate or {}, self._settings.login_from)
+        return name_of(certificate or {}, login_from)
 
     def _look(self) -> _Signature:
         files = (self._settings.cert, self._settings.key, self._settings.ca)
