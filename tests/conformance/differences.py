@@ -65,6 +65,11 @@ DIFFERENCES = [
         """,
     ),
     Difference(
+        "`connection.close` before `connection.open-ok`",
+        r"connection\.close reply_code=504",
+        "closed_before_it_is_open",
+    ),
+    Difference(
         "protocol headers of 0-8",
         r"AMQP\\x00\\x00\\t\\x01",
         "protocol_header_of_0_8 protocol_header_of_0_8_otherwise",

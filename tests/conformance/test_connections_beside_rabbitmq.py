@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from support.beside import Beside, Scenarios
+from support.raw_client import RawClient
 from support.stages import Stage
 
 from rabbitry.wire.frames import PROTOCOL_HEADER
@@ -257,6 +258,65 @@ def number_of_channels_agreed_on(stage: Stage, value: int) -> None:
 def login_by_an_unknown_mechanism(stage: Stage) -> None:
     client = stage.stranger()
     client.start(mechanism="NONSENSE")
+    client.hear()
+
+
+def _beating(stage: Stage) -> RawClient:
+    """Return a client that has agreed on a heartbeat every second."""
+    client = stage.stranger()
+    client.start()
+    client.take_method()
+    client.send(ConnectionTuneOk(2047, 131072, 1), ConnectionOpen("/"), channel=0)
+    client.hear()
+    return client
+
+
+@scenario
+def heartbeat_of_the_server(stage: Stage) -> None:
+    client = _beating(stage)
+    client.note(f"{client.take_bytes(8)!r}")
+
+
+@scenario
+def heartbeats_missed_by_the_client(stage: Stage) -> None:
+    """Both give it about two intervals."""
+    _beating(stage).hear_end()
+
+
+@scenario
+def blocked_is_no_word_of_clients(stage: Stage) -> None:
+    client = stage.stranger(capabilities=("connection.blocked",)).open()
+    client.publish("nobody", b"a")
+    client.ask(QueueDeclare(queue=stage.queue))
+
+
+@scenario
+def secret_updated(stage: Stage) -> None:
+    client = stage.client()
+    client.ask(ConnectionUpdateSecret(b"guest", "it was time"), channel=0)
+    client.ask(QueueDeclare(queue=stage.queue))
+
+
+@scenario
+def closed_before_it_is_open(stage: Stage) -> None:
+    client = stage.stranger()
+    client.start()
+    client.take_method()
+    client.ask(ConnectionClose(200, "bye"), channel=0)
+
+
+@scenario
+def protocol_header_sent_twice(stage: Stage) -> None:
+    client = stage.stranger()
+    client.say_hello()
+    client.write(PROTOCOL_HEADER)
+    client.hear()
+
+
+@scenario
+def protocol_header_after_the_login(stage: Stage) -> None:
+    client = stage.client()
+    client.write(PROTOCOL_HEADER)
     client.hear()
 
 

@@ -9,6 +9,9 @@ from support.stages import Stage
 from rabbitry.wire.methods import (
     BasicConsume,
     BasicGet,
+    ChannelClose,
+    ChannelOpen,
+    ConfirmSelect,
     ConnectionClose,
     QueueBind,
     QueueDeclare,
@@ -83,6 +86,75 @@ def exclusive_queue_goes_with_its_connection(stage: Stage) -> None:
     owner.ask(QueueDeclare(queue=stage.queue, exclusive=True))
     owner.ask(ConnectionClose(200, "bye"), channel=0)
     stage.client().ask(QueueDeclare(queue=stage.queue, passive=True))
+
+
+@scenario
+def exclusive_queue_is_used_on_any_channel_of_its_connection(stage: Stage) -> None:
+    client = stage.client(channels=2)
+    client.ask(QueueDeclare(queue=stage.queue, exclusive=True))
+    client.ask(QueueDeclare(queue=stage.queue, exclusive=True), channel=2)
+    client.ask(BasicConsume(queue=stage.queue, consumer_tag="c"), channel=2)
+    client.ask(QueueDelete(queue=stage.queue), channel=1)
+
+
+@scenario
+def exclusive_queue_outlives_its_channel(stage: Stage) -> None:
+    client = stage.client()
+    client.ask(QueueDeclare(queue=stage.queue, exclusive=True))
+    client.publish(stage.queue, b"a")
+    client.ask(ChannelClose(200, "bye"))
+    client.ask(ChannelOpen())
+    client.ask(BasicGet(queue=stage.queue))
+
+
+@scenario
+def exclusive_queue_of_another_published_to(stage: Stage) -> None:
+    owner = stage.client("owner")
+    owner.ask(QueueDeclare(queue=stage.queue, exclusive=True))
+    other = stage.client("other")
+    other.ask(ConfirmSelect())
+    other.publish(stage.queue, b"a", mandatory=True)
+    other.confirms(1)
+    owner.ask(BasicGet(queue=stage.queue))
+
+
+@scenario
+def exclusive_queue_name_is_free_again(stage: Stage) -> None:
+    owner = stage.client("owner")
+    owner.ask(QueueDeclare(queue=stage.queue, exclusive=True))
+    owner.ask(ConnectionClose(200, "bye"), channel=0)
+    stage.client("other").ask(QueueDeclare(queue=stage.queue, durable=True))
+
+
+@scenario
+def exclusive_durable_queue_declared_again_as_transient(stage: Stage) -> None:
+    """RabbitMQ does not look at durability here."""
+    client = stage.client()
+    client.ask(QueueDeclare(queue=stage.queue, exclusive=True, durable=True))
+    client.ask(QueueDeclare(queue=stage.queue, exclusive=True))
+
+
+@scenario
+def exclusive_queue_of_another_deleted_if_unused(stage: Stage) -> None:
+    _of_another(stage)
+    client = stage.client(channels=2)
+    client.ask(QueueDelete(queue=stage.queue, if_unused=True, if_empty=True))
+    client.ask(QueueDeclare(queue=stage.queue, auto_delete=True), channel=2)
+
+
+@scenario
+def queue_that_is_there_declared_exclusively_by_another(stage: Stage) -> None:
+    stage.declared("one")
+    stage.client("two").ask(QueueDeclare(queue=stage.queue, exclusive=True))
+
+
+@scenario
+def exclusive_consumer_counts_as_one(stage: Stage) -> None:
+    client = stage.declared()
+    client.ask(BasicConsume(queue=stage.queue, consumer_tag="c", exclusive=True))
+    client.ask(QueueDeclare(queue=stage.queue, passive=True))
+    client.publish(stage.queue, b"a")
+    client.hear()
 
 
 def test_we_answer_as_rabbitmq_does(conversation: str, beside: Beside) -> None:

@@ -249,6 +249,10 @@ class RawClient:
         else:
             self.note("a handshake begins" if heard else "the link ended")
 
+    def take_bytes(self, count: int) -> bytes:
+        """Return the next `count` bytes of the link as they are."""
+        return self._socket.recv(count, socket.MSG_WAITALL)
+
     def take_method(self) -> Any:
         """Return the next method without writing it down; for what brokers need not share."""
         answer = self._take()
