@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from rabbitry.broker.message import Message, Route
-from rabbitry.broker.queue import Consumer, Holder, Queue, ranges_of
+from rabbitry.broker.queue import DEALT_BYTES_MAX, Consumer, Holder, Queue
 from rabbitry.broker.queue_settings import DEFAULT, QueueSettings
 from rabbitry.wire.frames import content_body, content_frames
 from rabbitry.wire.methods import BasicProperties
@@ -286,6 +285,39 @@ def test_one_consumer_gets_a_run_in_one_batch() -> None:
     assert recorded.taken() == [(0, list(range(1, 1001)), False)]
 
 
+@pytest.mark.parametrize("consumers", [1, 2])
+@pytest.mark.parametrize("returned", [False, True])
+def test_one_deal_is_bounded_by_bytes(consumers: int, returned: bool) -> None:
+    recorded, _ = with_consumers(*[0] * consumers)
+    queue = recorded.queue
+    size_bytes = DEALT_BYTES_MAX // 4
+    queue.publish([(ROUTE, bytes(size_bytes)) for _ in range(20)])
+    if returned:
+        holder = ("elsewhere", 1)
+        for _ in range(20):
+            assert queue.get(holder, no_ack=False)
+        queue.release(holder)
+    dealt = 0
+    while queue.ready_count:
+        queue.deal()
+        batch = [position for _, positions, _ in recorded.taken() for position in positions]
+        assert 1 <= len(batch) <= 5
+        dealt += len(batch)
+        assert queue.sated == (dealt < 20)
+    assert dealt == 20
+    queue.publish([(ROUTE, bytes(2 * DEALT_BYTES_MAX))] * 2)
+    queue.deal()
+    assert [len(positions) for _, positions, _ in recorded.taken()] == [1]
+
+
+def test_nobody_is_sated_who_could_take_no_more() -> None:
+    recorded, _ = with_consumers(4)
+    recorded.queue.publish([(ROUTE, bytes(DEALT_BYTES_MAX // 4)) for _ in range(20)])
+    recorded.queue.deal()
+    assert recorded.taken() == [(0, [1, 2, 3, 4], False)]
+    assert not recorded.queue.sated
+
+
 def test_no_ack_deliveries_are_settled_as_ranges() -> None:
     recorded, _ = with_consumers(0, no_ack=True)
     recorded.publish(1000)
@@ -385,19 +417,6 @@ def test_what_a_mirror_holds_is_taken_over(
     ]
     assert list(queue.ready) == [message(position) for position in ready]
     assert queue.next_position == 4
-
-
-@given(st.lists(st.integers(0, 40), unique=True).map(sorted))
-def test_ranges_hold_the_positions_and_do_not_touch(positions: list[int]) -> None:
-    ranges = ranges_of(positions)
-    assert positions_of(ranges) == positions
-    assert all(b[0] > a[1] + 1 for a, b in itertools.pairwise(ranges))
-
-
-def test_ranges_of_a_range() -> None:
-    assert ranges_of(range(3, 9)) == [(3, 8)]
-    assert ranges_of(range(3, 3)) == []
-    assert ranges_of(range(3, 9, 2)) == [(3, 3), (5, 5), (7, 7)]
 
 
 # --- priorities -----------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rabbitry.broker.message import Message, Route
-from rabbitry.broker.queue import Consumer, Queue, ranges_of
+from rabbitry.broker.positions import ranges_of
+from rabbitry.broker.queue import Consumer, Queue
 from rabbitry.cluster.copying import CHUNK_MESSAGES_MAX, CHUNK_SIZE_BYTES_MAX, Copier
 
 ROUTE = Route(b"x", b"k")

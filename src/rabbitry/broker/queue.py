@@ -26,7 +26,8 @@ queue has no limit; a mirrored one raises it as its mirrors learn what may be se
 
 Deliveries leave as batches, `sink(consumer, positions, messages, redelivered)`, one for each
 consumer: all the cost of dealing is paid for a run and not for each message where there is one
-consumer. Several consumers are dealt to in turn (see `dealing`).
+consumer. Several consumers are dealt to in turn (see `dealing`). One `deal` hands out
+some megabytes at most; `sated` says that there is more for them.
 
 Invariants: positions in `returned`, those held and those ready are disjoint, and all are below
 `next_position`; a consumer's `outstanding` never exceeds its prefetch count.
@@ -37,20 +38,26 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
-from itertools import repeat
+from itertools import accumulate, islice, repeat, takewhile
+from operator import itemgetter
 from typing import Final
 
 from rabbitry.broker.dealing import Consumer, Holder, QueueConsumers
 from rabbitry.broker.delivery_counts import with_delivery_count
 from rabbitry.broker.message import Message
+from rabbitry.broker.positions import ranges_of
 from rabbitry.broker.queue_settings import DEFAULT, QueueSettings
 from rabbitry.wire.frames import content_body_size_bytes
 from rabbitry.wire.properties import PRIORITY, priority_of
 
-__all__ = ["Consumer", "Holder", "Queue", "ranges_of"]
+__all__ = ["Consumer", "Holder", "Queue"]
 
 # An expiry in place of a time.
 AT_ONCE: Final = 0
+# So much goes out at one `deal`: what a consumer without prefetch may take is no reason to make a
+# queue's whole length one answer, before it is known how fast its client reads.
+DEALT_BYTES_MAX: Final = 1 << 20
+DEALT_MESSAGES_MAX: Final = 1 << 14
 
 Sink = Callable[[Consumer, Sequence[int], list[Message], bool], None]
 
@@ -60,6 +67,8 @@ class Queue:
 
     def __init__(self, sink: Sink, settings: QueueSettings = DEFAULT) -> None:
         self._sink = sink
+        self._allowance_bytes = 0
+        self.sated = False
         self.priority_max = settings.priority_max
         self.ready: deque[Message] = deque()
         self.head = 1
@@ -184,11 +193,16 @@ class Queue:
         and again afterwards.
         """
         gone: list[tuple[int, int]] = []
+        self._allowance_bytes = DEALT_BYTES_MAX
+        self.sated = False
         while self.consumers and (available := self.may_go()):
             if self.expiries:
                 available = self._unexpired(available, now)
                 if not available:
                     break
+            if self._allowance_bytes <= 0 and self.expiries.get(self.head) != AT_ONCE:
+                self.sated = self.consumers.credit(1) > 0
+                break
             if not self._deal_once(available, gone):
                 break
         return gone
@@ -200,11 +214,12 @@ class Queue:
             if consumer is None:
                 return False
             position, redelivered, message = self._take_returned()
+            self._allowance_bytes -= len(message[1])
             self._hand_out(consumer, range(position, position + 1), [message], redelivered, gone)
             return True
         consumer = self.consumers.alone()
         if consumer is not None:
-            count = consumer.credit(available)
+            count = self._allowed(consumer.credit(available))
             if not count:
                 return False
             positions = range(self.head, self.head + count)
@@ -215,12 +230,22 @@ class Queue:
     def _deal_in_turn(self, available: int, gone: list[tuple[int, int]]) -> bool:
         """Deal ready messages one by one to consumers in turn, then hand out each one's share."""
         head = self.head
-        shares = self.consumers.deal(head, available)
+        shares = self.consumers.deal(head, self._allowed(available))
         messages = self._take_ready(sum(len(share) for _, share in shares))
         for consumer, share in shares:
             taken = [messages[position - head] for position in share]
             self._hand_out(consumer, share, taken, False, gone)
         return bool(shares)
+
+    def _allowed(self, count: int) -> int:
+        """Return how many of the `count` first ready messages may go out now: one at least."""
+        count = min(count, DEALT_MESSAGES_MAX)
+        size_bytes = sum(map(len, map(_frames_of, islice(self.ready, count))))
+        if size_bytes > self._allowance_bytes and count > 1:
+            sizes = accumulate(map(len, map(_frames_of, islice(self.ready, count))))
+            count = 1 + sum(1 for _ in takewhile(self._allowance_bytes.__gt__, sizes))
+        self._allowance_bytes -= size_bytes
+        return count
 
     def _take_ready(self, count: int) -> list[Message]:
         ready = self.ready
@@ -447,6 +472,9 @@ class Queue:
         return self.consumers.find(holder, number)
 
 
+_frames_of = itemgetter(1)
+
+
 def _position_of(entry: tuple[int, Message]) -> int:
     return entry[0]
 
@@ -459,21 +487,3 @@ def note_expiries(expiries: dict[int, int], first: int, count: int, given: Seque
     """Note when `count` messages from position `first` on expire (as in `Queue.publish`)."""
     dues = repeat(given[0], count) if len(given) == 1 else given
     expiries.update((at, due) for at, due in enumerate(dues, first) if due >= 0)
-
-
-def ranges_of(positions: Sequence[int]) -> list[tuple[int, int]]:
-    """Return ascending positions as inclusive ranges: 1, 2, 3, 7 -> (1, 3), (7, 7)."""
-    if not positions:
-        return []
-    if isinstance(positions, range) and positions.step == 1:
-        return [(positions[0], positions[-1])]
-    ranges = []
-    first = last = positions[0]
-    for position in positions[1:]:
-        if position == last + 1:
-            last = position
-        else:
-            ranges.append((first, last))
-            first = last = position
-    ranges.append((first, last))
-    return ranges

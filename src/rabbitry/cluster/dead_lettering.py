@@ -16,7 +16,8 @@ from typing import Final, Protocol
 
 from rabbitry.broker.dead_letters import Reason
 from rabbitry.broker.message import Message
-from rabbitry.broker.queue import Queue, ranges_of
+from rabbitry.broker.positions import ranges_of
+from rabbitry.broker.queue import Queue
 from rabbitry.broker.queue_settings import REJECT_PUBLISH_DLX, QueueSettings
 from rabbitry.cluster.queue_records import Range
 

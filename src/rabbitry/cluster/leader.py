@@ -61,7 +61,8 @@ from functools import partial
 from typing import Final
 
 from rabbitry.broker.message import Message, Run, run_of
-from rabbitry.broker.queue import Consumer, Holder, Queue, ranges_of
+from rabbitry.broker.positions import ranges_of
+from rabbitry.broker.queue import Consumer, Holder, Queue
 from rabbitry.broker.queue_settings import QueueSettings
 from rabbitry.cluster.announcing import Announcing
 from rabbitry.cluster.catalog import QueueEntry
@@ -384,8 +385,7 @@ class QueueLeader:
 
     def _advance(self) -> None:
         """Release what waited for replication."""
-        floor = self._replication.floor
-        pending = self._pending
+        floor, pending = self._replication.floor, self._pending
         accepted: dict[str, int] = {}
         while pending and pending[0][0] <= floor:
             _, user, what = pending.popleft()
@@ -410,7 +410,7 @@ class QueueLeader:
             self._expire(now)
             self._remove(queue.deal(now))
             self._answer_gets(now)
-            if not self._expire(now) and not self._announce():
+            if queue.sated or (not self._expire(now) and not self._announce()):
                 break
         if not self._gets:
             self._dead.give_up("maxlen", self._limits.drop())
@@ -419,7 +419,8 @@ class QueueLeader:
         if self._limits.unused(now) and not self.sealed:
             self.sealed = True
             self._port.delete_queue(self.number)
-        self._port.wake(self, None if self.sealed else self._limits.next_due())
+        due = now if queue.sated else self._limits.next_due()
+        self._port.wake(self, None if self.sealed else due)
 
     def _catch_up(self) -> None:
         """Drop first what is too much by what came before, in this step or another."""
@@ -479,9 +480,8 @@ class QueueLeader:
             self._port.tell_user(user, record)
 
     def _reply(self, user: str, request: int, refusal: Refused | None) -> None:
-        ready, consumers = self.queue.ready_count, len(self.queue.consumers)
-        reply = Replied(self.number, self.epoch, request, refusal, ready, consumers)
-        self._port.tell_user(user, reply)
+        counts = self.queue.ready_count, len(self.queue.consumers)
+        self._port.tell_user(user, Replied(self.number, self.epoch, request, refusal, *counts))
 
     def is_deserted(self) -> bool:
         """Whether all consumers of an auto-delete queue have gone."""

@@ -16,7 +16,8 @@ from __future__ import annotations
 from typing import Final
 
 from rabbitry.broker.message import Message
-from rabbitry.broker.queue import AT_ONCE, Queue, ranges_of
+from rabbitry.broker.positions import ranges_of
+from rabbitry.broker.queue import AT_ONCE, Queue
 from rabbitry.broker.queue_settings import QueueSettings
 from rabbitry.cluster.queue_records import Range
 from rabbitry.wire.frames import content_body_size_bytes

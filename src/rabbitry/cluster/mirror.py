@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rabbitry.broker.message import Message, Routes
-from rabbitry.broker.queue import ranges_of
+from rabbitry.broker.positions import ranges_of
 from rabbitry.cluster.queue_records import (
     Applied,
     Begin,
