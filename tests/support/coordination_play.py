@@ -7,6 +7,7 @@ at a revision knew the same, and an epoch of a queue has one leader, which is on
 from __future__ import annotations
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from support.coordination_catalogs import shape
 from support.coordination_stage import Stage
 
@@ -73,6 +74,10 @@ class Play:
         if what == "ask" and node is not None and node.welcomes and not node.closed:
             request = details[1]
             assert isinstance(request, Request.__args__)
+            if getattr(request, "owner", ""):
+                # A node asks for connections of its own process only.
+                owner = f"{node.name}#{self.incarnation[node.name]}/1"
+                request = replace(request, owner=owner)
             node.ask(request)
         elif what == "commit" and stage.under_way:
             stage.commit_one()
