@@ -244,7 +244,7 @@ def round_and_round_where_it_was_rejected(stage: Stage) -> None:
     client.hear()
     client.ask(BasicReject(1, requeue=False))
     client.send(BasicReject(2, requeue=False))
-    time.sleep(0.15)
+    time.sleep(0.3)
     for name in (stage.queue, f"{stage.queue}2", f"{stage.queue}3"):
         client.ask(QueueDeclare(queue=name, passive=True))
 
@@ -262,7 +262,7 @@ def round_without_a_rejection_is_dropped(stage: Stage) -> None:
         }
         client.ask(QueueDeclare(queue=name, arguments=arguments))
     client.publish(one, b"a")
-    time.sleep(0.1)
+    time.sleep(0.2)
     client.ask(QueueDeclare(queue=one, passive=True))
     client.ask(QueueDeclare(queue=two, passive=True))
 
@@ -271,7 +271,7 @@ def round_without_a_rejection_is_dropped(stage: Stage) -> None:
 def to_the_same_queue_after_expiry_is_dropped(stage: Stage) -> None:
     arguments = {"x-message-ttl": 1, "x-dead-letter-exchange": ""}
     client = stage.filled(b"a", arguments=arguments)
-    time.sleep(0.1)
+    time.sleep(0.2)
     client.ask(QueueDeclare(queue=stage.queue, passive=True))
 
 
