@@ -76,6 +76,7 @@ __all__ = ["Node", "NodeSettings"]
 
 CLIENT_LISTENERS: Final = ("amqp", "amqps")
 TICK_US: Final = 100_000
+CLIENT_TURNS: Final = MICROSECONDS_PER_SECOND // TICK_US
 SHUTDOWN_US: Final = MICROSECONDS_PER_SECOND
 
 
@@ -91,7 +92,7 @@ class Node:
         self._next_channel = 0
         self._clients: dict[int, ClientConnection] = {}
         self._dirty: dict[ClientConnection, None] = {}
-        self._clients_tick_at = 0
+        self._ticks = 0
         self._to_go_on: dict[ClientConnection, None] = {}  # in the next step
         self._wake_at: int | None = None  # when the timer fires; it may be in vain
         self._alarms = Alarms()
@@ -291,12 +292,14 @@ class Node:
         self._membership.tick(now)
         self._peers.tick()
         self._hosting.tick(now)
-        if now >= self._clients_tick_at:
-            self._clients_tick_at = now + MICROSECONDS_PER_SECOND
+        self._ticks += 1
+        turn = self._ticks % CLIENT_TURNS
+        if not turn:
             self._tracking.changed = True  # channels may have come and gone
-            for client in list(self._clients.values()):
-                client.tick(now)
-                self._mark_dirty(client)
+        # Each client once a second, and ten thousand of them not all at once.
+        for client in [one for link, one in self._clients.items() if link % CLIENT_TURNS == turn]:
+            client.tick(now)
+            self._mark_dirty(client)
         if self._shutdown is not None and now >= self._shutdown_until:
             for link in list(self._clients):
                 self._effects.append(CloseLink(link, abort=True))
