@@ -140,3 +140,15 @@ def test_predeclared_exchanges_are_there_and_not_told() -> None:
 def test_binding_of_tells_kinds_apart() -> None:
     assert binding_of(TO_EXCHANGE) == Binding(Destination("exchange", "y"), "")
     assert binding_of(TO_QUEUE) == Q_BINDING
+
+
+def test_exclusive_queues_are_known_by_their_connection() -> None:
+    catalog = Catalog()
+    for number, (name, owner) in enumerate([("q", "a#1/1"), ("r", "a#1/1"), ("s", "")], 1):
+        catalog.apply(QueueDeclared("/", name, number, False, False, owner, b""))
+    assert {owner: list(owned) for owner, owned in catalog.owned.items()} == {"a#1/1": [1, 2]}
+    catalog.apply(QueueDeleted("/", "q", 1))
+    catalog.apply(QueueDeleted("/", "s", 3))
+    assert list(catalog.owned["a#1/1"]) == [2]
+    catalog.apply(QueueDeleted("/", "r", 2))
+    assert catalog.owned == {}

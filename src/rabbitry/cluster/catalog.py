@@ -98,6 +98,8 @@ class Catalog:
             DEFAULT_VIRTUAL_HOST: VirtualHost(DEFAULT_VIRTUAL_HOST)
         }
         self.queues: dict[int, QueueEntry] = {}
+        # Exclusive queues by their connection: many end, each with a few queues among very many.
+        self.owned: dict[str, dict[int, QueueEntry]] = {}
         # Queues whose policy has changed, until whom it concerns takes the list.
         self._governed: list[int] = []
         self.access = default_access()
@@ -229,12 +231,19 @@ class Catalog:
         if host.policies:
             entry.follow(effective_policy(host, "queue", change.name, entry.settings.kind))
         host.queues[change.name] = self.queues[change.queue] = entry
+        if change.owner:
+            self.owned.setdefault(change.owner, {})[change.queue] = entry
         host.exchanges[""].bind(Binding(Destination("queue", change.name), change.name))
 
     def _delete_queue(self, change: QueueDeleted) -> None:
         host = self._virtual_host(change)
         entry = self.queues.pop(change.queue)
         del host.queues[change.name]
+        owned = self.owned.get(entry.declared.owner)
+        if owned is not None:
+            del owned[change.queue]
+            if not owned:
+                del self.owned[entry.declared.owner]
         host.exchanges[""].unbind(Binding(Destination("queue", change.name), change.name))
         for source, binding in list(entry.bound_from):
             self._unbind(host, source, binding)

@@ -81,12 +81,12 @@ def delete_owned(catalog: Catalog, owner_prefix: str) -> list[Change]:
 
     A prefix ends in "/": no connection is meant by the name of another.
     """
-    owned = [
-        entry
-        for entry in catalog.queues.values()
-        if entry.declared.owner == owner_prefix
-        or (owner_prefix.endswith("/") and entry.declared.owner.startswith(owner_prefix))
-    ]
+    if owner_prefix.endswith("/"):
+        owners = [owner for owner in catalog.owned if owner.startswith(owner_prefix)]
+    else:
+        owners = [owner_prefix]
+    owned = [entry for owner in owners for entry in catalog.owned.get(owner, {}).values()]
+    owned.sort(key=lambda entry: entry.number)
     return _delete_queues(catalog, owned)
 
 
