@@ -92,7 +92,7 @@ class Node:
         self._next_channel = 0
         self._clients: dict[int, ClientConnection] = {}
         self._dirty: dict[ClientConnection, None] = {}
-        self._ticks = 0
+        self._client_turns = [0] * CLIENT_TURNS  # when the next is due
         self._to_go_on: dict[ClientConnection, None] = {}  # in the next step
         self._wake_at: int | None = None  # when the timer fires; it may be in vain
         self._alarms = Alarms()
@@ -292,17 +292,21 @@ class Node:
         self._membership.tick(now)
         self._peers.tick()
         self._hosting.tick(now)
-        self._ticks += 1
-        turn = self._ticks % CLIENT_TURNS
-        if not turn:
-            self._tracking.changed = True  # channels may have come and gone
-        # Each client once a second, and ten thousand of them not all at once.
-        for client in [one for link, one in self._clients.items() if link % CLIENT_TURNS == turn]:
-            client.tick(now)
-            self._mark_dirty(client)
+        for turn, due in enumerate(self._client_turns):
+            if now >= due:
+                next_second = (now // MICROSECONDS_PER_SECOND + 1) * MICROSECONDS_PER_SECOND
+                self._client_turns[turn] = next_second + turn * TICK_US
+                self._tick_clients(turn)
+                self._tracking.changed |= not turn  # channels may have come and gone
         if self._shutdown is not None and now >= self._shutdown_until:
             for link in list(self._clients):
                 self._effects.append(CloseLink(link, abort=True))
+
+    def _tick_clients(self, turn: int) -> None:
+        """Look at a part of the clients, each once a second: ten thousand not all at once."""
+        for client in [one for link, one in self._clients.items() if link % CLIENT_TURNS == turn]:
+            client.tick(self._now)
+            self._mark_dirty(client)
 
     def _go_on(self) -> None:
         """Have clients carry out what was too much for one step, unless they do not read."""
