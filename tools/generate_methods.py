@@ -420,8 +420,8 @@ def quoted(method: MethodSpec) -> str:
 PROPERTIES_DOCUMENTATION = '''\
     """The properties of a message; None where the flag says absent.
 
-    RabbitMQ ignores the flag bit that basic does not define, and so do we. It also ignores that
-    further flag words follow; we read them, and refuse a property in them, whose size nobody knows.
+    RabbitMQ ignores the flag bit that basic does not define, and so do we. Further flag words are
+    refused, by it where they follow and by us where they are announced: basic has nothing in them.
     """
 '''
 
@@ -447,11 +447,9 @@ def properties_class(properties: list[Field]) -> str:
     lines += ["", "    @classmethod"]
     lines.append("    def decode(cls, data: bytes, offset: int) -> tuple[BasicProperties, int]:")
     lines.append('        """The properties at `offset` of `data`, and the offset behind them."""')
-    body = ["(flags,) = _H.unpack_from(data, offset)", "offset += 2", "more = flags & 1"]
-    body += ["while more:", "    (further,) = _H.unpack_from(data, offset)", "    offset += 2"]
-    body += ["    if further > 1:"]
-    body += ['        raise MalformedValue("a property that basic does not have")']
-    body += ["    more = further & 1", "properties = cls()"]
+    body = ["(flags,) = _H.unpack_from(data, offset)", "offset += 2", "if flags & 1:"]
+    body += ['    raise MalformedValue("further property flags, which basic does not have")']
+    body += ["properties = cls()"]
     for index, item in enumerate(properties):
         target = f"properties.{item.name}"
         body.append(f"if flags & 0x{1 << (15 - index):04X}:")

@@ -116,7 +116,8 @@ def test_properties_that_cannot_be_read_end_the_connection() -> None:
     broken = replace_properties(frames, b"\x01\0\x09" + b"1")
     with pytest.raises(ConnectionException) as fault:
         check_message(broken, 0x0100, "guest", "")
-    assert fault.value.reply_code == 541
+    assert fault.value.reply_text == "INTERNAL_ERROR"
+    assert str(fault.value) == "541 INTERNAL_ERROR: cannot decode message properties"
     with pytest.raises(ConnectionException):
         properties_of(broken)
 

@@ -193,6 +193,68 @@ def test_a_content_under_another_method_is_a_fault() -> None:
     assert fault.value.reply_code == 503
 
 
+# --- properties that cannot be decoded ------------------------------------------------------------
+
+
+def published(routing_key: str, *encoded: bytes) -> list[Command]:
+    """The commands that messages with these properties, as they are encoded, come in."""
+    method = method_frame(1, BasicPublish(routing_key=routing_key).encode())
+    contents = [replace_properties(content(), one) for one in encoded]
+    return ContentAssembler().feed(b"".join(method + one for one in contents))
+
+
+def refused(publishing: Publisher, *encoded: bytes) -> None:
+    with pytest.raises(ConnectionException) as fault:
+        for one in published("q", *encoded):
+            publishing.publish(one)
+    assert (fault.value.reply_code, fault.value.reply_text) == (541, "INTERNAL_ERROR")
+    assert (fault.value.class_id, fault.value.method_id) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        (b"\0\0", b"\0\0x"),
+        (b"\x10\0\x02", b"\x10\0\x02x"),
+        (b"\x10\0\x02", b"\x10\0"),
+        (b"\x80\0\x01a", b"\x80\0\x02a"),
+        (b"\x20\0\0\0\0\x03\x01aV", b"\x20\0\0\0\0\x03\x01a?"),
+        (b"\x01\0\x0260", b"\x01\0\x0360"),
+        (b"\x01\0\x0260", b"\x01\x01\x0260"),
+    ],
+)
+def test_what_cannot_be_decoded_goes_nowhere_and_what_came_before_does(
+    good: bytes, bad: bytes
+) -> None:
+    port = FakePort()
+    queue = port.add("q")
+    publishing = publisher(port)
+    refused(publishing, good, good, bad, good)
+    refused(publishing, bad)
+    kept = [frames for messages, _ in queue.published for _, frames in messages]
+    assert [content_properties(frames) for frames in kept] == [good, good]
+
+
+def test_what_else_is_wrong_with_a_message_before_it_is_told_first() -> None:
+    port = FakePort()
+    port.add("q")
+    (said,) = published("q", b"\x01\0\x01x", b"\x01\0\x09x")
+    with pytest.raises(ChannelException, match="invalid expiration"):
+        publisher(port).publish(said)
+
+
+def test_a_command_that_tells_no_size_is_looked_at() -> None:
+    port = FakePort()
+    queue = port.add("q")
+    publishing = publisher(port)
+    publishing.publish(command("q", b"a", b"b"))
+    assert [len(messages) for messages, _ in queue.published] == [2]
+    bad = [content(), replace_properties(content(), b"\0\0x")]
+    with pytest.raises(ConnectionException):
+        publishing.publish(Command(1, command("q").frame, bad))
+    assert [len(messages) for messages, _ in queue.published] == [2, 1]
+
+
 # --- message by message ---------------------------------------------------------------------------
 
 

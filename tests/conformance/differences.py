@@ -79,6 +79,16 @@ DIFFERENCES = [
         r"connection\.close reply_code=505",
         "body_longer_than_its_header_says",
     ),
+    Difference(
+        "a message with tables nested more than 64 deep",
+        r"connection\.close reply_code=541",
+        "tables_nested_very_deep",
+    ),
+    Difference(
+        "a message whose property flags announce further ones that are not there",
+        r"connection\.close reply_code=541",
+        "further_property_flags_announced",
+    ),
 ]
 
 DIFFERENCE_IN = {

@@ -23,6 +23,7 @@ from rabbitry.wire.frames import content_frames, method_frame
 from rabbitry.wire.methods import (
     METHODS,
     BasicConsume,
+    BasicGet,
     BasicProperties,
     BasicPublish,
     ConfirmSelect,
@@ -170,6 +171,19 @@ def broken(draw: st.DrawFn) -> bytes:
     return bytes(said)
 
 
+@st.composite
+def poisoned(draw: st.DrawFn) -> bytes:
+    """A publish whose properties may be anything, whole in its frames."""
+    about = bytearray(draw(properties).encode())
+    for _ in range(draw(st.integers(0, 2))):
+        at = draw(st.integers(0, len(about)))
+        about[at : at + draw(st.integers(0, 2))] = draw(st.binary(max_size=2))
+    about += bytes(max(0, 2 - len(about)))
+    to = BasicPublish(routing_key="q", mandatory=draw(st.booleans()))
+    content = content_frames(1, bytes(about), draw(bodies), 4096)
+    return encoded(1, to) + content + encoded(1, BasicGet(queue="q", no_ack=True))
+
+
 RECORDED = [b"".join(said) for said in conversations().values()]
 whole = st.one_of(
     st.builds(encoded, channels, methods),
@@ -190,6 +204,13 @@ said_badly = st.one_of(*[whole] * 4, st.sampled_from(RECORDED), broken(), frames
 @settings(max_examples=150)
 @given(st.lists(said_well, min_size=1, max_size=12), st.booleans())
 def test_any_methods_and_contents(said: list[bytes], at_once: bool) -> None:
+    _play([b"".join(said)] if at_once else said)
+
+
+@settings(max_examples=150)
+@given(st.lists(poisoned(), min_size=1, max_size=8), st.booleans())
+def test_properties_of_any_bytes(said: list[bytes], at_once: bool) -> None:
+    """The judge decodes what is delivered, got and returned."""
     _play([b"".join(said)] if at_once else said)
 
 

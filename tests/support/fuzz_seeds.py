@@ -227,6 +227,13 @@ def _malformed() -> dict[str, Said]:
                 1, struct.pack(">HHHB", 50, 10, 0, 1) + b"q\x00\xff\xff\xff\xff\x01aF\x7f\0\0\0"
             )
         ],
+        "properties that lie": [
+            *QUEUE,
+            *publish("", "q", b"good", properties=PROPERTIES),
+            *publish("", "q", b"")[:1],
+            content_frames(1, b"\x20\x00\x00\x00\x00\x06\x01aS\x00\x00\x01", b"bad", 0),
+            *say(m.BasicGet(queue="q"), channel=2),
+        ],
     }
 
 

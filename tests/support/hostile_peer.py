@@ -18,10 +18,11 @@ from rabbitry.machine import Started
 from rabbitry.node import Node, NodeSettings
 from rabbitry.standalone import StandaloneNode
 from rabbitry.wire.content import Command, ContentAssembler
-from rabbitry.wire.frames import PROTOCOL_HEADER, method_frame
+from rabbitry.wire.frames import PROTOCOL_HEADER, content_properties, method_frame
 from rabbitry.wire.methods import (
     BasicAck,
     BasicConsume,
+    BasicProperties,
     ChannelCloseOk,
     ChannelOpen,
     ConfirmSelect,
@@ -81,6 +82,9 @@ class Judge:
 
     def _hear_command(self, command: Command) -> None:
         assert command.fault is None, command.fault
+        for content in command.contents:
+            encoded = content_properties(content)
+            assert BasicProperties.decode(encoded, 0)[1] == len(encoded), encoded
         # Names that were published may be no UTF-8, as with RabbitMQ, and come back in texts.
         channel, name = command.channel, decode_method(command.frame[7:-1]).name
         self.said.append((channel, name))

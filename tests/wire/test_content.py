@@ -164,6 +164,26 @@ def test_a_run_has_one_set_of_properties() -> None:
     assert [(run.flags, len(run.contents)) for run in runs] == [(0, 1), (0x1000, 2), (0x0800, 1)]
 
 
+@pytest.mark.parametrize("size", [1, 1000])  # the slow way, and the fast one
+def test_headers_of_a_run_are_of_one_size_where_the_flags_fix_it(size: int) -> None:
+    def said(*encoded: bytes) -> list[tuple[int, int]]:
+        publish = method_frame(1, BasicPublish(routing_key="q").encode())
+        frames = b"".join(publish + content_frames(1, one, b"body", 0) for one in encoded)
+        assembler = ContentAssembler()
+        commands = [
+            command
+            for start in range(0, len(frames), size)
+            for command in assembler.feed(frames[start : start + size])
+        ]
+        return [(len(command.contents), command.header_size_bytes) for command in commands]
+
+    assert said(b"\0\0") == [(1, 14)]
+    fixed = said(b"\x10\0\x02", b"\x10\0\x02x", b"\x10\0", b"\x10\0\x01")
+    assert fixed == [(1, 15), (1, 16), (1, 14), (1, 15)]
+    varied = said(b"\x80\0\x01a", b"\x80\0\x02ab")
+    assert varied == ([(2, 16)] if size > 1 else [(1, 16), (1, 17)])
+
+
 def test_a_message_in_many_frames_ends_a_run_and_keeps_its_place() -> None:
     stream = message(b"a") + message(b"b" * 50, frame_size=20) + message(b"c")
     commands = feed([stream])

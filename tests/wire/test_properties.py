@@ -71,16 +71,6 @@ def test_what_cannot_be_read_is_no_fault(flags: int, values: bytes, body: bytes)
         assert found is None or found >= 0
 
 
-def test_further_flag_words_are_stepped_over() -> None:
-    frames = content_frames(1, b"\x08\x01\x00\x00\x07", b"", 0)
-    assert priority_of(frames) == 7
-
-
-def test_a_further_flags_word_is_passed_over() -> None:
-    frames = content_frames(1, b"\x01\x01\0\0" + b"\x0260", b"", 0)
-    assert short_string_property(frames, EXPIRATION) == b"60"
-
-
 @pytest.mark.parametrize(
     "encoded",
     [
@@ -88,7 +78,6 @@ def test_a_further_flags_word_is_passed_over() -> None:
         b"\x01\0\x0560",  # longer than what is there
         b"\x21\0\xff\xff\xff\xff\x0260",  # a table that ends behind it
         b"\x81\0\x0a\x0260",
-        b"\x01\x01\0\x01\0\x01",  # flags words without end
     ],
 )
 def test_a_string_that_is_cut_short_is_malformed(encoded: bytes) -> None:

@@ -18,8 +18,12 @@ from typing import Final, NamedTuple
 from rabbitry.broker.dead_letters import ROUTING_HEADERS, header_routing_keys
 from rabbitry.broker.direct_reply_to import REPLY_TO_NAME
 from rabbitry.wire.erlang_terms import string, type_name
-from rabbitry.wire.errors import INTERNAL_ERROR, PRECONDITION_FAILED, ChannelException
-from rabbitry.wire.errors import ConnectionException as HardFault
+from rabbitry.wire.errors import (
+    INTERNAL_ERROR,
+    PRECONDITION_FAILED,
+    ChannelException,
+    ConnectionException,
+)
 from rabbitry.wire.frames import content_properties, replace_properties
 from rabbitry.wire.methods import BasicProperties
 from rabbitry.wire.properties import (
@@ -36,6 +40,16 @@ CHECKED_FLAGS: Final = HEADERS | REPLY_TO | EXPIRATION | USER_ID
 EXPIRATION_MS_MAX: Final = 315_360_000_000  # ten years
 _REPLY_TO_RAW: Final = REPLY_TO_NAME.encode()
 _INTEGER: Final = re.compile(rb"([+-]?[0-9]+)(.*)", re.DOTALL)
+
+
+class UnreadableProperties(ConnectionException):
+    """Properties that cannot be decoded. RabbitMQ's channel crashes over them and says no more."""
+
+    def __init__(self) -> None:
+        super().__init__(INTERNAL_ERROR, "")
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}: cannot decode message properties"
 
 
 class Checked(NamedTuple):
@@ -55,8 +69,7 @@ def check_message(frames: bytes, flags: int, user: str | None, reply_to: str) ->
     try:
         return _check(frames, flags, user, reply_to)
     except MalformedValue:
-        # RabbitMQ: the channel crashes.
-        raise HardFault(INTERNAL_ERROR, "cannot decode message properties", 60, 40) from None
+        raise UnreadableProperties from None
 
 
 def may_name_keys(contents: list[bytes]) -> bool:
@@ -72,7 +85,7 @@ def properties_of(frames: bytes) -> BasicProperties:
     try:
         return BasicProperties.decode(content_properties(frames), 0)[0]
     except MalformedValue:
-        raise HardFault(INTERNAL_ERROR, "cannot decode message properties", 60, 40) from None
+        raise UnreadableProperties from None
 
 
 def _check(frames: bytes, flags: int, user: str | None, reply_to: str) -> Checked:

@@ -3,9 +3,10 @@
 A run of publishes under one method frame is judged once: the frame's bytes, and the flags of the
 properties that the messages carry, are the key of a `Plan` that says where such messages go. Plans
 are good for one version of the routing (`BrokerPort`), so a binding that changes costs each
-publisher one look-up. Only runs whose plan says so are looked at message by message: those with
-properties that must be checked (`message_checks`), those whose way depends on properties, and
-answers to a direct reply-to address.
+publisher one look-up. No message goes on whose properties cannot be decoded (`properties_check`).
+Only runs whose plan says so are looked at message by message: those with properties that must be
+checked (`message_checks`), those whose way depends on properties, and answers to a direct reply-to
+address.
 
 In a transaction (`hold`) messages are judged and routed when they come, and sent when it is
 committed (`commit`); answers to a direct reply-to address go out at once, as in RabbitMQ.
@@ -25,6 +26,7 @@ from rabbitry.broker.exchanges import Exchange
 from rabbitry.broker.message import Route, messages_of
 from rabbitry.broker.message_checks import (
     CHECKED_FLAGS,
+    UnreadableProperties,
     check_message,
     may_name_keys,
     properties_of,
@@ -44,6 +46,7 @@ from rabbitry.wire.errors import (
 from rabbitry.wire.frames import fit_content, method_frame
 from rabbitry.wire.methods import BasicProperties, BasicPublish, BasicReturn
 from rabbitry.wire.properties import CORRELATION_ID, HEADERS, MESSAGE_ID, TIMESTAMP
+from rabbitry.wire.properties_check import layout_of
 
 PLANS_KEPT_MAX: Final = 4096
 # Properties that exchanges route by.
@@ -87,12 +90,14 @@ class Plan:
 
     `queues` is None where each message's properties decide. `singly`: each message must be looked
     at; `only_headers`: but only for headers CC and BCC. `is_answer`: it goes to a direct reply-to
-    address.
+    address. `layout` is that of the properties, `header_size_bytes` the layout's.
     """
 
     __slots__ = (
         "exchange",
+        "header_size_bytes",
         "is_answer",
+        "layout",
         "mandatory",
         "only_headers",
         "queues",
@@ -117,6 +122,8 @@ class Plan:
         self.queues = queues
         self.mandatory = mandatory
         self.version = version
+        self.layout = layout_of(route.flags)
+        self.header_size_bytes = self.layout.header_size_bytes
         self.is_answer = not exchange.name and routing_key.startswith(REPLY_TO_PREFIX)
         checked = route.flags & CHECKED_FLAGS
         self.singly = bool(checked) or queues is None or self.is_answer
@@ -157,10 +164,18 @@ class Publisher:
         plan = self._plans.get(key)
         if plan is None or plan.version != self._port.routing_version:
             plan = self._make_plan(key, command)
+        contents = command.contents
+        if command.header_size_bytes != plan.header_size_bytes:
+            sound = plan.layout.count_sound(contents)
+            if sound < len(contents):
+                if sound:
+                    before = Command(command.channel, key[0], contents[:sound], None, key[1])
+                    self.publish(before)
+                raise UnreadableProperties
         if plan.singly:
-            self._publish_singly(plan, command.contents)
+            self._publish_singly(plan, contents)
         elif plan.queues is not None:
-            self._send(plan.route, plan.queues, command.contents, plan.mandatory)
+            self._send(plan.route, plan.queues, contents, plan.mandatory)
 
     # --- transactions -----------------------------------------------------------------------------
 

@@ -3,9 +3,10 @@
 A *command* is a method with the contents that came under it. A method without content (most) is a
 command alone. A method with content (`basic.publish` at a broker; `deliver`, `get-ok`, `return` at
 a client) is followed by a header frame and as many body frames as its body needs; consecutive
-contents on one channel under byte-for-byte the same method frame, with the same property flags,
-make ONE command with many contents, a *run*. A publisher that sends to one routing key thus costs
-the broker one command for each read, not one for each message, and no object for each frame.
+contents on one channel under byte-for-byte the same method frame, with the same property flags (and
+with header frames of one size, where these flags fix it), make ONE command with many contents, a
+*run*. A publisher that sends to one routing key thus costs the broker one command for each read,
+not one for each message, and no object for each frame.
 
 A content is kept as the bytes it arrived in (header frame and body frames, with their heads and end
 octets): it can be sent on unchanged, and its properties stay undecoded until somebody asks.
@@ -49,6 +50,7 @@ from rabbitry.wire.frames import (
     frame_head,
 )
 from rabbitry.wire.methods import METHODS, Method, UnknownMethod, decode_method
+from rabbitry.wire.properties import VARIABLE_PROPERTIES
 from rabbitry.wire.values import MalformedValue
 
 # Class and method ids, as on the wire, of the methods that contents follow.
@@ -83,11 +85,13 @@ class Command:
 
     `frame` is the whole method frame, head and end octet included: equal bytes mean the same
     channel, method and arguments, so it serves as a key. `contents` is empty for methods without
-    content; `flags` is the property flags word that all of them have. `fault` is set instead where
-    the command cannot be carried out for a reason that the channel must be told.
+    content; `flags` is the property flags word that all of them have, `header_size_bytes` the size
+    of the first one's header payload, and of all, unless the flags have `VARIABLE_PROPERTIES`.
+    `fault` is set instead where the command cannot be carried out for a reason that the channel
+    must be told.
     """
 
-    __slots__ = ("channel", "contents", "fault", "flags", "frame")
+    __slots__ = ("channel", "contents", "fault", "flags", "frame", "header_size_bytes")
 
     def __init__(
         self,
@@ -96,12 +100,14 @@ class Command:
         contents: list[bytes],
         fault: AmqpException | None = None,
         flags: int = 0,
+        header_size_bytes: int = 0,
     ) -> None:
         self.channel = channel
         self.frame = frame
         self.contents = contents
         self.fault = fault
         self.flags = flags
+        self.header_size_bytes = header_size_bytes
 
     def method(self) -> Method:
         """Decode the method. Raises `ConnectionException` for unknown or malformed ones.
@@ -185,7 +191,7 @@ class ContentAssembler:
         unpack_head = frame_head.unpack_from
         unpack_content = content_head.unpack_from
         run_frame = b""
-        run_flags = 0
+        run_flags = run_header = 0
         run: list[bytes] = []
         i = 0
         while end - i >= FRAME_OVERHEAD_BYTES:
@@ -218,14 +224,14 @@ class ContentAssembler:
                 continue
             # The fast way: header frame and at most one body frame, all here.
             if end - j >= _CONTENT_HEAD_FRAME_BYTES_MIN:
-                kind, channel_2, size, class_id, weight, body, flags = unpack_content(buffer, j)
-                k = j + size + 8
+                kind, channel_2, header, class_id, weight, body, flags = unpack_content(buffer, j)
+                k = j + header + 8
                 if (
                     kind == FRAME_HEADER
                     and channel_2 == channel
                     and class_id == CLASS_BASIC
                     and not weight
-                    and _HEADER_PAYLOAD_BYTES_MIN <= size <= limit
+                    and _HEADER_PAYLOAD_BYTES_MIN <= header <= limit
                     and k <= end
                     and buffer[k - 1] == FRAME_END
                     and body <= body_size_bytes_max
@@ -243,12 +249,16 @@ class ContentAssembler:
                     else:
                         whole = not body
                     if whole:
-                        if frame == run_frame and flags == run_flags:
+                        if (
+                            frame == run_frame
+                            and flags == run_flags
+                            and (header == run_header or flags & VARIABLE_PROPERTIES)
+                        ):
                             run.append(buffer[j:k])
                         else:
                             run = [buffer[j:k]]
-                            run_frame, run_flags = frame, flags
-                            commands.append(Command(channel, frame, run, None, flags))
+                            run_frame, run_flags, run_header = frame, flags, header
+                            commands.append(Command(channel, frame, run, None, flags, header))
                         i = k
                         continue
             self._begin(channel, frame, commands)
@@ -340,7 +350,9 @@ class ContentAssembler:
         del self._partials[channel]
         if not partial.oversized:
             content = bytes(partial.frames)
-            commands.append(Command(channel, partial.frame, [content], None, partial.flags))
+            header = int.from_bytes(content[3:7], "big")
+            command = Command(channel, partial.frame, [content], None, partial.flags, header)
+            commands.append(command)
 
     def _fail_unknown(self, kind: int, frame: bytes) -> None:
         self._fail(FRAME_ERROR, f"type {kind}, {snippet(frame[7:-1])}: unknown_frame")

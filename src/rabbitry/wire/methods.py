@@ -2404,8 +2404,8 @@ class TxRollbackOk(Method):
 class BasicProperties:
     """The properties of a message; None where the flag says absent.
 
-    RabbitMQ ignores the flag bit that basic does not define, and so do we. It also ignores that
-    further flag words follow; we read them, and refuse a property in them, whose size nobody knows.
+    RabbitMQ ignores the flag bit that basic does not define, and so do we. Further flag words are
+    refused, by it where they follow and by us where they are announced: basic has nothing in them.
     """
 
     content_type: str | None = None
@@ -2481,13 +2481,8 @@ class BasicProperties:
         try:
             (flags,) = _H.unpack_from(data, offset)
             offset += 2
-            more = flags & 1
-            while more:
-                (further,) = _H.unpack_from(data, offset)
-                offset += 2
-                if further > 1:
-                    raise MalformedValue("a property that basic does not have")
-                more = further & 1
+            if flags & 1:
+                raise MalformedValue("further property flags, which basic does not have")
             properties = cls()
             if flags & 0x8000:
                 properties.content_type, offset = decode_short_string(data, offset)

@@ -1,7 +1,8 @@
 """Single properties of a content, read in place, where decoding all of them would cost too much.
 
 Owns stepping over what stands before them (specification section 4.2.6.1; the order of class
-basic's properties). Which properties a message has is known by its flags before anybody looks here.
+basic's properties), and what each property's value is. Which properties a message has is known by
+its flags before anybody looks here; that they can be decoded is seen to by `properties_check`.
 A content whose properties cannot be read has none, for this purpose.
 """
 
@@ -23,7 +24,31 @@ REPLY_TO: Final = 0x0200
 EXPIRATION: Final = 0x0100
 MESSAGE_ID: Final = 0x0080
 TIMESTAMP: Final = 0x0040
+TYPE: Final = 0x0020
 USER_ID: Final = 0x0010
+APP_ID: Final = 0x0008
+CLUSTER_ID: Final = 0x0004
+# More flags follow in the next two bytes: basic has no property there, and RabbitMQ reads none.
+FURTHER_FLAGS: Final = 0x0001
+# Their values in the order in which they stand, with the sizes that are fixed; others are 0 here.
+PROPERTY_SIZES_BYTES: Final = {
+    CONTENT_TYPE: 0,
+    CONTENT_ENCODING: 0,
+    HEADERS: 0,
+    DELIVERY_MODE: 1,
+    PRIORITY: 1,
+    CORRELATION_ID: 0,
+    REPLY_TO: 0,
+    EXPIRATION: 0,
+    MESSAGE_ID: 0,
+    TIMESTAMP: 8,
+    TYPE: 0,
+    USER_ID: 0,
+    APP_ID: 0,
+    CLUSTER_ID: 0,
+}
+# Flags of which one is enough that a header's size is not known from its flags.
+VARIABLE_PROPERTIES: Final = sum(flag for flag, size in PROPERTY_SIZES_BYTES.items() if not size)
 
 _FLAGS_OFFSET: Final = 7 + CONTENT_HEAD_PAYLOAD_BYTES
 _U16 = Struct(">H")
@@ -91,14 +116,7 @@ def short_string_property(frames: bytes, wanted: int) -> bytes:
 def _values(frames: bytes) -> tuple[int, int]:
     """Return where the values begin, and the flags."""
     (flags,) = _U16.unpack_from(frames, _FLAGS_OFFSET)
-    offset = _FLAGS_OFFSET + 2
-    more = flags
-    while more & 1:
-        if offset + 2 > header_end(frames):
-            raise IndexError
-        (more,) = _U16.unpack_from(frames, offset)
-        offset += 2
-    return offset, flags
+    return _FLAGS_OFFSET + 2, flags
 
 
 def _to_priority(frames: bytes, offset: int, flags: int) -> int:

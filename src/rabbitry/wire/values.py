@@ -371,6 +371,9 @@ _FIXED: dict[int, tuple[int, Struct, Callable[..., FieldValue]]] = {
     )
 }
 
+FIXED_SIZES_BYTES = {"V": 0, **{chr(letter): size for letter, (size, _, _) in _FIXED.items()}}
+"""How many bytes follow the type letters of values that have a fixed size."""
+
 _SIZED: dict[int, Callable[[bytes, int, int, int], FieldValue]] = {
     ord("S"): _decode_text,
     ord("x"): _decode_byte_array,
