@@ -171,10 +171,19 @@ def broken(draw: st.DrawFn) -> bytes:
     return bytes(said)
 
 
+# Nobody refuses them for what they say, so that all is up to how they say it.
+UNREMARKABLE = [
+    BasicProperties(),
+    BasicProperties(delivery_mode=2, timestamp=7),
+    BasicProperties(content_type="text/plain", delivery_mode=1),
+    BasicProperties(headers={"a": {"b": [1, None]}}, message_id="m", app_id="a"),
+]
+
+
 @st.composite
 def poisoned(draw: st.DrawFn) -> bytes:
     """A publish whose properties may be anything, whole in its frames."""
-    about = bytearray(draw(properties).encode())
+    about = bytearray(draw(st.sampled_from(UNREMARKABLE)).encode())
     for _ in range(draw(st.integers(0, 2))):
         at = draw(st.integers(0, len(about)))
         about[at : at + draw(st.integers(0, 2))] = draw(st.binary(max_size=2))
