@@ -14,8 +14,8 @@ from rabbitry.broker.queue_arguments import (
     check_properties,
     module_name,
     queue_type,
-    type_name,
 )
+from rabbitry.wire.erlang_terms import type_name
 from rabbitry.wire.values import SignedLong, SignedShort, Timestamp, UnsignedByte
 
 QUEUE = "queue 'q' in vhost '/'"

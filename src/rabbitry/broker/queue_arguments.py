@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from re import fullmatch
 from typing import Final
 
+from rabbitry.wire.erlang_terms import type_name
 from rabbitry.wire.values import FieldValue
 
 Arguments = Mapping[str, FieldValue]
@@ -75,22 +76,6 @@ CONSUMER_ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
     STREAM: ("x-stream-offset", "x-credit"),
 }
 
-# RabbitMQ's names of the field types (rabbit_binary_parser.erl), by ours, where these are not the
-# same in lower case (`Decimal`, `Timestamp`, `UnsignedByte`, ...).
-_TYPE_NAMES: Final = {
-    "str": "longstr",
-    "bytes": "longstr",
-    "int": "signedint",
-    "dict": "table",
-    "list": "array",
-    "float": "double",
-    "NoneType": "void",
-    "SignedByte": "byte",
-    "SignedShort": "short",
-    "SignedLong": "long",
-    "SingleFloat": "float",
-    "ByteArray": "binary",
-}
 _INTEGER_TYPES: Final = (
     "byte",
     "short",
@@ -100,12 +85,6 @@ _INTEGER_TYPES: Final = (
     "unsignedshort",
     "unsignedint",
 )
-
-
-def type_name(value: FieldValue) -> str:
-    """Return the name of a field's type as RabbitMQ's texts have it."""
-    kind = type(value).__name__
-    return _TYPE_NAMES.get(kind, kind.lower())
 
 
 def queue_type(arguments: Arguments) -> str:

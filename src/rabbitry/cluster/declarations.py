@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 from rabbitry.broker.exchanges import Binding, Exchange, check_binding
-from rabbitry.broker.queue_arguments import QUEUE_ARGUMENTS, queue_type, type_name
+from rabbitry.broker.queue_arguments import QUEUE_ARGUMENTS, queue_type
 from rabbitry.cluster.administering import judge_access
 from rabbitry.cluster.catalog import Catalog, QueueEntry, binding_of
 from rabbitry.cluster.governing import effective_policy
@@ -39,6 +39,7 @@ from rabbitry.cluster.records import (
     Unbind,
     Unbound,
 )
+from rabbitry.wire.erlang_terms import type_name
 from rabbitry.wire.errors import NOT_FOUND, PRECONDITION_FAILED, RESOURCE_LOCKED
 from rabbitry.wire.values import FieldValue, decode_table
 
