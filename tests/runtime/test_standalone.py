@@ -53,6 +53,28 @@ def test_it_says_where_it_serves_and_ends_in_order(number: signal.Signals) -> No
         assert process.returncode == 0
 
 
+@pytest.mark.processes
+def test_nobody_is_guest_where_definitions_name_other_users(tmp_path: Path) -> None:
+    file = tmp_path / "definitions.json"
+    user = '{"name": "alice", "password": "a", "tags": ""}'
+    may = '{"user": "alice", "vhost": "/", "configure": "", "write": "", "read": ".*"}'
+    file.write_text(f'{{"users": [{user}], "permissions": [{may}]}}')
+    with node("127.0.0.1:0", "--definitions", str(file)) as process:
+        assert process.stdout is not None
+        found = re.fullmatch(r"ready: amqp://127\.0\.0\.1:(\d+)/\n", process.stdout.readline())
+        assert found
+
+        def connect(name: str, password: str) -> pika.BlockingConnection:
+            credentials = pika.PlainCredentials(name, password)
+            return pika.BlockingConnection(
+                pika.ConnectionParameters("127.0.0.1", int(found[1]), credentials=credentials)
+            )
+
+        with pytest.raises(pika.exceptions.ProbableAuthenticationError):
+            connect("guest", "guest")
+        connect("alice", "a").close()
+
+
 @pytest.mark.parametrize("shown", ["", "1"])
 def test_a_bug_of_ours_is_one_line_unless_its_traceback_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, shown: str

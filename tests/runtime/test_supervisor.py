@@ -52,26 +52,26 @@ def test_with_a_certificate_each_has_a_port_for_tls() -> None:
 class Rabbits:
     """A `rabbitry up` in a data directory and on ports of its own."""
 
-    def __init__(self, data_dir: Path, port: int) -> None:
+    def __init__(self, data_dir: Path, port: int, *more: str) -> None:
         self.data_dir = data_dir
         self.port = port
         self.front = port + 3
         options = ["--data-dir", str(data_dir), "--port", str(port)]
         options += ["--balancer-port", str(self.front), "--stats-port", str(port + 4)]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "rabbitry", "up", *options],
+            [sys.executable, "-m", "rabbitry", "up", *options, *more],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    def ready(self) -> Rabbits:
+    def ready(self, login: str = "guest:guest@") -> Rabbits:
         """Wait for the ready line."""
         assert self.process.stdout is not None
         readable, _, _ = select.select([self.process.stdout], [], [], PATIENCE_S)
         assert readable, "not ready"
         line = self.process.stdout.readline()
-        assert line == f"ready: amqp://guest:guest@127.0.0.1:{self.front}/\n", self.complaint()
+        assert line == f"ready: amqp://{login}127.0.0.1:{self.front}/\n", self.complaint()
         return self
 
     def complaint(self) -> str:
@@ -104,8 +104,8 @@ class Rabbits:
 def up(tmp_path: Path, free_port: FreePort) -> Iterator[Callable[..., Rabbits]]:
     started: list[Rabbits] = []
 
-    def start(name: str = "data", port: int | None = None) -> Rabbits:
-        rabbits = Rabbits(tmp_path / name, port or free_port(5))
+    def start(name: str = "data", port: int | None = None, *more: str) -> Rabbits:
+        rabbits = Rabbits(tmp_path / name, port or free_port(5), *more)
         started.append(rabbits)
         return rabbits
 
@@ -280,3 +280,23 @@ def test_secrets_are_in_no_log_argument_or_environment(up: Callable[..., Rabbits
     assert rabbits.end() == 0
     for log in (rabbits.data_dir / "log").iterdir():
         assert secret.hex().encode() not in log.read_bytes()
+
+
+@pytest.mark.processes
+def test_definitions_settle_who_may_log_in_before_there_is_a_node(
+    up: Callable[..., Rabbits], tmp_path: Path
+) -> None:
+    file = tmp_path / "definitions.json"
+    may = '"vhost": "/", "configure": ".*", "write": ".*", "read": ".*"'
+    text = '{"users": [{"name": "alice", "password": "a", "tags": ""}], "permissions": [{%s}]}'
+    file.write_text(text % f'"user": "guest", {may}')
+    refused = up("refused", None, "--definitions", str(file), "--nodes", "1")
+    assert "permissions[0] ('guest'): user 'guest' does not exist" in refused.complaint()
+    assert refused.process.returncode == 2
+    assert not (refused.data_dir / "log" / "rabbit.log").exists()
+    file.write_text(text % f'"user": "alice", {may}')
+    rabbits = up("data", None, "--definitions", str(file), "--nodes", "1").ready(login="")
+    found = rabbits.ask(control.Definitions())
+    assert [user["name"] for user in found["users"]] == ["alice"]
+    assert rabbits.end() == 0
+    assert (rabbits.data_dir / "log" / "rabbit.log").exists()

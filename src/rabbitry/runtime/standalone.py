@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from rabbitry.machine import Address
+from rabbitry.runtime.boot_definitions import read_boot_definitions
 from rabbitry.runtime.driver import Driver, ListenFailed, wall_clock_offset_us
 from rabbitry.runtime.entropy import SystemEntropy
 from rabbitry.runtime.errors import EXIT_SOFTWARE, UserError
 from rabbitry.runtime.loop import run
 from rabbitry.runtime.node_options import NodeOptions
 from rabbitry.runtime.node_process import Listening, serve_node, tune_garbage_collection
-from rabbitry.runtime.operating import carry_out_file, read_file
 from rabbitry.runtime.processes import raise_open_files_limit
 
 
@@ -73,18 +73,18 @@ def run_standalone(
         wall_clock_offset_us=wall_clock_offset_us(),
         **options.settings(),
     )
-    entries = read_file(definitions) if definitions is not None else []
+    boot = read_boot_definitions(definitions)
     driver = Driver(StandaloneNode(settings, SystemEntropy()))
     tune_garbage_collection()
 
     def serving(addresses: dict[str, Address]) -> None:
-        print(f"ready: amqp://guest:guest@{addresses['amqp']}/", flush=True)
-        if "amqps" in addresses:
-            print(f"ready: amqps://guest:guest@{addresses['amqps']}/", flush=True)
+        for scheme in ("amqp", "amqps"):
+            if scheme in addresses:
+                print(f"ready: {boot.url(scheme, addresses[scheme])}", flush=True)
 
     async def prepare() -> None:
-        if definitions is not None:
-            await carry_out_file(driver.ask, definitions, entries)
+        await boot.secure(driver.ask)
+        await boot.declare(driver.ask)
 
     tls = options.tls()
     listeners: list[Listening] = [("amqp", *listen, None)]

@@ -3,11 +3,11 @@
 Owns who is started, in which order, and what commands do to them. The coordinator runs in this
 process, on its own driver; each node and the balancer are processes of their own (`managed`).
 
-Start: take the data directory; serve commands; listen for the nodes; start all nodes and the
-balancer at once; let the balancer serve when every node has joined, so that it finds all of them
-up; print the one ready line when it does. Whatever fails before that ends everything that had
-started, with one line. End: all children at once, SIGTERM first, SIGKILL after `GRACE_S`; the
-coordinator last, so that nodes can still tell it goodbye.
+Start: take the data directory; serve commands; settle who may log in (`boot_definitions`); listen
+for the nodes; start all nodes and the balancer at once; let the balancer serve when every node has
+joined, so that it finds all of them up; print the one ready line when it does. Whatever fails
+before that ends everything that had started, with one line. End: all children at once, SIGTERM
+first, SIGKILL after `GRACE_S`; the coordinator last, so that nodes can still tell it goodbye.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import msgspec
 
 from rabbitry.machine import Address, Report
 from rabbitry.runtime import control, operating, status
+from rabbitry.runtime.boot_definitions import read_boot_definitions
 from rabbitry.runtime.control_server import ControlServer
 from rabbitry.runtime.data_directory import DataDirectory
 from rabbitry.runtime.driver import Driver, DriverStopped, ListenFailed, MachineFailed
@@ -112,8 +113,7 @@ class Supervisor:
     def __init__(self, settings: UpSettings, directory: DataDirectory) -> None:
         self._settings = settings
         self._directory = directory
-        file = settings.definitions
-        self._entries = operating.read_file(file) if file is not None else []
+        self._boot = read_boot_definitions(settings.definitions)
         self._nodes: dict[str, ManagedProcess] = {}
         self._balancer: ManagedProcess | None = None
         self._stop_asked = asyncio.Event()
@@ -147,6 +147,7 @@ class Supervisor:
 
     async def _serve(self, secret: bytes) -> int:
         self._coordinator.start()
+        await self._boot.secure(self._coordinator.ask)
         address = await self._coordinator.listen("cluster", self._settings.host, 0)
         # The balancer first: it takes longest, for its statistics page needs a web server.
         self._balancer = self._make_balancer()
@@ -170,9 +171,10 @@ class Supervisor:
                 process.keep_running()
             _log.info("ready address=%s", self._settings.front)
             with contextlib.suppress(OSError):  # whoever wanted to read it is gone
-                print(f"ready: amqp://guest:guest@{self._settings.front}/", flush=True)
+                print(f"ready: {self._boot.url('amqp', self._settings.front)}", flush=True)
                 if self._settings.tls_places:
-                    print(f"ready: amqps://guest:guest@{self._settings.tls_front}/", flush=True)
+                    tls_url = self._boot.url("amqps", self._settings.tls_front)
+                    print(f"ready: {tls_url}", flush=True)
             await asyncio.wait([asked, failed], return_when=asyncio.FIRST_COMPLETED)
             return self._verdict(failed)
         finally:
@@ -199,9 +201,7 @@ class Supervisor:
             async with asyncio.timeout(JOIN_S):
                 nodes = self._nodes.values()
                 await self._unless_one_ends(asyncio.gather(*(node.joined.wait() for node in nodes)))
-                if self._settings.definitions is not None:
-                    file = self._settings.definitions
-                    await operating.carry_out_file(self._coordinator.ask, file, self._entries)
+                await self._boot.declare(self._coordinator.ask)
                 self._balancer.child.give(SERVE)
                 await self._unless_one_ends(self._balancer.child.ready)
         except TimeoutError:
