@@ -23,6 +23,7 @@ GROUPS = {
         "set-permissions",
         "clear-permissions",
         "set-topic-permissions",
+        "clear-topic-permissions",
         "list-permissions",
     ],
     "vhosts": ["list", "add", "delete"],

@@ -36,7 +36,21 @@ def test_permissions(operated: Operated) -> None:
     assert ["alice", "shop", "amq.topic", "^w", ".*"] in lines
     operated.run("users", "clear-permissions", "alice", "-p", "shop")
     assert list(access.permissions) == [("guest", "/")]
+    assert list(access.topic_permissions) == [("alice", "shop", "amq.topic")]
+
+
+def test_topic_permissions_are_taken_away_at_one_exchange_or_at_all(operated: Operated) -> None:
+    for exchange in ("a", "b", "c"):
+        operated.run("users", "set-topic-permissions", "guest", exchange)
+    out = operated.run("users", "clear-topic-permissions", "guest", "--exchange", "b")
+    assert out == "guest has no topic permissions in / at b\n"
+    access = operated.catalog.access
+    assert list(access.topic_permissions) == [("guest", "/", "a"), ("guest", "/", "c")]
+    operated.run("users", "clear-topic-permissions", "guest", "--vhost", "/")
     assert access.topic_permissions == {}
+    assert list(access.permissions) == [("guest", "/")]
+    line = operated.fails("users", "clear-topic-permissions", "bob")
+    assert "user 'bob' does not exist" in line
 
 
 def test_what_cannot_be(operated: Operated) -> None:

@@ -153,7 +153,7 @@ def set_permissions(
 
 @app.command
 def clear_permissions(user: str, /, *, vhost: VirtualHost = "/", data_dir: DataDir = None) -> int:
-    """Take away all permissions that a user has in a virtual host.
+    """Take away the permissions that a user has in a virtual host, but for topic permissions.
 
     Example: `rabbitry users clear-permissions alice --vhost /`
 
@@ -162,11 +162,10 @@ def clear_permissions(user: str, /, *, vhost: VirtualHost = "/", data_dir: DataD
     user
         Name of the user.
     """
-    from rabbitry.cluster.access_records import ClearPermissions, ClearTopicPermissions
+    from rabbitry.cluster.access_records import ClearPermissions
     from rabbitry.runtime.operating import operate
 
-    path = directory(data_dir)
-    operate(path, ClearPermissions(user, vhost), ClearTopicPermissions(user, vhost, None))
+    operate(directory(data_dir), ClearPermissions(user, vhost))
     print(f"{user} has no permissions in {vhost}")
     return 0
 
@@ -204,6 +203,35 @@ def set_topic_permissions(
 
     operate(directory(data_dir), SetTopicPermissions(user, vhost, exchange, write, read))
     print(f"topic permissions of {user} at {exchange} in {vhost}: write {write} read {read}")
+    return 0
+
+
+@app.command
+def clear_topic_permissions(
+    user: str,
+    /,
+    *,
+    exchange: str | None = None,
+    vhost: VirtualHost = "/",
+    data_dir: DataDir = None,
+) -> int:
+    """Let a user use all routing keys again, at one exchange or at all of a virtual host.
+
+    Example: `rabbitry users clear-topic-permissions alice --vhost / --exchange amq.topic`
+
+    Parameters
+    ----------
+    user
+        Name of the user.
+    exchange
+        Name of the exchange; without it, all exchanges of the virtual host.
+    """
+    from rabbitry.cluster.access_records import ClearTopicPermissions
+    from rabbitry.runtime.operating import operate
+
+    operate(directory(data_dir), ClearTopicPermissions(user, vhost, exchange))
+    where = vhost if exchange is None else f"{vhost} at {exchange}"
+    print(f"{user} has no topic permissions in {where}")
     return 0
 
 
