@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,20 @@ def test_help_of_every_command_of_a_group_has_an_example(
 ) -> None:
     assert cli.run([group, command, "--help"]) == 0
     assert f"Example: rabbitry {group} {command}" in capsys.readouterr().out
+
+
+def test_every_option_that_the_readme_names_is_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    groups = [[group, one] for group, found in GROUPS.items() for one in found]
+    for command in [*([one] for one in COMMANDS), *groups]:
+        assert cli.run([*command, "--help"]) == 0
+    known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) | {"--help"}
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", readme))
+    assert {"--tls-cert", "--balancer-tls-port", "--disk-free-limit"} <= named
+    assert named <= known
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
