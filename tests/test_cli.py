@@ -122,6 +122,27 @@ def test_errors_are_one_line_and_an_exit_code(
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["frob"], "rabbitry"),
+        (["users", "frob"], "rabbitry users"),
+        (["users", "add"], "rabbitry users add"),
+        (["users", "add", "a", "--frob"], "rabbitry users add"),
+        (["up", "--port", "x"], "rabbitry up"),
+        (["up", "--port", "0"], "rabbitry up"),
+        (["stop", "now"], "rabbitry stop"),
+    ],
+)
+def test_a_mistake_in_a_command_leads_to_the_help_of_this_command(
+    arguments: list[str], command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(arguments) == 2
+    err = capsys.readouterr().err
+    assert err.endswith(f"; see `{command} --help`\n")
+    assert not re.search(r"(?<!\.\.)\.;", err)
+
+
 def test_a_bug_of_ours_is_one_line_too(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -297,7 +297,7 @@ def run(arguments: list[str]) -> int:
     except UserError as error:
         return _say(str(error), error.exit_code)
     except CycloptsError as error:
-        return _say(f"{error}; see `rabbitry --help`", EXIT_USAGE)
+        return _say(_usage(error), EXIT_USAGE)
     except KeyboardInterrupt:
         return 130  # as a shell tells it: 128 and the number of SIGINT
     except BrokenPipeError:
@@ -312,6 +312,15 @@ def run(arguments: list[str]) -> int:
         return _say(f"cannot write: {os.strerror(error.errno)}", EXIT_NOT_SO)
     except Exception as error:
         return _say_bug(error)
+
+
+def _usage(error: CycloptsError) -> str:
+    """Return what is wrong, and which command's help says how it is right."""
+    what = str(error).rstrip()
+    if what.endswith(".") and not what.endswith("..."):
+        what = what[:-1]
+    command = " ".join(["rabbitry", *(error.command_chain or ())])
+    return f"{what}; see `{command} --help`"
 
 
 _CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
