@@ -10,7 +10,12 @@ from rabbitry.broker.connection_log import ConnectionLog
 from rabbitry.connection.endpoint import HANDSHAKE_TIMEOUT_US
 from rabbitry.machine import MICROSECONDS_PER_SECOND as SECOND_US
 from rabbitry.wire.frames import PROTOCOL_HEADER
-from rabbitry.wire.methods import BasicQos, ChannelOpen, ConnectionOpen, QueueDeclare
+from rabbitry.wire.methods import (
+    BasicQos,
+    ChannelOpen,
+    ConnectionOpen,
+    QueueDeclare,
+)
 
 PEER = "10.0.0.1:40000"
 KNOWN = {"peer": PEER, "user": "guest", "virtual_host": "/"}
@@ -119,3 +124,22 @@ def test_faults_on_channels_and_of_channels() -> None:
         "connection closed",
     ]
     assert talk.told[-1][0] == "info"
+
+
+def test_a_connection_that_we_close_says_why() -> None:
+    talk = Conversation()
+    talk.connection.close(320, "CONNECTION_FORCED - user 'zed' is deleted", START_US)
+    talk.connection.close(320, "CONNECTION_FORCED - another reason", START_US)
+    talk.connection.lost()
+    reason = "320 CONNECTION_FORCED - user 'zed' is deleted"
+    level, what, details = talk.told[-1]
+    assert (level, what, details["reason"]) == ("info", "connection closed", reason)
+
+
+def test_a_fault_is_not_told_again_as_a_reason_of_ours() -> None:
+    talk = Conversation()
+    talk.say(BasicQos(prefetch_size=1))
+    talk.connection.close(320, "CONNECTION_FORCED - shutdown", START_US)
+    talk.connection.lost()
+    assert talk.told[-1][:2] == ("info", "connection closed")
+    assert "reason" not in talk.told[-1][2]

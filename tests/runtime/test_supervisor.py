@@ -300,3 +300,5 @@ def test_definitions_settle_who_may_log_in_before_there_is_a_node(
     assert [user["name"] for user in found["users"]] == ["alice"]
     assert rabbits.end() == 0
     assert (rabbits.data_dir / "log" / "rabbit.log").exists()
+    told = (rabbits.data_dir / "log" / "supervisor.log").read_text()
+    assert told.index("user deleted user=guest") < told.index("user added user=alice")

@@ -191,6 +191,7 @@ class ClientConnection:
         self._now = now
         self._end_channels()
         self._last_words_held = False
+        self._log.forced(reply_code, reply_text)
         self.endpoint.close(reply_code, reply_text, now=now)
         if self.blocked:
             self.unblock(now)  # what has waited falls away, but for a close-ok

@@ -32,7 +32,7 @@ _SHOW_BYTES: Final = (FRAME_ERROR, SYNTAX_ERROR, UNEXPECTED_FRAME)
 class ConnectionLog:
     """See the module. `peer` is where the client comes from."""
 
-    __slots__ = ("_endpoint", "_opened", "_peer", "_tell", "_told")
+    __slots__ = ("_endpoint", "_forced", "_opened", "_peer", "_tell", "_told")
 
     def __init__(self, endpoint: Endpoint, peer: str, tell: Tell) -> None:
         self._endpoint = endpoint
@@ -40,6 +40,7 @@ class ConnectionLog:
         self._tell = tell
         self._opened = False
         self._told = False  # what it ended of
+        self._forced = ""  # why we closed it, though the client did nothing wrong
 
     def look(self) -> None:
         """Tell what has become of the endpoint since the last look."""
@@ -64,6 +65,11 @@ class ConnectionLog:
         self._told = True
         self._report("error", "connection error", channel=channel, **_details(fault))
 
+    def forced(self, reply_code: int, reply_text: str) -> None:
+        """The connection is closed for a reason of ours, if it is not closing already."""
+        if self._endpoint.state == "open":
+            self._forced = f"{reply_code} {reply_text}"
+
     def closed(self) -> None:
         """The link is gone."""
         endpoint = self._endpoint
@@ -72,7 +78,8 @@ class ConnectionLog:
         elif endpoint.timed_out or (endpoint.finished and not (self._opened or self._told)):
             self._report("error", "connection closed", reason=endpoint.end_reason)
         elif endpoint.finished or endpoint.state == "closing":
-            self._report("info", "connection closed")
+            why_ours = {"reason": self._forced} if self._forced else {}
+            self._report("info", "connection closed", **why_ours)
         else:
             why = "client unexpectedly closed TCP connection"
             self._report("warning", "connection closed", reason=why)

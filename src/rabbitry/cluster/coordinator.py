@@ -40,6 +40,7 @@ from rabbitry.cluster.declarations import delete_owned, judge
 from rabbitry.cluster.definitions import definitions_of
 from rabbitry.cluster.links import ClusterLink
 from rabbitry.cluster.operator_desk import StatusDesk, judge_all
+from rabbitry.cluster.operator_log import lines_of
 from rabbitry.cluster.placement import place_by_policy, place_with, place_without
 from rabbitry.cluster.records import (
     AdmitMirror,
@@ -481,6 +482,8 @@ class Coordinator:
             self._answer_operator(number, judged)
             return
         changes, self._next_queue = judged
+        for what, details in lines_of(self.catalog, changes):
+            self._report("info", what, **details)
         self._change(changes)
         self._answers.append((self._revision, "", "", number, None))
         self._send_answers()
