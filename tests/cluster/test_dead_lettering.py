@@ -8,7 +8,11 @@ from rabbitry.broker.dead_letters import Reason
 from rabbitry.broker.message import Message, Route
 from rabbitry.broker.queue import Queue
 from rabbitry.broker.queue_settings import QueueSettings
-from rabbitry.cluster.dead_lettering import DeadLettering
+from rabbitry.cluster.dead_lettering import (
+    SLICE_MESSAGES,
+    UNDER_WAY_MESSAGES_MAX,
+    DeadLettering,
+)
 from rabbitry.cluster.queue_records import Range
 
 ROUTE = Route(b"", b"q")
@@ -24,7 +28,17 @@ class Recorded:
         self.removed: list[Range] = []
         self.letters: list[tuple[Reason, list[Message]]] = []
         self.dones: list[Callable[[], None]] = []
-        self.dead = DeadLettering(self, 1, self.queue, settings, self.removed.extend)
+        self.time = 1
+        self.rooms = 0
+        self.dead = DeadLettering(
+            self, 1, self.queue, settings, self.removed.extend, self._has_room
+        )
+
+    def _has_room(self) -> None:
+        self.rooms += 1
+
+    def now(self) -> int:
+        return self.time
 
     def dead_letter(
         self, queue: int, reason: Reason, messages: list[Message], on_done: Callable[[], None]
@@ -67,3 +81,42 @@ def test_what_was_refused_for_room_is_a_dead_letter_where_the_overflow_says_so()
         for done in recorded.dones:
             done()
         assert recorded.removed == []
+
+
+def test_very_many_leave_in_slices_one_for_each_step() -> None:
+    recorded = Recorded(QueueSettings(dead_letter_exchange="x"))
+    queue, dead = recorded.queue, recorded.dead
+    count = 2 * UNDER_WAY_MESSAGES_MAX + 7
+    queue.publish([(ROUTE, b"%d" % number) for number in range(4, count + 1)])
+    dead.give_up("expired", queue.drop_over(0, None))
+    assert [len(messages) for _, messages in recorded.letters] == [SLICE_MESSAGES]
+    assert queue.ready_count == 0
+    steps = 0
+    while dead.more:
+        dead.go_on()  # in the same step: nothing
+        recorded.time += 1
+        dead.go_on()
+        steps += 1
+    assert steps == UNDER_WAY_MESSAGES_MAX // SLICE_MESSAGES - 1
+    assert len(recorded.letters) == steps + 1
+    while recorded.dones:
+        assert len(recorded.dones) <= UNDER_WAY_MESSAGES_MAX // SLICE_MESSAGES
+        recorded.dones.pop(0)()
+        recorded.time += 1
+        dead.go_on()
+    assert recorded.rooms
+    sent = [message for _, messages in recorded.letters for message in messages]
+    assert sent == [*MESSAGES, *((ROUTE, b"%d" % number) for number in range(4, count + 1))]
+    assert sum(last - first + 1 for first, last in recorded.removed) == count
+    assert queue.held == {}
+
+
+def test_what_waits_is_gone_with_the_exchange_that_a_policy_named() -> None:
+    recorded = Recorded(QueueSettings(dead_letter_exchange="x"))
+    recorded.queue.publish([(ROUTE, b"4")] * SLICE_MESSAGES)
+    recorded.dead.give_up("maxlen", recorded.queue.drop_over(0, None))
+    recorded.dead.settings = QueueSettings()
+    recorded.time += 1
+    recorded.dead.go_on()
+    assert recorded.removed == [(SLICE_MESSAGES + 1, SLICE_MESSAGES + 3)]
+    assert len(recorded.letters) == 1

@@ -30,6 +30,7 @@ coordinator started again expects but has not heard yet are waited for as well, 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -140,7 +141,7 @@ class Coordinator:
         self._links: dict[int, ClusterLink] = {}
         self._logins: dict[int, int] = {}  # links that have not logged in: until when they may
         self._member_of: dict[int, str] = {}
-        self._answers: list[tuple[int, str, str, int, Refused | None]] = []
+        self._answers: deque[tuple[int, str, str, int, Refused | None]] = deque()
         self._mirrors_moved_at = 0  # the revision at which a policy moved mirrors last
         self._desk = StatusDesk(
             self.catalog,
@@ -426,19 +427,15 @@ class Coordinator:
         running = [one.followed for one in self._members.values() if one.state == "running"]
         durable = self._batches[0].revision - 1 if self._batches else self._revision
         least = min(running, default=durable)
-        kept = []
-        for answer in self._answers:
-            revision, name, incarnation, number, refusal = answer
-            if revision > least:
-                kept.append(answer)
-                continue
+        answers = self._answers  # their revisions never fall
+        while answers and answers[0][0] <= least:
+            _, name, incarnation, number, refusal = answers.popleft()
             if not name:
                 self._answer_operator(number, None)
                 continue
             member = self._members[name]
             if member.link is not None and member.incarnation == incarnation:
                 self._links[member.link].send(Answered(number, refusal))
-        self._answers = kept
 
     def inspect(self) -> dict[str, dict[str, Any]]:
         """Return who leads what in which epoch, for checkers: by queue name, plain data."""

@@ -6,27 +6,38 @@ is removed. If the leader dies in between, its successor has the message as one 
 gives it up again or delivers it: a dead letter may come twice, but is never lost. (RabbitMQ's
 classic queues publish without confirms, and may lose it: rabbit_dead_letter.erl.)
 
+Very many may be given up at once: a hundred thousand that expire together, or a client that
+refuses all it has. They leave in slices, one for each step and so many under way at most, for a
+dead letter costs more than any other message, and the node has others to serve.
+
 Routing, and the shape of a dead letter, are behind the port.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
 from rabbitry.broker.dead_letters import Reason
 from rabbitry.broker.message import Message
 from rabbitry.broker.positions import ranges_of
-from rabbitry.broker.queue import Queue
+from rabbitry.broker.queue import Holder, Queue
 from rabbitry.broker.queue_settings import REJECT_PUBLISH_DLX, QueueSettings
 from rabbitry.cluster.queue_records import Range
 
 # Names the holders; no channel's node has a name with a space in it.
 HOLDER: Final = "dead letters"
+SLICE_MESSAGES: Final = 256
+UNDER_WAY_MESSAGES_MAX: Final = 16 * SLICE_MESSAGES
 
 
 class DeadLetterPort(Protocol):
     """What this needs of the node."""
+
+    def now(self) -> int:
+        """Return the time, which is the same throughout a step."""
+        ...
 
     def dead_letter(
         self, queue: int, reason: Reason, messages: list[Message], on_done: Callable[[], None]
@@ -36,7 +47,7 @@ class DeadLetterPort(Protocol):
 
 
 class DeadLettering:
-    """See the module. `remove` takes messages out of the stream."""
+    """See the module. `remove` takes messages out of the stream; `on_room`: `go_on` may do more."""
 
     def __init__(
         self,
@@ -45,13 +56,19 @@ class DeadLettering:
         queue: Queue,
         settings: QueueSettings,
         remove: Callable[[list[Range]], None],
+        on_room: Callable[[], None],
     ) -> None:
         self._port = port
         self._number = number
         self._queue = queue
         self.settings = settings
         self._remove = remove
+        self._on_room = on_room
         self._next = 1
+        self._waiting: deque[tuple[Reason, Holder, list[Message]]] = deque()
+        self._under_way = 0
+        self._step_at = -1
+        self._room = 0  # in this step
 
     def give_up(self, reason: Reason, entries: list[tuple[int, Message]]) -> None:
         """Dispose of messages that were taken from the queue, with their positions."""
@@ -60,16 +77,43 @@ class DeadLettering:
         if self.settings.dead_letter_exchange is None:
             self._remove(ranges_of(sorted(position for position, _ in entries)))
             return
-        holder = (HOLDER, self._next)
-        self._next += 1
-        self._queue.hold(holder, entries)
+        for at in range(0, len(entries), SLICE_MESSAGES):
+            part = entries[at : at + SLICE_MESSAGES]
+            holder = (HOLDER, self._next)
+            self._next += 1
+            self._queue.hold(holder, part)
+            self._waiting.append((reason, holder, [message for _, message in part]))
+        self.go_on()
 
+    @property
+    def more(self) -> bool:
+        """Whether there is something for `go_on` in a later step."""
+        return bool(self._waiting) and self._under_way < UNDER_WAY_MESSAGES_MAX
+
+    def go_on(self) -> None:
+        """Publish what may go in this step of what waits."""
+        if not self._waiting:
+            return
+        now = self._port.now()
+        if now != self._step_at:
+            self._step_at, self._room = now, SLICE_MESSAGES
+        while self.more and self._room > 0:
+            self._room -= len(self._waiting[0][2])
+            self._publish(*self._waiting.popleft())
+
+    def _publish(self, reason: Reason, holder: Holder, messages: list[Message]) -> None:
         def done() -> None:
+            self._under_way -= len(messages)
             settled = self._queue.settle(holder, list(self._queue.held.get(holder, ())))
             self._remove(ranges_of(sorted(settled)))
+            if self._waiting:
+                self._on_room()
 
-        messages = [message for _, message in entries]
-        self._port.dead_letter(self._number, reason, messages, done)
+        self._under_way += len(messages)
+        if self.settings.dead_letter_exchange is None:
+            done()  # a policy that named one is gone
+        else:
+            self._port.dead_letter(self._number, reason, messages, done)
 
     def refused(self, messages: list[Message]) -> None:
         """There was no room for these: nothing is kept, their publisher knows."""

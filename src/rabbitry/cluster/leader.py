@@ -105,7 +105,8 @@ class QueueLeader:
         self._follows, self._first_position = 0, 1  # see `Begin`
         self.rejections: dict[str, list[Range]] = {}  # see `Replica`
         self._limits = Limits(self.queue, entry.settings, port.now())
-        self._dead = DeadLettering(port, self.number, self.queue, entry.settings, self._remove)
+        then = self._remove, partial(port.wants_pump, self)
+        self._dead = DeadLettering(port, self.number, self.queue, entry.settings, *then)
         self._replication = Replication(port, entry.number, entry.placed.epoch, self.queue)
         self._pending: deque[tuple[int, str, Record | int]] = deque()
         self._gets: deque[tuple[str, int, Holder, bool]] = deque()
@@ -238,10 +239,8 @@ class QueueLeader:
         if replication.streaming:
             number = replication.next_number()
             run = run_of(messages) if messages else NO_RUN
-            record = Enqueued(
-                self.number, self.epoch, number, first, user, last, run, expiries, rejected, settled
-            )
-            replication.send(record)
+            head = self.number, self.epoch, number, first, user, last
+            replication.send(Enqueued(*head, run, expiries, rejected, settled))
         return rejected
 
     # --- from consuming nodes ---------------------------------------------------------------------
@@ -275,8 +274,7 @@ class QueueLeader:
         """Messages are done with."""
         settled = self.queue.settle(holder, positions)
         if settled:
-            settled.sort()
-            self._remove(ranges_of(settled))
+            self._remove(ranges_of(sorted(settled)))
             self._port.wants_pump(self)
 
     def reject(self, holder: Holder, positions: list[int]) -> None:
@@ -355,8 +353,7 @@ class QueueLeader:
         elif if_unused and self.queue.consumers:
             self._reply(user, request, Refused(PRECONDITION_FAILED, f"{name} in use"))
         else:
-            # The user asks the coordinator too, and waits for its answer; should it die meanwhile,
-            # the queue goes all the same.
+            # Should the user, who asks the coordinator too, die meanwhile, it goes all the same.
             self.sealed = True
             self._port.delete_queue(self.number)
             self._reply(user, request, None)
@@ -419,7 +416,9 @@ class QueueLeader:
         if self._limits.unused(now) and not self.sealed:
             self.sealed = True
             self._port.delete_queue(self.number)
-        due = now if queue.sated else self._limits.next_due()
+        self._dead.go_on()
+        soon = queue.sated or self._dead.more
+        due = now + 1 if soon else self._limits.next_due()
         self._port.wake(self, None if self.sealed else due)
 
     def _catch_up(self) -> None:

@@ -194,7 +194,7 @@ class ContentAssembler:
         run_flags = run_header = 0
         run: list[bytes] = []
         i = 0
-        while end - i >= FRAME_OVERHEAD_BYTES:
+        while end - i >= frame_head.size:  # enough to see that a frame is too long
             kind, channel, size = unpack_head(buffer, i)
             if size > limit:
                 self._fail_too_large(kind, size)
