@@ -172,10 +172,15 @@ class QueueProxy:
     def publish(self, messages: list[Message], receipt: Receipt | None) -> None:
         """Send messages of one route; `receipt` is told when they are safe."""
         self._published += len(messages)
-        size_bytes = sum(map(len, map(_frames_of, messages)))
-        self._outbox.append((self._published, messages, receipt, size_bytes))
-        self._port.backlog_grew(len(messages), size_bytes)
+        outbox = self._outbox
+        outbox.append((self._published, messages, receipt, 0))
+        self._port.backlog_grew(len(messages), 0)
         self._send_publish(self._published, messages)
+        if outbox and outbox[-1][0] == self._published:
+            # It was not accepted at once: only now is it worth weighing.
+            size_bytes = sum(map(len, map(_frames_of, messages)))
+            outbox[-1] = (self._published, messages, receipt, size_bytes)
+            self._port.backlog_grew(0, size_bytes)
 
     def subscribe(
         self, consumer: Consumer, subscriber: Subscriber, on_reply: Callable[[QueueReply], None]

@@ -11,7 +11,8 @@ not one for each message, and no object for each frame.
 A content is kept as the bytes it arrived in (header frame and body frames, with their heads and end
 octets): it can be sent on unchanged, and its properties stay undecoded until somebody asks.
 
-The loop has a fast way (method, header and one body frame are all in the buffer) and a slow way
+The loop has a fast way (method, header and one body frame are all in the buffer; where messages
+repeat all but their bodies, they are not even looked at, see `_cut_repeats`) and a slow way
 (anything else), which keeps one `_Partial` for each channel in the middle of a content. Everything
 is checked before it is kept: frame size, end octet, order (RabbitMQ: rabbit_command_assembler.erl,
 rabbit_reader.erl handle_input). What breaks the framing ends the connection: `failure` is set,
@@ -76,6 +77,8 @@ _PAYLOAD_BYTES: Final = {
 }
 _NO_PAYLOAD: Final = (1, 0)
 _NO_HEAD: Final = (0, 0, 0, 0, 0, 0, 0)
+# Whether the next message is like the last one is not asked any more after so many vain tries.
+REPEAT_TRIES: Final = 3
 # More than fits a reply text.
 _OCTETS_SHOWN_MAX: Final = 128
 
@@ -191,10 +194,12 @@ class ContentAssembler:
         unpack_head = frame_head.unpack_from
         unpack_content = content_head.unpack_from
         run_frame = b""
-        run_flags = run_header = 0
+        run_flags = run_header = run_total = 0
+        head_bytes = frame_head.size  # enough to see that a frame is too long
+        tries = REPEAT_TRIES
         run: list[bytes] = []
         i = 0
-        while end - i >= frame_head.size:  # enough to see that a frame is too long
+        while end - i >= head_bytes:
             kind, channel, size = unpack_head(buffer, i)
             if size > limit:
                 self._fail_too_large(kind, size)
@@ -255,10 +260,16 @@ class ContentAssembler:
                             and (header == run_header or flags & VARIABLE_PROPERTIES)
                         ):
                             run.append(buffer[j:k])
+                            if tries and k - i == run_total:
+                                head = buffer[i : k - body - 1] if body else buffer[i:k]
+                                i = _cut_repeats(buffer, k, head, j - i, run_total, run)
+                                tries = REPEAT_TRIES if i > k else tries - 1
+                                continue
                         else:
                             run = [buffer[j:k]]
                             run_frame, run_flags, run_header = frame, flags, header
                             commands.append(Command(channel, frame, run, None, flags, header))
+                        run_total = k - i
                         i = k
                         continue
             self._begin(channel, frame, commands)
@@ -373,6 +384,23 @@ class ContentAssembler:
         """End it all; `frame` is the method frame that the close shall name, if there is one."""
         ids = _IDS.unpack_from(frame, 7) if frame else (0, 0)
         self.failure = ConnectionException(reply_code, text, *ids)
+
+
+def _cut_repeats(
+    buffer: bytes, i: int, head: bytes, content_at: int, total: int, run: list[bytes]
+) -> int:
+    """Append the contents of messages like the one before `i`; return where they end.
+
+    Alike is what has the same `head`, byte for byte (everything before the body: method frame,
+    header frame, head of the body frame), and so the same length, `total`. What was checked of that
+    message holds for them, but for the last end octet.
+    """
+    starts_with, append = buffer.startswith, run.append
+    last = len(buffer) - total
+    while i <= last and starts_with(head, i) and buffer[i + total - 1] == FRAME_END:
+        append(buffer[i + content_at : i + total])
+        i += total
+    return i
 
 
 def snippet(payload: bytes) -> str:
