@@ -7,6 +7,7 @@ from support.beside import Beside, Scenarios
 from support.stages import Stage
 
 from rabbitry.wire.methods import (
+    BasicCancel,
     BasicConsume,
     BasicGet,
     ChannelClose,
@@ -94,6 +95,8 @@ def exclusive_queue_is_used_on_any_channel_of_its_connection(stage: Stage) -> No
     client.ask(QueueDeclare(queue=stage.queue, exclusive=True))
     client.ask(QueueDeclare(queue=stage.queue, exclusive=True), channel=2)
     client.ask(BasicConsume(queue=stage.queue, consumer_tag="c"), channel=2)
+    # Deleted under its consumer, the two channels would hear of it in either order.
+    client.ask(BasicCancel(consumer_tag="c"), channel=2)
     client.ask(QueueDelete(queue=stage.queue), channel=1)
 
 
