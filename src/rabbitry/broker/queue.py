@@ -230,7 +230,8 @@ class Queue:
     def _deal_in_turn(self, available: int, gone: list[tuple[int, int]]) -> bool:
         """Deal ready messages one by one to consumers in turn, then hand out each one's share."""
         head = self.head
-        shares = self.consumers.deal(head, self._allowed(available))
+        allowed = self._allowed(self.consumers.credit(available))
+        shares = self.consumers.deal(head, allowed)
         messages = self._take_ready(sum(len(share) for _, share in shares))
         for consumer, share in shares:
             taken = [messages[position - head] for position in share]
