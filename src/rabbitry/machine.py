@@ -29,7 +29,12 @@ Two drivers run the same machines: `rabbitry.runtime` on asyncio and real socket
   once, not before its time.
 - `Commit` hands over an atomic batch of writes; `Committed` answers when it is durable. Commits are
   answered in order. What must follow durability is emitted in answer to `Committed`, never merely
-  listed behind the `Commit`.
+  listed behind the `Commit`. `CommitFailed` says that the world refused (a full disk, an error of
+  the device): nothing of that commit, or of any handed over after it, is in the store; the machine
+  hands over again what it still wants, when it likes.
+- Values whose keys begin with `BULK` are not in `Started.stored`; their keys are in `Started.bulk`.
+  `Load` reads them, `Loaded` answers with what was committed before the `Load`. A value that cannot
+  be vouched for (it is not what was written) is never given out.
 
 Imports nothing of ours.
 """
@@ -40,6 +45,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 MICROSECONDS_PER_SECOND = 1_000_000
+
+# Keys of values that may be many and large, and are read when they are wanted.
+BULK = b"\xff"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -58,9 +66,15 @@ class Address:
 
 @dataclass(slots=True)
 class Started:
-    """The machine runs. `stored` holds what the store kept, as (key, value) in key order."""
+    """The machine runs. `stored` holds what the store kept, as (key, value) in key order.
+
+    `bulk` has the keys of bulk values, in order. `damaged` has keys, bulk or not, whose values are
+    not what was written: they are in neither of the other two.
+    """
 
     stored: list[tuple[bytes, bytes]] = field(default_factory=list)
+    bulk: list[bytes] = field(default_factory=list)
+    damaged: list[bytes] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -137,6 +151,22 @@ class Committed:
 
 
 @dataclass(slots=True)
+class CommitFailed:
+    """The commit of this number, and all handed over after it, were not written. See the module."""
+
+    commit: int
+    reason: str
+
+
+@dataclass(slots=True)
+class Loaded:
+    """Answer to `Load`: the values in the order of its keys; None: not there, or damaged."""
+
+    load: int
+    values: list[bytes | None]
+
+
+@dataclass(slots=True)
 class AlarmChanged:
     """This process has become low on a resource ("memory", "disk"), or has enough of it again."""
 
@@ -163,6 +193,8 @@ Event = (
     | WritingResumed
     | TimerFired
     | Committed
+    | CommitFailed
+    | Loaded
     | AlarmChanged
     | Asked
 )
@@ -239,6 +271,14 @@ class Commit:
 
 
 @dataclass(slots=True)
+class Load:
+    """Read the values of these bulk keys; `Loaded` with this number answers."""
+
+    load: int
+    keys: list[bytes]
+
+
+@dataclass(slots=True)
 class Report:
     """Tell people: a line of the log. `level` is debug, info, warning or error.
 
@@ -276,6 +316,7 @@ Effect = (
     | SetTimer
     | CancelTimer
     | Commit
+    | Load
     | Report
     | Answer
     | Stop

@@ -11,14 +11,18 @@ import pytest
 from support.toy_machine import Run, Toy, connect, driving, echo
 
 from rabbitry.machine import (
+    BULK,
     Asked,
     BytesReceived,
     CancelTimer,
     Commit,
+    CommitFailed,
     Committed,
     Effect,
     Event,
     LinkOpened,
+    Load,
+    Loaded,
     Report,
     SendBytes,
     SetTimer,
@@ -106,7 +110,7 @@ def test_commits_are_answered_in_order_after_the_store_has_them(run: Run) -> Non
 
         def decide(event: Event, now: int) -> list[Effect]:
             if isinstance(event, Committed):
-                kept.append(store.load())
+                kept.append(store.load().stored)
             return []
 
         toy = Toy(decide)
@@ -139,16 +143,48 @@ def test_commits_made_while_the_store_writes_become_one_batch(run: Run) -> None:
     run(main())
 
 
-def test_a_store_that_fails_ends_the_machine(run: Run) -> None:
+@pytest.mark.parametrize("later", [False, True], ids=["at once", "later"])
+def test_a_store_that_refuses_tells_the_machine_which_hands_over_again(
+    run: Run, later: bool
+) -> None:
     class FullStore(MemoryStore):
-        def commit(self, writes: list[tuple[bytes, bytes | None]]) -> None:
-            raise OSError(28, "No space left on device")
+        room = False
+
+        def commit(self, writes: list[tuple[bytes, bytes | None]]) -> Any:
+            return self._commit(writes) if later else self._write(writes)
+
+        async def _commit(self, writes: list[tuple[bytes, bytes | None]]) -> None:
+            self._write(writes)
+
+        def _write(self, writes: list[tuple[bytes, bytes | None]]) -> None:
+            if not self.room:
+                raise OSError(28, "No space left on device")
+            super().commit(writes)
 
     async def main() -> None:
-        async with driving(Toy(), store=FullStore()) as (driver, _):
-            await driver.ask([Commit(1, [])])
-            with pytest.raises(MachineFailed, match="OSError"):
-                await driver.stopped()
+        store, toy = FullStore(), Toy()
+        async with driving(toy, store=store) as (driver, _):
+            await driver.ask([Commit(1, [(b"k", b"1")]), Commit(2, [(b"k", b"2")])])
+            assert await toy.saw(CommitFailed) == CommitFailed(1, "No space left on device")
+            assert store.load().stored == []
+            store.room = True
+            await driver.ask([Commit(1, [(b"k", b"3")])])
+            assert await toy.saw(Committed) == Committed(1)
+        assert store.load().stored == [(b"k", b"3")]
+
+    run(main())
+
+
+def test_bulk_values_are_read_when_they_are_asked_for(run: Run) -> None:
+    async def main() -> None:
+        toy = Toy()
+        async with driving(toy, store=MemoryStore([(BULK + b"a", b"1"), (b"b", b"2")])) as (
+            driver,
+            _,
+        ):
+            assert toy.events[0] == Started([(b"b", b"2")], [BULK + b"a"])
+            await driver.ask([Load(7, [BULK + b"c", BULK + b"a"])])
+            assert await toy.saw(Loaded) == Loaded(7, [None, b"1"])
 
     run(main())
 

@@ -13,12 +13,12 @@ def open_store(seed: int) -> tuple[Schedule, SimulatedStore, list[tuple[int, int
     schedule = Schedule(seed)
     store = SimulatedStore(schedule, schedule.random("store"))
     answered: list[tuple[int, int]] = []
-    assert store.open(lambda commit: answered.append((commit, schedule.now))) == []
+    assert store.open(lambda commit: answered.append((commit, schedule.now))).stored == []
     return schedule, store, answered
 
 
 def contents(store: SimulatedStore) -> list[tuple[bytes, bytes]]:
-    return store.open(lambda commit: None)
+    return store.open(lambda commit: None).stored
 
 
 def test_commits_are_answered_later_and_in_order() -> None:

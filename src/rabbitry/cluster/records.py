@@ -75,7 +75,8 @@ class Unbound(Record, tag=6):
 class QueuePlaced(Record, tag=7):
     """Who leads a queue, in which epoch; who mirrors it; which of them hold all that is confirmed.
 
-    `leader` is empty while no node can lead. `in_sync` includes the leader.
+    `leader` is empty while no node can lead. `in_sync` includes the leader. `stored` are replicas
+    whose processes have died since, and whose stores have all that is confirmed and persistent.
     """
 
     queue: int
@@ -83,6 +84,7 @@ class QueuePlaced(Record, tag=7):
     leader: str
     mirrors: list[str]
     in_sync: list[str]
+    stored: list[str] = []
 
 
 class NodeJoined(Record, tag=8):
@@ -117,19 +119,29 @@ Change = (
 
 
 class Join(Record, tag=20):
-    """A node's first word: where other nodes reach it, and its process (`incarnation`)."""
+    """A node's first word: where other nodes reach it, and its process (`incarnation`).
+
+    `store` names what it keeps its messages in, for ever the same; empty where nothing is kept.
+    `damaged`: the queues that the store had, and cannot vouch for.
+    """
 
     name: str
     incarnation: str
     host: str
     port: int
+    store: str = ""
+    damaged: list[int] = []
 
 
 class Welcomed(Record, tag=21):
-    """The whole catalog as changes from nothing; deltas follow from `revision` + 1."""
+    """The whole catalog as changes from nothing; deltas follow from `revision` + 1.
+
+    `cluster` names the cluster, for ever the same: what a node has of another it keeps to itself.
+    """
 
     revision: int
     changes: list[Change]
+    cluster: str = ""
 
 
 class Changed(Record, tag=22):

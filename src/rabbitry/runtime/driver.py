@@ -31,12 +31,15 @@ from rabbitry.machine import (
     CancelTimer,
     CloseLink,
     Commit,
+    CommitFailed,
     Committed,
     Effect,
     Event,
     FinishLink,
     LinkClosed,
     ListenerOpened,
+    Load,
+    Loaded,
     Machine,
     OpenLink,
     PauseReading,
@@ -44,7 +47,6 @@ from rabbitry.machine import (
     ResumeReading,
     SendBytes,
     SetTimer,
-    Started,
     Stop,
     TimerFired,
 )
@@ -136,6 +138,7 @@ class Driver:
             SetTimer: self._set_timer,
             CancelTimer: self._cancel_timer,
             Commit: self._commit,
+            Load: self._load,
             Report: self._report,
             Answer: self._answer,
             Stop: self._stop,
@@ -148,7 +151,7 @@ class Driver:
         self.loop = asyncio.get_running_loop()
         self._stopped: asyncio.Future[str] = self.loop.create_future()
         self._all_links_gone = asyncio.Event()
-        self.take(Started(self._store.load()))
+        self.take(self._store.load())
 
     async def listen(
         self, name: str, host: str, port: int, tls: TlsSettings | None = None
@@ -413,8 +416,8 @@ class Driver:
         commits, self._commits = self._commits, []
         try:
             done = self._store.commit([write for commit in commits for write in commit.writes])
-        except Exception as error:
-            self._fail(Committed(commits[-1].commit), error)
+        except OSError as error:
+            self._commit_failed(commits, error)
             return
         if done is None:
             self._committed(commits)
@@ -424,6 +427,9 @@ class Driver:
     async def _await_commits(self, done: Awaitable[None], commits: list[Commit]) -> None:
         try:
             await done
+        except OSError as error:
+            self._commit_failed(commits, error)
+            return
         except Exception as error:
             self._fail(Committed(commits[-1].commit), error)
             return
@@ -436,6 +442,27 @@ class Driver:
             self.loop.call_soon(self._write_commits)
         for commit in commits:
             self.take(Committed(commit.commit))
+
+    def _commit_failed(self, commits: list[Commit], error: OSError) -> None:
+        """Nothing is written, and nothing handed over since will be."""
+        self._committing = False
+        self._commits.clear()
+        self.take(CommitFailed(commits[0].commit, reason_of(error)))
+
+    def _load(self, effect: Load) -> None:
+        values = self._store.read(effect.keys)
+        if isinstance(values, list):
+            self.take(Loaded(effect.load, values))
+        else:
+            self._keep(self.loop.create_task(self._await_load(effect.load, values)))
+
+    async def _await_load(self, load: int, values: Awaitable[list[bytes | None]]) -> None:
+        try:
+            found = await values
+        except Exception as error:
+            self._fail(Loaded(load, []), error)
+            return
+        self.take(Loaded(load, found))
 
     # --- people ---------------------------------------------------------------------------------
 

@@ -2,10 +2,12 @@
 
 The driver gathers the commits of one turn of the event loop into one call of `commit` (group
 commit) and tells the machine `Committed` when that call is done. A store knows ordered keys and
-atomic batches, nothing else: no tables, no queries, no meaning of a key.
+atomic batches, nothing else: no tables, no queries, no meaning of a key, but that bulk values
+(`machine.BULK`) are read one by one when they are wanted.
 
 Invariants: a batch is kept as a whole or not at all; of two writes to one key in a batch the later
-one counts; `load` returns keys in ascending order.
+one counts; `load` returns keys in ascending order; no value is given out that is not what was
+written.
 """
 
 from __future__ import annotations
@@ -13,20 +15,33 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable
 from typing import Protocol
 
+from rabbitry.machine import BULK, Started
+
+Values = list[bytes | None]
+
 
 class Store(Protocol):
     """What the driver needs of a store."""
 
-    def load(self) -> list[tuple[bytes, bytes]]:
-        """Return all that is kept, as (key, value) in ascending order of keys."""
+    def load(self) -> Started:
+        """Return all that is kept: see `machine.Started`. Called once, before anything else."""
         ...
 
     def commit(self, writes: list[tuple[bytes, bytes | None]]) -> Awaitable[None] | None:
         """Write a batch atomically; a value of `None` deletes its key.
 
         Returns `None` when the batch is durable on return, otherwise an awaitable that ends when it
-        is. The driver starts no further commit before that. Raises OSError if the world refuses.
+        is. The driver starts no further commit before that. Raises OSError if the world refuses,
+        out of the call or the awaitable: nothing of the batch is written then.
         """
+        ...
+
+    def read(self, keys: list[bytes]) -> Awaitable[Values] | Values:
+        """Return the values of bulk keys, None for one that is not there or is damaged."""
+        ...
+
+    def close(self) -> None:
+        """Give the store back. Nothing is called afterwards."""
         ...
 
 
@@ -38,9 +53,9 @@ class MemoryStore:
     def __init__(self, stored: Iterable[tuple[bytes, bytes]] = ()) -> None:
         self._values: dict[bytes, bytes] = dict(stored)
 
-    def load(self) -> list[tuple[bytes, bytes]]:
-        """Return all that is kept, as (key, value) in ascending order of keys."""
-        return sorted(self._values.items())
+    def load(self) -> Started:
+        """Return all that is kept."""
+        return started(self._values)
 
     def commit(self, writes: list[tuple[bytes, bytes | None]]) -> None:
         """Write a batch; a value of `None` deletes its key, whether it is there or not."""
@@ -49,3 +64,16 @@ class MemoryStore:
                 self._values.pop(key, None)
             else:
                 self._values[key] = value
+
+    def read(self, keys: list[bytes]) -> Values:
+        """Return the values of these keys."""
+        return [self._values.get(key) for key in keys]
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def started(values: dict[bytes, bytes]) -> Started:
+    """Return what a machine is started with that has kept these values."""
+    stored = sorted((key, value) for key, value in values.items() if not key.startswith(BULK))
+    return Started(stored, sorted(key for key in values if key.startswith(BULK)))

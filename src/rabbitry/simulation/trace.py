@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -43,7 +43,8 @@ def _bytes_text(data: bytes) -> str:
 
 def _started_text(e: m.Started) -> str:
     stored = crc32(b"".join(len(k).to_bytes(4, "big") + k + v for k, v in e.stored))
-    return f"Started stored={len(e.stored)} #{stored:08x}"
+    bulk = crc32(b"".join([*e.bulk, b"damaged", *e.damaged]))
+    return f"Started stored={len(e.stored)} #{stored:08x} bulk={len(e.bulk)} #{bulk:08x}"
 
 
 def _commit_text(e: m.Commit) -> str:
@@ -52,6 +53,10 @@ def _commit_text(e: m.Commit) -> str:
         written = b"\0" if value is None else b"\1" + value
         digest = crc32(len(key).to_bytes(4, "big") + key + written, digest)
     return f"Commit {e.commit} writes={len(e.writes)} #{digest:08x}"
+
+
+def _values_text(values: Sequence[bytes | None]) -> str:
+    return " ".join("none" if value is None else _bytes_text(value) for value in values)
 
 
 _TEXTS: dict[type, Callable[[Any], str]] = {
@@ -65,6 +70,8 @@ _TEXTS: dict[type, Callable[[Any], str]] = {
     m.WritingResumed: lambda e: f"WritingResumed {e.link}",
     m.TimerFired: lambda e: f"TimerFired {e.timer}",
     m.Committed: lambda e: f"Committed {e.commit}",
+    m.CommitFailed: lambda e: f"CommitFailed {e.commit} {e.reason!r}",
+    m.Loaded: lambda e: f"Loaded {e.load} {_values_text(e.values)}",
     m.AlarmChanged: lambda e: f"AlarmChanged {e.resource} {e.low}",
     m.Asked: lambda e: f"Asked {e.number} {canonical(e.question)}",
     m.OpenLink: lambda e: f"OpenLink {e.link} {e.address}",
@@ -76,6 +83,7 @@ _TEXTS: dict[type, Callable[[Any], str]] = {
     m.SetTimer: lambda e: f"SetTimer {e.timer} {e.at}",
     m.CancelTimer: lambda e: f"CancelTimer {e.timer}",
     m.Commit: _commit_text,
+    m.Load: lambda e: f"Load {e.load} {_values_text(e.keys)}",
     m.Report: lambda e: f"Report {e.level} {e.what!r} {canonical(e.details)}",
     m.Answer: lambda e: f"Answer {e.number} {canonical(e.answer)}",
     m.Stop: lambda e: f"Stop {e.reason!r}",

@@ -106,6 +106,7 @@ class World:
             m.SetTimer: self._set_timer,
             m.CancelTimer: self._cancel_timer,
             m.Commit: lambda p, e: p.host.store.commit(e),
+            m.Load: lambda p, e: p.host.store.load(e),
             m.Report: self._report,
             m.Answer: lambda p, e: None,
             m.Stop: self._stop,
@@ -139,11 +140,14 @@ class World:
         process = Process(host, host.incarnation, host.factory(host.incarnation, entropy))
         host.process = process
         self.note(name, f"starts, incarnation {host.incarnation}")
-        stored = host.store.open(lambda commit: self._deliver(process, m.Committed(commit)))
+        stored = host.store.open(
+            lambda commit: self._deliver(process, m.Committed(commit)),
+            lambda load, values: self._deliver(process, m.Loaded(load, values)),
+        )
         process.stack = self.network.boot(
             name, host.listeners, lambda event: self._deliver(process, event)
         )
-        self._deliver(process, m.Started(stored))
+        self._deliver(process, stored)
         for port, listener in host.listeners.items():
             if process.up:
                 opened = m.ListenerOpened(listener, m.Address(name, port))
