@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Install the programs that some tests compare with: RabbitMQ, HAProxy, the AMQP 0-9-1 XML.
+# Install the programs that some tests need: RabbitMQ, HAProxy and the AMQP 0-9-1 XML, with which they
+# compare, and a C compiler, for the disk that fails (tests/support/faulty_disk.c).
 #
 # Only where this is allowed (Debian's apt-get, root or sudo without a password, not APT=no), and no
 # service of them is started or left enabled: the tests run their own. Says plainly what is left out
@@ -17,6 +18,7 @@ command -v rabbitmq-server >/dev/null || missing+=(rabbitmq-server)
 command -v haproxy >/dev/null || missing+=(haproxy)
 [ -n "$(find /usr/share/amqp* -name 'amqp0-9-1*.xml' 2>/dev/null)" ] || missing+=(amqp-specs)
 [ ${#missing[@]} -gt 0 ] || exit 0
+command -v cc >/dev/null || command -v gcc >/dev/null || missing+=(gcc libc6-dev)
 new_epmd=()
 command -v epmd >/dev/null || new_epmd=(epmd.service epmd.socket)
 

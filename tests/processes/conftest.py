@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.running_cluster import RunningCluster
@@ -17,9 +18,9 @@ def up(tmp_path: Path) -> Iterator[Up]:
     started: list[RunningCluster] = []
 
     def start(
-        name: str = "data", *, data_dir: Path | None = None, port: int | None = None
+        name: str = "data", *, data_dir: Path | None = None, port: int | None = None, **more: Any
     ) -> RunningCluster:
-        one = RunningCluster(tmp_path / name if data_dir is None else data_dir, port)
+        one = RunningCluster(tmp_path / name if data_dir is None else data_dir, port, **more)
         started.append(one)
         return one
 

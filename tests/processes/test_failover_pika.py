@@ -7,124 +7,18 @@ must notice nothing.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pika
-import pika.exceptions
 import pytest
-from pika.adapters.blocking_connection import BlockingChannel
+from support.crashing_clients import Clients
 from support.ledger import Ledger
 from support.running_cluster import NODES, RunningCluster
 
 ROUNDS = 10
 QUEUE = "orders"
-DEADLINE_S = 120
 
 pytestmark = pytest.mark.processes
-
-
-class Clients:
-    """Threads with a pika connection each; they end with `close`, and tell what went wrong."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self.ledger = ledger
-        self.publishing = threading.Event()
-        self.publishing.set()
-        self.consuming = threading.Event()
-        self.consuming.set()
-        self._again = threading.Event()
-        self._publishers: list[threading.Thread] = []
-        self._consumers: list[threading.Thread] = []
-        self._failures: list[BaseException] = []
-
-    def publish(self, name: str, port: int) -> None:
-        """Start a publisher."""
-        thread = threading.Thread(target=self._run, args=(self._publisher, name, port))
-        self._publishers.append(thread)
-        thread.start()
-
-    def consume(self, name: str, port: int) -> None:
-        """Start a consumer."""
-        thread = threading.Thread(target=self._run, args=(self._consumer, name, port))
-        self._consumers.append(thread)
-        thread.start()
-
-    def stop_publishing(self) -> None:
-        """Return when the publishers have had their last confirm."""
-        self.publishing.clear()
-        self._join(self._publishers)
-
-    def close(self) -> None:
-        """End all; raise what one of them raised."""
-        self.publishing.clear()
-        self.consuming.clear()
-        self._again.set()
-        self._join(self._publishers + self._consumers)
-        if self._failures:
-            raise self._failures[0]
-
-    def _join(self, threads: list[threading.Thread]) -> None:
-        for thread in threads:
-            thread.join(DEADLINE_S)
-            assert not thread.is_alive(), f"a client hangs; {self.ledger.summary()}"
-
-    def _run(self, client: Callable[[str, int], None], name: str, port: int) -> None:
-        try:
-            client(name, port)
-        except BaseException as error:
-            self._failures.append(error)
-            self.ledger.broke(f"{name} failed: {error!r}")
-
-    def _connection(self, port: int) -> pika.BlockingConnection:
-        credentials = pika.PlainCredentials("guest", "guest")
-        return pika.BlockingConnection(
-            pika.ConnectionParameters("127.0.0.1", port, credentials=credentials, heartbeat=10)
-        )
-
-    def _publisher(self, name: str, port: int) -> None:
-        number = 0
-        while self.publishing.is_set():
-            try:
-                with self._connection(port) as connection:
-                    channel = connection.channel()
-                    channel.confirm_delivery()
-                    while self.publishing.is_set():
-                        body = f"{name} {number}"
-                        self.ledger.sent(body)
-                        channel.basic_publish(
-                            "", QUEUE, body.encode(), pika.BasicProperties(delivery_mode=2), True
-                        )
-                        self.ledger.confirmed(body)
-                        number += 1
-            except pika.exceptions.AMQPConnectionError:
-                self.ledger.broke(name)
-                self._again.wait(0.05)
-
-    def _consumer(self, name: str, port: int) -> None:
-        while self.consuming.is_set():
-            try:
-                with self._connection(port) as connection:
-                    self._consume(name, connection.channel())
-            except pika.exceptions.AMQPConnectionError:
-                self.ledger.broke(name)
-                self._again.wait(0.05)
-
-    def _consume(self, name: str, channel: BlockingChannel) -> None:
-        channel.basic_qos(prefetch_count=10)
-        unacknowledged = 0
-        for method, _, body in channel.consume(QUEUE, inactivity_timeout=0.1):
-            if method is not None:
-                self.ledger.received(name, body.decode(), method.redelivered)
-                unacknowledged += 1
-            # Several at a time, so that there is always something unacknowledged when nodes die.
-            if unacknowledged >= 5 or (method is None and unacknowledged):
-                channel.basic_ack(0, multiple=True)
-                unacknowledged = 0
-            if not self.consuming.is_set():
-                channel.cancel()
-                return
-        self.ledger.broke(f"{name} was cancelled")
 
 
 @pytest.fixture
@@ -133,7 +27,7 @@ def clients(cluster: RunningCluster) -> Iterator[Clients]:
         pika.ConnectionParameters("127.0.0.1", cluster.front)
     ) as connection:
         connection.channel().queue_declare(QUEUE, durable=True)
-    started = Clients(Ledger())
+    started = Clients(Ledger(), QUEUE)
     try:
         yield started
     finally:

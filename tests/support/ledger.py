@@ -1,6 +1,6 @@
 """What publishers were promised and what consumers were given, compared.
 
-Owns the promises of issue 2 as checks: a confirmed message arrives; one that arrives twice is
+Owns the promises to clients as checks: a confirmed message arrives; one that arrives twice is
 marked `redelivered`, unless its publisher sent it twice; each consumer sees what a publisher sent
 once, and what was not redelivered, in the order it was sent. Safe for threads; whoever waits for
 something to be so gets it or an error that says what was awaited.
@@ -23,7 +23,10 @@ class Ledger:
         self._changed = threading.Condition()
         self._sent: Counter[str] = Counter()
         self._confirmed: dict[str, None] = {}
+        self._missing: dict[str, None] = {}  # confirmed, and not delivered yet
         self._received: dict[str, list[bool]] = {}  # the redelivered flag of each delivery
+        self._acknowledged: dict[str, None] = {}
+        self._returned: Counter[str] = Counter()  # deliveries after the acknowledgement
         self._by_consumer: dict[str, list[tuple[str, bool]]] = {}
         self.breaks: Counter[str] = Counter()  # how often each client lost its connection
 
@@ -38,13 +41,24 @@ class Ledger:
         """The broker has taken responsibility for it."""
         with self._changed:
             self._confirmed[body] = None
+            if body not in self._received:
+                self._missing[body] = None
             self._changed.notify_all()
 
     def received(self, consumer: str, body: str, redelivered: bool) -> None:
         """It was delivered."""
         with self._changed:
             self._received.setdefault(body, []).append(redelivered)
+            self._missing.pop(body, None)
+            if body in self._acknowledged:
+                self._returned[body] += 1
             self._by_consumer.setdefault(consumer, []).append((body, redelivered))
+            self._changed.notify_all()
+
+    def acknowledged(self, bodies: list[str]) -> None:
+        """Their consumer has sent the acknowledgement; nobody tells it whether it got there."""
+        with self._changed:
+            self._acknowledged |= dict.fromkeys(bodies)
             self._changed.notify_all()
 
     def broke(self, client: str) -> None:
@@ -59,6 +73,11 @@ class Ledger:
         """How many messages were confirmed, of one publisher or of all."""
         with self._changed:
             return sum(body.startswith(publisher) for body in self._confirmed)
+
+    def backlog(self) -> int:
+        """How many of the bodies that were confirmed have not been delivered yet."""
+        with self._changed:
+            return len(self._missing)
 
     def received_count(self, consumer: str) -> int:
         """How many deliveries a consumer has had."""
@@ -85,15 +104,15 @@ class Ledger:
     def all_arrived(self) -> bool:
         """Say whether every confirmed body was delivered."""
         with self._changed:
-            return all(body in self._received for body in self._confirmed)
+            return not self._missing
 
     def summary(self) -> str:
         """Tell the figures."""
         with self._changed:
-            missing = [body for body in self._confirmed if body not in self._received]
             return (
                 f"{len(self._sent)} bodies sent, {len(self._confirmed)} confirmed, "
-                f"{len(self._received)} received, missing {missing[:5]}, "
+                f"{len(self._received)} received, {len(self._acknowledged)} acknowledged "
+                f"({len(self._returned)} of these came again), missing {list(self._missing)[:5]}, "
                 f"breaks {dict(self.breaks)}"
             )
 

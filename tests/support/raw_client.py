@@ -259,6 +259,11 @@ class RawClient:
         assert answer is not None, "the link ended"
         return answer[1]
 
+    def take_or_none(self) -> Method | None:
+        """Return the next method without writing it down, None when the link has ended."""
+        answer = self._take()
+        return None if answer is None else answer[1]
+
     def take_content(self) -> bytes:
         """Return the next content without writing it down."""
         answer = self._take()

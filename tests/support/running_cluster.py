@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,18 +51,34 @@ def free_ports(count: int) -> int:
 class RunningCluster:
     """One `rabbitry up` with three nodes at `port`, `port + 1`, `port + 2`."""
 
-    def __init__(self, data_dir: Path, port: int | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        port: int | None = None,
+        *,
+        options: Sequence[str] = (),
+        environment: dict[str, str] | None = None,
+        before: Sequence[str] = (),
+    ) -> None:
+        """`options` are more options of `rabbitry up`; `before` is what stands before it."""
         self.data_dir = data_dir
         self.port = free_ports(5) if port is None else port
         self.front = self.port + 3
-        options = ["--data-dir", str(data_dir), "--port", str(self.port)]
-        options += ["--balancer-port", str(self.front), "--stats-port", str(self.port + 4)]
+        own = ["--data-dir", str(data_dir), "--port", str(self.port)]
+        own += ["--balancer-port", str(self.front), "--stats-port", str(self.port + 4)]
+        self._arguments = [*before, *RABBITRY, "up", *own, *options]
+        self._environment = environment
+        self.begin()
+
+    def begin(self) -> None:
+        """Start it, again if it has ended: on the same directory, at the same ports."""
         self.started_at = time.monotonic()
         self.process = subprocess.Popen(
-            [*RABBITRY, "up", *options],
+            self._arguments,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            env=self._environment,
         )
 
     def wait_ready(self) -> RunningCluster:

@@ -27,6 +27,16 @@ def test_what_was_sent_twice_may_come_twice() -> None:
     ledger(["p 1", "p 1"], [("p 1", False), ("p 1", False)]).check()
 
 
+def test_what_comes_again_after_its_acknowledgement_is_counted() -> None:
+    kept = ledger(["p 1", "p 2"], [("p 1", False), ("p 2", False)])
+    kept.acknowledged(["p 1"])
+    kept.received("c", "p 1", True)
+    kept.received("c", "p 2", True)
+    kept.check()
+    assert "1 acknowledged (1 of these came again)" in kept.summary()
+    assert kept.backlog() == 0
+
+
 @pytest.mark.parametrize(
     ("sent", "received", "says"),
     [

@@ -1,0 +1,78 @@
+"""A disk that fails, is full, read-only or slow for as long as a test wants, and counts its syncs.
+
+Owns the making of `faulty_disk.c` into a library and the files by which running processes are told
+(they inherit `environment`). Files outside `under` are never touched. Knows nothing of stores.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import struct
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+SOURCE = Path(__file__).with_suffix(".c")
+COMPILER = shutil.which("cc") or shutil.which("gcc")
+WITHOUT_COMPILER = "there is no C compiler for faulty_disk.c: apt install gcc libc6-dev"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Calls on files of the disk since it was made: `writes`, and `syncs` of all kinds."""
+
+    writes: int
+    syncs: int
+
+
+class FaultyDisk:
+    """The disk is all that lies below `under`, an absolute path; `control` is a new directory."""
+
+    def __init__(self, under: Path, control: Path) -> None:
+        assert COMPILER is not None, WITHOUT_COMPILER
+        control.mkdir()
+        library = control / "faulty_disk.so"
+        build = [COMPILER, "-O1", "-Wall", "-shared", "-fPIC", "-o", str(library), str(SOURCE)]
+        subprocess.run([*build, "-ldl"], check=True, timeout=60)
+        self._under = under
+        self._rule = control / "rule"
+        self._counts = control / "counts"
+        self._counts.write_bytes(bytes(16))
+        self.environment = os.environ | {
+            "LD_PRELOAD": str(library),
+            "FAULTY_DISK_UNDER": str(under),
+            "FAULTY_DISK_CONTROL": str(control),
+        }
+
+    def counts(self) -> Counts:
+        """Return how often it was written and synced."""
+        return Counts(*struct.unpack("QQ", self._counts.read_bytes()))
+
+    @contextlib.contextmanager
+    def failing(self, error: int, calls: str = "ws", below: Path | None = None) -> Iterator[None]:
+        """Let calls fail with this errno: letters of w (write), s (sync), o (open to write)."""
+        yield from self._ruled(calls, error, 0, below)
+
+    @contextlib.contextmanager
+    def full(self, below: Path | None = None) -> Iterator[None]:
+        """Have no room on it: writes fail, syncs do not."""
+        yield from self._ruled("w", errno.ENOSPC, 0, below)
+
+    @contextlib.contextmanager
+    def slow(self, delay_ms: int, calls: str = "s") -> Iterator[None]:
+        """Let calls take that much longer."""
+        yield from self._ruled(calls, 0, delay_ms, None)
+
+    def _ruled(self, calls: str, error: int, delay_ms: int, below: Path | None) -> Iterator[None]:
+        # Written aside and renamed: no call sees half a rule.
+        aside = self._rule.with_suffix(".new")
+        aside.write_text(f"{calls} {error} {delay_ms} {below or self._under}\n")
+        aside.replace(self._rule)
+        try:
+            yield
+        finally:
+            self._rule.unlink()
