@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rabbitry.broker.positions import ranges_of
+from rabbitry.broker.positions import cut, joined, ranges_of
 
 
 def positions_of(ranges: Sequence[tuple[int, int]]) -> list[int]:
@@ -26,3 +26,22 @@ def test_ranges_of_a_range() -> None:
     assert ranges_of(range(3, 9)) == [(3, 8)]
     assert ranges_of(range(3, 3)) == []
     assert ranges_of(range(3, 9, 2)) == [(3, 3), (5, 5), (7, 7)]
+
+
+RANGES = st.lists(st.integers(0, 40), unique=True).map(lambda some: ranges_of(sorted(some)))
+
+
+@given(RANGES, RANGES)
+def test_cut_tells_what_is_in_the_other_ranges(
+    ranges: list[tuple[int, int]], parts: list[tuple[int, int]]
+) -> None:
+    within = {at for first, last in parts for at in range(first, last + 1)}
+    found = [
+        (at, inside) for first, last, inside in cut(ranges, parts) for at in range(first, last + 1)
+    ]
+    assert found == [(at, at in within) for first, last in ranges for at in range(first, last + 1)]
+
+
+def test_ranges_that_touch_are_joined() -> None:
+    assert joined([(1, 2), (3, 3), (4, 9), (11, 12), (13, 13)]) == [(1, 9), (11, 13)]
+    assert joined([]) == []

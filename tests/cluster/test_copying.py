@@ -89,3 +89,13 @@ def test_what_goes_meanwhile_is_not_copied(data: st.DataObject) -> None:
         expected = [one for one in expected if one <= last or one not in set(gone)]
         copied += [entry[0] for entry in copier.next_chunk()]
     assert copied == expected
+
+
+def test_what_stands_behind_a_gap_is_copied_too() -> None:
+    queue = queue_of(3)
+    queue.begin_at(1 << 40)
+    queue.publish([(ROUTE, b"a"), (ROUTE, b"b")])
+    queue.begin_at(1 << 41)
+    queue.publish([(ROUTE, b"c")])
+    copier = Copier(queue, [(2, 3), ((1 << 40) + 1, (1 << 40) + 1), (1 << 41, 1 << 41)])
+    assert [entry[4] for entry in copier.next_chunk()] == [b"2", b"3", b"b", b"c"]

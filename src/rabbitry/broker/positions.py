@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 
 def ranges_of(positions: Sequence[int]) -> list[tuple[int, int]]:
@@ -21,3 +21,32 @@ def ranges_of(positions: Sequence[int]) -> list[tuple[int, int]]:
             first = last = position
     ranges.append((first, last))
     return ranges
+
+
+def cut(
+    ranges: Iterable[tuple[int, int]], parts: Sequence[tuple[int, int]]
+) -> Iterator[tuple[int, int, bool]]:
+    """Cut ranges into what is in `parts` (True) and what is not; all of them ascending."""
+    at = 0
+    for first, last in ranges:
+        while first <= last:
+            while at < len(parts) and parts[at][1] < first:
+                at += 1
+            if at == len(parts) or parts[at][0] > last:
+                yield first, last, False
+                break
+            start, end = max(parts[at][0], first), min(parts[at][1], last)
+            if first < start:
+                yield first, start - 1, False
+            yield start, end, True
+            first = end + 1
+
+
+def joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return ascending ranges with those as one that follow one another without a gap."""
+    found: list[tuple[int, int]] = []
+    for first, last in ranges:
+        if found and found[-1][1] + 1 == first:
+            first = found.pop()[0]
+        found.append((first, last))
+    return found

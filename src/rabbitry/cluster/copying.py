@@ -26,9 +26,9 @@ class Copier:
         self._ranges = list(reversed(ranges))
         self._queue = queue
         self._out = dict(queue.entries_out())
-        # A list is read at any place in no time, a deque only at its ends.
-        self._ready = list(queue.ready)
-        self._ready_head = queue.head
+        # Lists are read at any place in no time, the queue's deques only at their ends.
+        self._runs = queue.waiting_runs()
+        self._run = 0  # which of them comes next: positions ascend
         self._removed: dict[int, None] = {}  # of those that are still to come
         self.sent_at = 0  # the stream's number of the last chunk
 
@@ -71,6 +71,10 @@ class Copier:
         if position in self._removed:
             del self._removed[position]
             return None
-        if position < self._ready_head:
-            return self._out.get(position)
-        return self._ready[position - self._ready_head]
+        runs = self._runs
+        while self._run < len(runs) and position >= runs[self._run][0] + len(runs[self._run][1]):
+            self._run += 1
+        if self._run < len(runs) and position >= runs[self._run][0]:
+            first, messages = runs[self._run]
+            return messages[position - first]
+        return self._out.get(position)

@@ -117,7 +117,8 @@ class QueueLeader:
     def restore(self, replica: Replica) -> None:
         """Take over what this node held as a mirror. Comes before everything else."""
         queue = self.queue
-        queue.restore(replica.entries(), replica.seen_through, replica.next_position)
+        held = ranges_of(sorted(replica.messages))
+        queue.restore(held, replica.messages, replica.seen_through, replica.next_position)
         queue.expiries, queue.counts = dict(replica.expiries), dict(replica.counts)
         self._follows, self._first_position = replica.epoch, replica.next_position
         self._announcing.restore(replica.seen_through)
@@ -159,15 +160,12 @@ class QueueLeader:
             return
         queue = self.queue
         announced = self._announcing.catch_up()
-        ranges = ranges_of([position for position, _ in queue.entries_out()])
-        if queue.ready:
-            ranges.append((queue.head, queue.next_position - 1))
         begin = Begin(
             self.number,
             self.epoch,
             self._replication.sequence,
             not required,
-            ranges,
+            queue.ranges(),
             queue.next_position,
             announced,
             self.origins,

@@ -12,7 +12,7 @@ Owns applying the stream's records; when a replica counts and where it comes fro
 from __future__ import annotations
 
 from rabbitry.broker.message import Message, Routes
-from rabbitry.broker.queue import note_expiries
+from rabbitry.broker.waiting import note_expiries
 from rabbitry.cluster.queue_records import (
     Announced,
     Begin,
