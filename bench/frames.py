@@ -14,6 +14,7 @@ cost two comparisons. Whatever does not fit goes frame by frame.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 
 FRAME_METHOD = 1
 FRAME_HEADER = 2
@@ -120,11 +121,25 @@ def connection_open(vhost: str) -> bytes:
     return method(0, CONNECTION_OPEN, shortstr(vhost) + b"\x00\x00")
 
 
-def queue_declare(queue: str, *, passive: bool = False, durable: bool = False) -> bytes:
-    """queue.declare without arguments."""
+def queue_declare(
+    queue: str,
+    *,
+    passive: bool = False,
+    durable: bool = False,
+    arguments: Mapping[str, str] | None = None,
+) -> bytes:
+    """queue.declare; values of ``arguments`` are long strings."""
     bits = (1 if passive else 0) | (2 if durable else 0)
-    arguments = b"\x00\x00" + shortstr(queue) + bytes((bits,)) + longstr(b"")
-    return method(CHANNEL, QUEUE_DECLARE, arguments)
+    table = b"".join(
+        shortstr(name) + b"S" + longstr(value.encode()) for name, value in (arguments or {}).items()
+    )
+    encoded = b"\x00\x00" + shortstr(queue) + bytes((bits,)) + longstr(table)
+    return method(CHANNEL, QUEUE_DECLARE, encoded)
+
+
+def message_count_of(declare_ok_arguments: bytes) -> int:
+    """Messages that are ready in the queue, as queue.declare-ok tells."""
+    return int(struct.unpack_from(">I", declare_ok_arguments, 1 + declare_ok_arguments[0])[0])
 
 
 def queue_delete(queue: str) -> bytes:
@@ -297,6 +312,11 @@ class ConfirmCounter:
     def confirmed(self) -> int:
         """How many publishes are confirmed."""
         return self._below + len(self._singles)
+
+    @property
+    def confirmed_through(self) -> int:
+        """Through which publish all are confirmed."""
+        return self._below
 
     def take(self, buffer: bytes | bytearray, end: int) -> int:
         """Count the acks in ``buffer[:end]``; returns the number of bytes done with.

@@ -12,7 +12,7 @@ import resource
 import time
 
 from bench import frames, rabbitry
-from bench.load import Connection
+from bench.connection import Connection
 from bench.processes import rss_bytes
 
 CONNECTIONS = 10_000

@@ -1,9 +1,14 @@
 """A raw-socket AMQP load generator, cheap enough not to be what is measured.
 
-One publisher process and one consumer process a queue. Publishers send blocks of frames that were
-encoded beforehand; consumers count deliveries by their fixed size (``bench.frames``). All workers
-are connected, and the consumers consume, before the start event; the clock runs from that event to
-the last delivery. Owns sockets and processes of the load; does not start brokers.
+One consumer process and one or several publisher processes a queue. Publishers send blocks of
+frames that were encoded beforehand; consumers count deliveries by their fixed size
+(``bench.frames``). All workers are connected, and the consumers consume, before the start event;
+the clock runs from that event to the last delivery. Owns the processes of the load; does not start
+brokers.
+
+Latency of a confirm: from the sending of a block to the moment when all of it, and all before it,
+is confirmed. Under a full window that is the window's length, whoever the broker is; what a broker
+needs by itself shows a load with ``rate``, which sends messages one by one.
 
 Invariant: nothing waits for ever. Every socket has a timeout, every wait for a worker has one, and
 whatever goes wrong ends as one line (LoadError; ``python -m bench.load`` then exits with 2).
@@ -17,31 +22,33 @@ import json
 import multiprocessing
 import multiprocessing.connection
 import resource
+import select
 import signal
-import socket
 import sys
 import time
 from multiprocessing.synchronize import Event
-from typing import Literal
+from typing import Any, Literal
 
 from bench import frames
+from bench.connection import READ_BYTES, Connection, LoadError
 from bench.frames import PeerFault
+from bench.timing import TENTHS, Notes, percentile
 
 BLOCK_MESSAGES_MAX = 200
 BLOCK_BYTES_MAX = 65536
-READ_BYTES = 1 << 20
 
 Role = Literal["publisher", "consumer"]
 Pipe = multiprocessing.connection.Connection
 
 
-class LoadError(Exception):
-    """The load could not be run to its end; one line for the user."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Load:
-    """What to send where. Counts are per queue, sizes in bytes; ``confirm``: the window, 0: off."""
+    """What to send where. Counts are per queue, sizes in bytes.
+
+    ``confirm``: the window of each publisher, 0: off; ``rate``: messages a second that each
+    publisher sends at most, one by one, 0: as fast as the window allows; needs ``confirm``;
+    ``deep``: the queue holds more than ``count``, what comes beyond it is not acknowledged.
+    """
 
     port: int
     host: str = "127.0.0.1"
@@ -52,8 +59,13 @@ class Load:
     persistent: bool = False
     durable: bool = False
     ack: bool = False
+    deep: bool = False
     prefetch: int = 0
     queues: int = 1
+    publishers: int = 1
+    rate: int = 0
+    queue_type: str = ""
+    queue_mode: str = ""
     prefix: str = "load"
     timeout_s: float = 30.0
 
@@ -61,16 +73,34 @@ class Load:
         """The queues of this load."""
         return [f"{self.prefix}-{number}" for number in range(self.queues)]
 
+    def queue_arguments(self) -> dict[str, str]:
+        """The arguments that the queues are declared with."""
+        given = {"x-queue-type": self.queue_type, "x-queue-mode": self.queue_mode}
+        return {name: value for name, value in given.items() if value}
+
+    def of_publisher(self, number: int) -> Load:
+        """What is left of this for one of the publishers of a queue."""
+        share, rest = divmod(self.count, self.publishers)
+        return dataclasses.replace(self, count=share + (1 if number < rest else 0))
+
 
 @dataclasses.dataclass(frozen=True)
 class Figures:
-    """What a load measured. ``publish_per_s`` is of confirmed messages where confirms are on."""
+    """What a load measured. ``publish_per_s`` is of confirmed messages where confirms are on.
+
+    Rates of roles that did not work are 0. The tenths are rates of each tenth of the messages in
+    turn, where one worker did them all.
+    """
 
     messages: int
     publish_per_s: int
     consume_per_s: int
     duration_s: float
     client_cpu_s: float
+    confirm_p50_ms: float | None = None
+    confirm_p99_ms: float | None = None
+    publish_tenths_per_s: list[int] = dataclasses.field(default_factory=list)
+    consume_tenths_per_s: list[int] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,107 +108,8 @@ class _Report:
     role: Role
     ended_at_s: float
     cpu_s: float
-
-
-class Connection:
-    """One AMQP connection with channel 1 open; requests wait for their reply."""
-
-    def __init__(self, host: str, port: int, timeout_s: float) -> None:
-        self.where = f"{host}:{port}"
-        self._timeout_s = timeout_s
-        self.buffer = bytearray()
-        try:
-            self.socket = socket.create_connection((host, port), timeout=timeout_s)
-        except OSError as error:
-            raise LoadError(f"cannot connect to {self.where}: {error}") from None
-        try:
-            self._handshake()
-        except BaseException:
-            self.socket.close()
-            raise
-
-    def _handshake(self) -> None:
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.call(frames.PROTOCOL_HEADER, frames.CONNECTION_START)
-        tune = self.call(frames.start_ok("guest", "guest"), frames.CONNECTION_TUNE)
-        self.frame_max = frames.frame_max_of(tune)
-        self.send(frames.tune_ok(tune))
-        self.call(frames.connection_open("/"), frames.CONNECTION_OPEN_OK)
-        opening = frames.method(frames.CHANNEL, frames.CHANNEL_OPEN, b"\x00")
-        self.call(opening, frames.CHANNEL_OPEN_OK)
-
-    def send(self, data: bytes) -> None:
-        """Send all of ``data``; where the broker has hung up, say what it said."""
-        try:
-            self.socket.sendall(data)
-        except TimeoutError:
-            raise LoadError(f"{self.where} did not take bytes for {self._timeout_s:g} s") from None
-        except OSError as error:
-            raise self._lost(error) from None
-
-    def _lost(self, error: OSError) -> Exception:
-        """A send failed: the reason may be waiting among the received bytes."""
-        try:
-            while data := self.socket.recv(READ_BYTES):
-                self.buffer += data
-        except OSError:
-            pass
-        at = 0
-        try:
-            while size := frames.next_frame(self.buffer, at, len(self.buffer)):
-                if frames.method_id_at(self.buffer, at) in (
-                    frames.CONNECTION_CLOSE,
-                    frames.CHANNEL_CLOSE,
-                ):
-                    return frames.fault_at(self.buffer, at)
-                at += size
-        except PeerFault as fault:
-            return fault
-        return LoadError(f"connection to {self.where} lost: {error}")
-
-    def receive_into(self, target: memoryview) -> int:
-        """Bytes received into ``target``, at least one."""
-        try:
-            size = self.socket.recv_into(target)
-        except TimeoutError:
-            raise LoadError(f"nothing from {self.where} for {self._timeout_s:g} s") from None
-        except OSError as error:
-            raise LoadError(f"connection to {self.where} lost: {error}") from None
-        if not size:
-            raise LoadError(f"connection to {self.where} ended without a close method")
-        return size
-
-    def call(self, request: bytes, reply: frames.MethodId) -> bytes:
-        """Send ``request`` and return the encoded arguments of the method ``reply``."""
-        self.send(request)
-        chunk = memoryview(bytearray(65536))
-        while True:
-            while not (size := frames.next_frame(self.buffer, 0, len(self.buffer))):
-                self.buffer += chunk[: self.receive_into(chunk)]
-            whole = bytes(self.buffer[:size])
-            fault = frames.fault_at(whole, 0)
-            method_id = frames.method_id_at(whole, 0)
-            del self.buffer[:size]
-            if method_id == reply:
-                return whole[11:-1]
-            if whole[0] != frames.FRAME_HEARTBEAT and method_id not in frames.NOTICES:
-                raise fault
-
-    def close(self) -> None:
-        """Close politely: wait for close-ok, reading past whatever still comes."""
-        try:
-            self.socket.sendall(
-                frames.method(0, frames.CONNECTION_CLOSE, b"\x00\xc8\x00" + b"\x00\x00\x00\x00")
-            )
-            ok = frames.method(0, frames.CONNECTION_CLOSE_OK)
-            tail = b""
-            while data := self.socket.recv(READ_BYTES):
-                tail = (tail + data)[-len(ok) :]
-                if tail == ok:
-                    break
-        except OSError:
-            pass
-        self.socket.close()
+    latencies_s: list[float] = dataclasses.field(default_factory=list)
+    tenths_at_s: list[float] = dataclasses.field(default_factory=list)
 
 
 def declare_queues(load: Load) -> None:
@@ -186,7 +117,9 @@ def declare_queues(load: Load) -> None:
     connection = Connection(load.host, load.port, load.timeout_s)
     for queue in load.queue_names():
         connection.call(frames.queue_delete(queue), frames.QUEUE_DELETE_OK)
-        declare = frames.queue_declare(queue, durable=load.durable)
+        declare = frames.queue_declare(
+            queue, durable=load.durable, arguments=load.queue_arguments()
+        )
         connection.call(declare, frames.QUEUE_DECLARE_OK)
     connection.close()
 
@@ -199,7 +132,7 @@ def delete_queues(load: Load) -> None:
     connection.close()
 
 
-def _publish(load: Load, queue: str, pipe: Pipe, start: Event) -> float:
+def _publish(load: Load, queue: str, pipe: Pipe, start: Event) -> Notes:
     connection = Connection(load.host, load.port, load.timeout_s)
     one = frames.publish(
         "",
@@ -211,12 +144,15 @@ def _publish(load: Load, queue: str, pipe: Pipe, start: Event) -> float:
     block = min(BLOCK_MESSAGES_MAX, max(1, BLOCK_BYTES_MAX // len(one)))
     if load.confirm:
         block = max(1, min(block, load.confirm // 2))
-        select = frames.method(frames.CHANNEL, frames.CONFIRM_SELECT, b"\x00")
-        connection.call(select, frames.CONFIRM_SELECT_OK)
+        select_confirms = frames.method(frames.CHANNEL, frames.CONFIRM_SELECT, b"\x00")
+        connection.call(select_confirms, frames.CONFIRM_SELECT_OK)
     data = one * block
     _wait_for_start(load, pipe, start)
-    if load.confirm:
-        _publish_confirmed(load, connection, one, data, block)
+    notes = Notes(load.count)
+    if load.rate:
+        _publish_paced(load, connection, one, notes)
+    elif load.confirm:
+        _publish_confirmed(load, connection, one, data, block, notes)
     else:
         for _ in range(load.count // block):
             connection.send(data)
@@ -225,30 +161,64 @@ def _publish(load: Load, queue: str, pipe: Pipe, start: Event) -> float:
         # The reply to a synchronous method on the channel proves that all of it was read.
         passive = frames.queue_declare(queue, passive=True)
         connection.call(passive, frames.QUEUE_DECLARE_OK)
-    ended_at_s = time.perf_counter()
+    notes.ended_at_s = time.perf_counter()
     connection.close()
-    return ended_at_s
+    return notes
 
 
 def _publish_confirmed(
-    load: Load, connection: Connection, one: bytes, data: bytes, block: int
+    load: Load, connection: Connection, one: bytes, data: bytes, block: int, notes: Notes
 ) -> None:
     counter = frames.ConfirmCounter()
-    buffer = connection.buffer
     chunk = memoryview(bytearray(262144))
     sent = 0
     while counter.confirmed < load.count:
         while sent < load.count and sent - counter.confirmed + block <= load.confirm:
             batch = min(block, load.count - sent)
+            notes.latencies.sent(sent + batch, time.perf_counter())
             connection.send(data if batch == block else one * batch)
             sent += batch
-        buffer += chunk[: connection.receive_into(chunk)]
-        del buffer[: counter.take(buffer, len(buffer))]
-        if counter.confirmed > sent:
-            raise PeerFault(f"broker confirmed {counter.confirmed} of {sent} publishes")
+        _take_confirms(connection, chunk, counter, sent, notes)
 
 
-def _consume(load: Load, queue: str, pipe: Pipe, start: Event) -> float:
+def _publish_paced(load: Load, connection: Connection, one: bytes, notes: Notes) -> None:
+    counter = frames.ConfirmCounter()
+    chunk = memoryview(bytearray(262144))
+    began_at_s = time.perf_counter()
+    sent = 0
+    while counter.confirmed < load.count:
+        now_s = time.perf_counter()
+        wait_s = load.timeout_s
+        if sent < load.count and sent - counter.confirmed < load.confirm:
+            wait_s = began_at_s + sent / load.rate - now_s
+            if wait_s <= 0:
+                sent += 1
+                notes.latencies.sent(sent, now_s)
+                connection.send(one)
+                continue
+        if select.select([connection.socket], [], [], wait_s)[0]:
+            _take_confirms(connection, chunk, counter, sent, notes)
+        elif wait_s == load.timeout_s:
+            raise LoadError(f"no confirm from {connection.where} for {wait_s:g} s")
+
+
+def _take_confirms(
+    connection: Connection,
+    chunk: memoryview,
+    counter: frames.ConfirmCounter,
+    sent: int,
+    notes: Notes,
+) -> None:
+    buffer = connection.buffer
+    buffer += chunk[: connection.receive_into(chunk)]
+    del buffer[: counter.take(buffer, len(buffer))]
+    if counter.confirmed > sent:
+        raise PeerFault(f"broker confirmed {counter.confirmed} of {sent} publishes")
+    notes.latencies.confirmed(counter.confirmed_through, time.perf_counter())
+    notes.progress.reached(counter.confirmed)
+
+
+def _consume(load: Load, queue: str, pipe: Pipe, start: Event) -> Notes:
     connection = Connection(load.host, load.consume_port or load.port, load.timeout_s)
     if load.prefetch:
         connection.call(frames.basic_qos(load.prefetch), frames.BASIC_QOS_OK)
@@ -260,6 +230,7 @@ def _consume(load: Load, queue: str, pipe: Pipe, start: Event) -> float:
     end = len(connection.buffer)
     view[:end] = connection.buffer
     _wait_for_start(load, pipe, start)
+    notes = Notes(load.count)
     while counter.counted < load.count:
         before = counter.counted
         end += connection.receive_into(view[end : end + READ_BYTES])
@@ -267,12 +238,14 @@ def _consume(load: Load, queue: str, pipe: Pipe, start: Event) -> float:
         view[: end - done] = bytes(view[done:end])
         end -= done
         if load.ack and counter.counted > before:
-            connection.send(frames.basic_ack(counter.counted, multiple=True))
-    ended_at_s = time.perf_counter()
-    if counter.counted != load.count:
+            acknowledged = min(counter.counted, load.count)
+            connection.send(frames.basic_ack(acknowledged, multiple=True))
+        notes.progress.reached(counter.counted)
+    notes.ended_at_s = time.perf_counter()
+    if counter.counted != load.count and not load.deep:
         raise PeerFault(f"{counter.counted} deliveries of {load.count} publishes")
     connection.close()
-    return ended_at_s
+    return notes
 
 
 def _wait_for_start(load: Load, pipe: Pipe, start: Event) -> None:
@@ -285,10 +258,12 @@ def _work(role: Role, load: Load, queue: str, pipe: Pipe, start: Event) -> None:
     """Body of a worker process: its last word on the pipe is a report or one line of text."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
     try:
-        work = _publish if role == "publisher" else _consume
-        ended_at_s = work(load, queue, pipe, start)
+        function = _publish if role == "publisher" else _consume
+        notes = function(load, queue, pipe, start)
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        pipe.send(_Report(role, ended_at_s, usage.ru_utime + usage.ru_stime))
+        cpu_s = usage.ru_utime + usage.ru_stime
+        latencies_s, tenths_at_s = notes.latencies.seconds, notes.progress.tenths_at_s
+        pipe.send(_Report(role, notes.ended_at_s, cpu_s, latencies_s, tenths_at_s))
     except (LoadError, PeerFault) as error:
         pipe.send(f"{role} of {queue}: {error}")
     except Exception as error:
@@ -309,35 +284,46 @@ def _next_words(pipes: list[Pipe], timeout_s: float, what: str) -> list[tuple[Pi
     return words
 
 
-def run(load: Load, *, declare: bool = True, run_timeout_s: float = 600.0) -> Figures:
+def run(
+    load: Load,
+    *,
+    declare: bool = True,
+    delete: bool = True,
+    roles: tuple[Role, ...] = ("consumer", "publisher"),
+    run_timeout_s: float = 600.0,
+) -> Figures:
     """Run ``load`` and return its figures; the queues are deleted afterwards.
 
     ``declare=False`` takes the queues as they are (declared by ``declare_queues``, so that the
-    caller could look up where they live). Raises LoadError.
+    caller could look up where they live); ``delete=False`` leaves them; ``roles`` leaves workers
+    out. Raises LoadError.
     """
     try:
         if declare:
             declare_queues(load)
-        figures = _run_workers(load, run_timeout_s)
-        delete_queues(load)
+        figures = _run_workers(load, roles, run_timeout_s)
+        if delete:
+            delete_queues(load)
     except PeerFault as fault:
         raise LoadError(f"{load.host}:{load.port}: {fault}") from None
     return figures
 
 
-def _run_workers(load: Load, run_timeout_s: float) -> Figures:
+def _run_workers(load: Load, roles: tuple[Role, ...], run_timeout_s: float) -> Figures:
     # Spawned, not forked: the caller may have threads, and a clean child is a cheap child.
     context = multiprocessing.get_context("spawn")
     start = context.Event()
     processes = []
     pipes: list[Pipe] = []
-    roles: tuple[Role, Role] = ("consumer", "publisher")
+    work: list[tuple[Role, Load]] = [("consumer", load)] if "consumer" in roles else []
+    if "publisher" in roles:
+        work += [("publisher", load.of_publisher(number)) for number in range(load.publishers)]
     try:
         for queue in load.queue_names():
-            for role in roles:
+            for role, part in work:
                 ours, theirs = context.Pipe(duplex=False)
                 process = context.Process(
-                    target=_work, args=(role, load, queue, theirs, start), daemon=True
+                    target=_work, args=(role, part, queue, theirs, start), daemon=True
                 )
                 process.start()
                 theirs.close()
@@ -380,25 +366,44 @@ def _await_reports(pipes: list[Pipe], until_s: float) -> list[_Report]:
 
 def _figures(load: Load, reports: list[_Report], started_at_s: float) -> Figures:
     messages = load.count * load.queues
+    by_role: dict[Role, list[_Report]] = {"publisher": [], "consumer": []}
+    for report in reports:
+        by_role[report.role].append(report)
 
-    def ended_at_s(role: Role) -> float:
-        return max(report.ended_at_s for report in reports if report.role == role)
+    def per_s(role: Role) -> int:
+        ended = [report.ended_at_s for report in by_role[role]]
+        return round(messages / (max(ended) - started_at_s)) if ended else 0
 
-    publish_s = ended_at_s("publisher") - started_at_s
-    duration_s = ended_at_s("consumer") - started_at_s
+    def tenths_per_s(role: Role) -> list[int]:
+        marks = by_role[role][0].tenths_at_s if len(by_role[role]) == 1 else []
+        since = [started_at_s, *marks]
+        pairs = zip(since, marks, strict=False)
+        return [round(load.count / TENTHS / max(after - at, 1e-6)) for at, after in pairs]
+
+    last: Role = "consumer" if by_role["consumer"] else "publisher"
+    duration_s = max(report.ended_at_s for report in by_role[last]) - started_at_s
+    latencies_s = [value for report in reports for value in report.latencies_s]
     return Figures(
         messages=messages,
-        publish_per_s=round(messages / publish_s),
-        consume_per_s=round(messages / duration_s),
+        publish_per_s=per_s("publisher"),
+        consume_per_s=per_s("consumer"),
         duration_s=round(duration_s, 4),
         client_cpu_s=round(sum(report.cpu_s for report in reports), 2),
+        confirm_p50_ms=_milliseconds(latencies_s, 0.5),
+        confirm_p99_ms=_milliseconds(latencies_s, 0.99),
+        publish_tenths_per_s=tenths_per_s("publisher"),
+        consume_tenths_per_s=tenths_per_s("consumer"),
     )
+
+
+def _milliseconds(latencies_s: list[float], part: float) -> float | None:
+    return round(percentile(latencies_s, part) * 1000, 2) if latencies_s else None
 
 
 def main(arguments: list[str] | None = None) -> int:
     """``python -m bench.load``: one JSON line, or one line of error and exit code 2."""
     parser = argparse.ArgumentParser(prog="python -m bench.load", description=__doc__)
-    flags = ("persistent", "durable", "ack")
+    flags = ("persistent", "durable", "ack", "deep")
     for field in dataclasses.fields(Load):
         option = "--" + field.name.removesuffix("_s").replace("_", "-")
         if field.name in flags:
@@ -407,9 +412,16 @@ def main(arguments: list[str] | None = None) -> int:
             default = 5672 if field.name == "port" else field.default
             kind = type(default)
             parser.add_argument(option, type=kind, default=default, dest=field.name)
-    load = Load(**vars(parser.parse_args(arguments)))
+    parser.add_argument("--role", choices=("publisher", "consumer"), help="only this one")
+    parser.add_argument("--keep", action="store_true", help="take and leave the queue as it is")
+    options: dict[str, Any] = vars(parser.parse_args(arguments))
+    role, keep = options.pop("role"), options.pop("keep")
+    roles: tuple[Role, ...] = (role,) if role else ("consumer", "publisher")
+    load = Load(**options)
+    if load.rate and not load.confirm:
+        parser.error("--rate needs --confirm, the window")
     try:
-        figures = run(load)
+        figures = run(load, declare=not keep, delete=not keep, roles=roles)
     except LoadError as error:
         print(f"bench.load: {error}", file=sys.stderr)
         return 2

@@ -6,17 +6,20 @@ Owns what both sides of the comparison need from the operating system. Linux onl
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import queue
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 STOP_TIMEOUT_S = 30.0
+MEMORY_FILE_SYSTEMS = ("tmpfs", "ramfs")
 
 
 class SideError(Exception):
@@ -57,21 +60,80 @@ def cpu_seconds(pids: Sequence[int]) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def parse_rss_bytes(status: str) -> int:
-    """Resident set in bytes from the text of ``/proc/PID/status``; 0 for a zombie."""
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """Resident memory in bytes. Pages of mapped files, a store's too, are the kernel's to drop."""
+
+    rss_bytes: int = 0
+    anon_bytes: int = 0
+    file_bytes: int = 0
+
+    @staticmethod
+    def total(parts: Iterable[Memory]) -> Memory:
+        """The sum; shared pages count once for each process."""
+        rows = [dataclasses.astuple(part) for part in parts]
+        return Memory(*(sum(column) for column in zip(*rows, strict=True)))
+
+
+def parse_memory(status: str) -> Memory:
+    """What the text of ``/proc/PID/status`` says; all 0 for a zombie."""
+    sizes = {}
     for line in status.splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    return 0
+        name, _, rest = line.partition(":")
+        if name in ("VmRSS", "RssAnon", "RssFile"):
+            sizes[name] = int(rest.split()[0]) * 1024
+    return Memory(sizes.get("VmRSS", 0), sizes.get("RssAnon", 0), sizes.get("RssFile", 0))
+
+
+def memory(pid: int) -> Memory:
+    """Resident memory of one process; all 0 where it is gone."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return parse_memory(Path(f"/proc/{pid}/status").read_text())
+    return Memory()
 
 
 def rss_bytes(pids: Sequence[int]) -> int:
     """Resident memory of the processes in bytes; shared pages count once for each."""
+    return Memory.total(memory(pid) for pid in pids).rss_bytes
+
+
+def file_system_in(mounts: str, path: str) -> str:
+    """Type of the file system that holds ``path``, by the text of ``/proc/mounts``."""
+    found, longest = "unknown", -1
+    for line in mounts.splitlines():
+        _, point, kind = line.split()[:3]
+        point = point.replace("\\040", " ")
+        inside = point == "/" or path == point or path.startswith(point + "/")
+        if inside and len(point) >= longest:
+            found, longest = kind, len(point)
+    return found
+
+
+def file_system_of(directory: str) -> str:
+    """Type of the file system under an existing directory."""
+    return file_system_in(Path("/proc/mounts").read_text(), os.path.realpath(directory))
+
+
+def disk_usage_bytes(directory: str) -> int:
+    """What the files below a directory take on the disk; a sparse file counts what it has."""
     total = 0
-    for pid in pids:
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            total += parse_rss_bytes(Path(f"/proc/{pid}/status").read_text())
+    for path, _, names in os.walk(directory):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += os.lstat(os.path.join(path, name)).st_blocks * 512
     return total
+
+
+def disk_directory() -> str:
+    """Where brokers shall keep their data: the first temporary directory that is on a disk.
+
+    In memory a sync would cost nothing. Raises SideError where there is none.
+    """
+    for directory in (tempfile.gettempdir(), "/var/tmp", str(Path.cwd())):
+        writable = os.access(directory, os.W_OK | os.X_OK)
+        if writable and file_system_of(directory) not in MEMORY_FILE_SYSTEMS:
+            return directory
+    raise SideError("no temporary directory is on a disk; TMPDIR names one")
 
 
 class Server:
@@ -144,13 +206,17 @@ class Server:
             if time.monotonic() > until_s:
                 raise SideError(f"{self.command[0]} does not listen on 127.0.0.1:{port}")
 
+    def kill(self) -> None:
+        """SIGKILL for the whole group, as if the machine had failed under it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self._reader.join(1.0)
+
     def stop(self) -> None:
         """SIGTERM, then SIGKILL for the whole group; returns when it is gone."""
         if self.process.poll() is None:
             self.process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(STOP_TIMEOUT_S)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        self._reader.join(1.0)
+        self.kill()

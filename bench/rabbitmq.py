@@ -21,7 +21,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.processes import Server, SideError, free_ports
+from bench.processes import Server, SideError, disk_directory, free_ports
 
 SCRIPTS = Path("/usr/lib/rabbitmq/bin")
 START_TIMEOUT_S = 90
@@ -94,13 +94,40 @@ class Node:
         (self.directory / "enabled_plugins").write_text(enabled)
 
 
-@dataclasses.dataclass(frozen=True)
 class Cluster:
-    """Running nodes."""
+    """Running nodes, which can be killed and started again where they were."""
 
-    ports: list[int]
-    pids: dict[str, int]
-    balancer_port: int = 0
+    balancer_port = 0
+
+    def __init__(self, directory: Path, nodes: list[Node], environments: list[dict[str, str]]):
+        self.directory = str(directory)
+        self.ports = [node.port for node in nodes]
+        self.pids: dict[str, int] = {}
+        self.servers: list[Server] = []
+        self._nodes = nodes
+        self._environments = environments
+
+    def start(self) -> None:
+        """Start all nodes; they do not serve yet."""
+        for node, environment in zip(self._nodes, self._environments, strict=True):
+            server = Server([str(SCRIPTS / "rabbitmq-server")], environment)
+            self.servers.append(server)
+            self.pids[node.name] = server.pid
+
+    def wait(self) -> None:
+        """Until all nodes serve; SideError where one does not."""
+        for environment, pid in zip(self._environments, self.pids.values(), strict=True):
+            control(environment, "wait", "--pid", str(pid), "--timeout", str(START_TIMEOUT_S))
+
+    def crash(self) -> None:
+        """SIGKILL for all nodes at once."""
+        while self.servers:
+            self.servers.pop().kill()
+
+    def stop(self) -> None:
+        """An orderly end of all nodes."""
+        while self.servers:
+            self.servers.pop().stop()
 
     def leader_port(self, queue: str) -> int:
         """RabbitMQ's default locator is client-local: the node it was declared through."""
@@ -121,7 +148,7 @@ def running(
     base = free_ports(2 * node_count + 2)
     epmd_port, control_port = base, base + 1
     with contextlib.ExitStack() as stack:
-        home = Path(tempfile.mkdtemp(prefix="rabbitmq-bench-"))
+        home = Path(tempfile.mkdtemp(prefix="rabbitmq-bench-", dir=disk_directory()))
         stack.callback(shutil.rmtree, home, ignore_errors=True)
         cookie = home / ".erlang.cookie"
         cookie.write_text(secrets.token_hex(16))
@@ -139,22 +166,17 @@ def running(
             for number in range(node_count)
         ]
         environments = [node.environment(epmd_port, control_port) for node in nodes]
-        servers = []
-        for node, environment in zip(nodes, environments, strict=True):
+        for node in nodes:
             node.write_files(plugins)
-            server = Server([str(SCRIPTS / "rabbitmq-server")], environment)
-            stack.callback(server.stop)
-            servers.append(server)
-        for environment, server in zip(environments, servers, strict=True):
-            control(
-                environment, "wait", "--pid", str(server.pid), "--timeout", str(START_TIMEOUT_S)
-            )
+        cluster = Cluster(home, nodes, environments)
+        stack.callback(cluster.stop)
+        cluster.start()
+        cluster.wait()
         if node_count > 1:
             _join(nodes, environments)
         if definitions is not None:
             control(environments[0], "import_definitions", str(definitions))
-        pids = {node.name: server.pid for node, server in zip(nodes, servers, strict=True)}
-        yield Cluster([node.port for node in nodes], pids)
+        yield cluster
 
 
 def _join(nodes: list[Node], environments: list[dict[str, str]]) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.processes import Server, SideError, free_ports
+from bench.processes import Server, SideError, disk_directory, free_ports
 
 START_TIMEOUT_S = 30.0
 PORTS_FROM = 26000  # RabbitMQ's side looks from 21000
@@ -41,20 +41,43 @@ def _environment(data_directory: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _temporary_directory() -> Iterator[str]:
-    directory = tempfile.mkdtemp(prefix="rabbitry-bench-")
+    directory = tempfile.mkdtemp(prefix="rabbitry-bench-", dir=disk_directory())
     try:
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-@dataclasses.dataclass(frozen=True)
 class SingleNode:
-    """A running ``rabbitry node``."""
+    """A running ``rabbitry node``, which can be killed and started again where it was."""
 
-    ports: list[int]
-    pids: dict[str, int]
-    balancer_port: int = 0
+    balancer_port = 0
+
+    def __init__(self, directory: str, port: int, arguments: list[str]) -> None:
+        self.directory = directory
+        self.ports = [port]
+        self.pids: dict[str, int] = {}
+        self.servers: list[Server] = []
+        self._arguments = arguments
+
+    def start(self) -> None:
+        """Start the node; it does not serve yet."""
+        self.servers.append(Server(self._arguments, _environment(self.directory)))
+        self.pids["node"] = self.servers[-1].pid
+
+    def wait(self) -> None:
+        """Until it serves; SideError where it does not."""
+        self.servers[-1].wait_for_port(self.ports[0], START_TIMEOUT_S)
+
+    def crash(self) -> None:
+        """SIGKILL."""
+        while self.servers:
+            self.servers.pop().kill()
+
+    def stop(self) -> None:
+        """An orderly end."""
+        while self.servers:
+            self.servers.pop().stop()
 
     def leader_port(self, queue: str) -> int:
         """The one port there is."""
@@ -119,32 +142,35 @@ def process_ids(current: dict[str, Any], supervisor_pid: int) -> dict[str, int]:
 
 @contextlib.contextmanager
 def running(
-    node_count: int, profile: str = "", definitions: Path | None = None
+    node_count: int,
+    profile: str = "",
+    definitions: Path | None = None,
+    options: tuple[str, ...] = (),
 ) -> Iterator[SingleNode | Cluster]:
     """One ``rabbitry node``, or ``rabbitry up`` with its three; raises SideError.
 
     One node only: ``profile``, a file for cProfile's statistics, written when the node ends;
-    ``definitions``, a file that it begins with.
+    ``definitions``, a file that it begins with; ``options``, more arguments.
     """
     with _temporary_directory() as directory, contextlib.ExitStack() as stack:
         if node_count == 1:
-            yield _start_single(stack, directory, profile, definitions)
+            more = ("--definitions", str(definitions)) if definitions is not None else ()
+            yield _start_single(stack, directory, profile, (*more, *options))
         else:
             yield _start_cluster(stack, directory)
 
 
 def _start_single(
-    stack: contextlib.ExitStack, directory: str, profile: str, definitions: Path | None
+    stack: contextlib.ExitStack, directory: str, profile: str, options: tuple[str, ...]
 ) -> SingleNode:
     port = free_ports(1, first=PORTS_FROM)
     profiler = [sys.executable, "-m", "cProfile", "-o", profile] if profile else []
-    arguments = [*profiler, command(), "node", "--listen", f"127.0.0.1:{port}"]
-    if definitions is not None:
-        arguments += ["--definitions", str(definitions)]
-    server = Server(arguments, _environment(directory))
-    stack.callback(server.stop)
-    server.wait_for_port(port, START_TIMEOUT_S)
-    return SingleNode([port], {"node": server.pid})
+    arguments = [*profiler, command(), "node", "--listen", f"127.0.0.1:{port}", *options]
+    node = SingleNode(directory, port, arguments)
+    stack.callback(node.stop)
+    node.start()
+    node.wait()
+    return node
 
 
 def _start_cluster(stack: contextlib.ExitStack, directory: str) -> Cluster:

@@ -47,6 +47,18 @@ def test_publish_is_the_bytes_of_the_specification() -> None:
     )
 
 
+def test_declare_carries_its_arguments_and_tells_the_depth() -> None:
+    data = frames.queue_declare("q", durable=True, arguments={"x-queue-type": "quorum"})
+    table = b"\x0cx-queue-typeS\x00\x00\x00\x06quorum"
+    assert data == (
+        b"\x01\x00\x01\x00\x00\x00\x25\x00\x32\x00\x0a\x00\x00\x01q\x02"
+        + bytes((0, 0, 0, len(table)))
+        + table
+        + b"\xce"
+    )
+    assert frames.message_count_of(b"\x01q\x00\x00\x00\x07\x00\x00\x00\x01") == 7
+
+
 def test_publish_splits_the_body_at_frame_max() -> None:
     data = frames.publish("", "q", b"x" * 9000, persistent=False, frame_max=4096)
     sizes, at = [], 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import socket
 import struct
 import threading
@@ -10,8 +11,9 @@ from collections.abc import Callable
 import pytest
 
 from bench import frames, load
+from bench.connection import Connection, LoadError
 from bench.frames import PeerFault
-from bench.load import Connection, Load, LoadError
+from bench.load import Load
 
 Script = Callable[[socket.socket], None]
 
@@ -103,13 +105,74 @@ def test_a_peer_that_hangs_up_and_one_that_says_nothing() -> None:
 
 def test_figures_run_from_the_start_to_the_last_worker() -> None:
     reports = [
-        load._Report("publisher", 12.0, 0.25),
-        load._Report("publisher", 11.0, 0.25),
+        load._Report("publisher", 12.0, 0.25, [0.001, 0.002]),
+        load._Report("publisher", 11.0, 0.25, [0.004]),
         load._Report("consumer", 14.0, 0.5),
         load._Report("consumer", 13.0, 0.5),
     ]
     figures = load._figures(Load(port=1, count=100, queues=2), reports, 10.0)
-    assert figures == load.Figures(200, 100, 50, 4.0, 1.5)
+    assert figures == load.Figures(200, 100, 50, 4.0, 1.5, 2.0, 4.0)
+
+
+def test_a_worker_alone_has_tenths_and_the_other_role_no_rate() -> None:
+    tenths = [11.0 + number for number in range(10)]
+    reports = [load._Report("publisher", 20.0, 0.25, [], tenths)]
+    figures = load._figures(Load(port=1, count=100), reports, 10.0)
+    assert (figures.publish_per_s, figures.consume_per_s) == (10, 0)
+    assert figures.publish_tenths_per_s == [10] * 10
+    assert (figures.duration_s, figures.confirm_p50_ms) == (10.0, None)
+
+
+def test_publishers_share_the_messages_of_a_queue() -> None:
+    whole = Load(port=1, count=10, publishers=4)
+    assert [whole.of_publisher(number).count for number in range(4)] == [3, 3, 2, 2]
+
+
+def confirm_each(peer: socket.socket, count: int) -> list[int]:
+    """Confirm publishes one by one; returns how many were new in each batch of bytes."""
+    peer.recv(65536)  # confirm.select
+    peer.sendall(frames.method(1, frames.CONFIRM_SELECT_OK))
+    received, confirmed, batches = bytearray(), 0, []
+    while confirmed < count:
+        received += peer.recv(65536)
+        new = 0
+        while size := frames.next_frame(received, 0, len(received)):
+            new += frames.method_id_at(received, 0) == frames.BASIC_PUBLISH
+            del received[:size]
+        batches.append(new)
+        for _ in range(new):
+            confirmed += 1
+            peer.sendall(frames.basic_ack(confirmed, multiple=False))
+    return batches
+
+
+@pytest.mark.parametrize("rate", [0, 5000])
+def test_a_publisher_measures_each_confirm(rate: int) -> None:
+    batches: list[int] = []
+
+    def script(peer: socket.socket) -> None:
+        shake_hands(peer)
+        batches.extend(confirm_each(peer, 40))
+        peer.recv(65536)
+        peer.sendall(frames.method(0, frames.CONNECTION_CLOSE_OK))
+
+    port, thread = serve(script)
+    pipe, _other = multiprocessing.Pipe()
+    start = multiprocessing.Event()
+    start.set()
+    work = Load(port=port, count=40, confirm=10, rate=rate, timeout_s=5.0)
+    notes = load._publish(work, "q", pipe, start)
+    thread.join()
+    assert sum(batches) == 40
+    assert len(notes.latencies.seconds) == (40 if rate else 8)  # one by one, or half windows
+    assert min(notes.latencies.seconds) > 0
+    assert len(notes.progress.tenths_at_s) == 10
+
+
+def test_a_rate_needs_a_window(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        load.main(["--rate", "5"])
+    assert "--rate needs --confirm" in capsys.readouterr().err
 
 
 def test_the_command_says_one_line_and_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from bench import processes
-from bench.processes import Server, SideError
+from bench.processes import Memory, Server, SideError
 
 
 def test_cpu_ticks_of_a_command_with_brackets_and_spaces() -> None:
@@ -17,9 +19,29 @@ def test_cpu_ticks_of_a_command_with_brackets_and_spaces() -> None:
     assert processes.parse_cpu_ticks(stat) == 14 + 15
 
 
-def test_rss_in_bytes_and_of_a_zombie() -> None:
-    assert processes.parse_rss_bytes("Name:\tx\nVmRSS:\t    2048 kB\n") == 2 << 20
-    assert processes.parse_rss_bytes("Name:\tx\nState:\tZ (zombie)\n") == 0
+def test_memory_in_bytes_and_of_a_zombie() -> None:
+    status = "Name:\tx\nVmRSS:\t    2048 kB\nRssAnon:\t 1536 kB\nRssFile:\t 512 kB\n"
+    found = processes.parse_memory(status)
+    assert found == Memory(2 << 20, 1536 << 10, 512 << 10)
+    assert Memory.total([found, found]) == Memory(4 << 20, 3 << 20, 1 << 20)
+    assert processes.parse_memory("Name:\tx\nState:\tZ (zombie)\n") == Memory()
+
+
+def test_a_file_system_is_that_of_the_deepest_mount() -> None:
+    mounts = "/dev/vda / ext4 rw 0 0\ntmpfs /tmp tmpfs rw 0 0\n/dev/vdb /a\\040b xfs rw 0 0\n"
+    assert processes.file_system_in(mounts, "/tmp/x") == "tmpfs"
+    assert processes.file_system_in(mounts, "/tmpx") == "ext4"
+    assert processes.file_system_in(mounts, "/a b/c") == "xfs"
+
+
+def test_data_is_never_kept_in_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    kinds = {tempfile.gettempdir(): "tmpfs"}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(processes, "file_system_of", lambda path: kinds.get(path, "ext4"))
+    assert processes.disk_directory() == "/var/tmp"
+    monkeypatch.setattr(processes, "file_system_of", lambda path: "tmpfs")
+    with pytest.raises(SideError, match="TMPDIR"):
+        processes.disk_directory()
 
 
 def test_own_process_has_cpu_time_and_memory() -> None:

@@ -1,0 +1,343 @@
+"""A long queue: what it costs to fill it, to keep it, to come back with it, to empty it.
+
+Owns the scenario `backlog` of ``bench.run``, which runs alone too (``python -m bench.backlog``):
+one node, one durable queue, persistent messages with confirms and nobody who consumes; then a
+publisher and a consumer at the same time on the deep queue; then SIGKILL, a new start until the
+first delivery, and all of it consumed with acks. Every delivery is counted: a message that was
+confirmed and is not there is an error.
+
+Memory is read from ``/proc`` a few times a second. Pages of mapped files (RssFile) are page cache
+that a store reads through, and stand beside what the process itself holds (RssAnon).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from bench import frames, load, rabbitmq, rabbitry
+from bench.connection import Connection, LoadError
+from bench.frames import PeerFault
+from bench.load import Load
+from bench.processes import Memory, SideError, disk_usage_bytes, memory
+from bench.scenarios import RABBITMQ, RABBITRY
+
+MESSAGES = 1_000_000
+SIZE = 1024
+WINDOW = 2000
+PREFETCH = 2000
+THROUGH = 100_000
+"""Messages published to and consumed from the queue while it is deep; at most a fifth of it."""
+
+TIMEOUT_S = 300.0
+SAMPLE_S = 0.2
+QUEUE = "backlog-0"
+LAZY = "rabbitmq lazy"
+"""RabbitMQ's classic queue with x-queue-mode lazy, which keeps no messages in memory."""
+
+SIDES = (RABBITRY, RABBITMQ, LAZY)
+MEBIBYTE = 1 << 20
+
+
+class Node(Protocol):
+    """One running node that can be killed and started again where it was."""
+
+    directory: str
+    ports: list[int]
+    pids: dict[str, int]
+
+    def start(self) -> None:
+        """Start it; it need not serve when this returns."""
+
+    def crash(self) -> None:
+        """SIGKILL."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Backlog:
+    """What one side did. Rates in messages a second, memory in bytes, times in seconds.
+
+    ``start_s``: from starting the killed process again to its first delivery; ``empty_start_s``: to
+    the opening of a connection, when the queue was gone, for comparison. Of tenths, the first and
+    the last: the queue is short in the first of publishing and in the last of consuming.
+    """
+
+    side: str
+    messages: int
+    publish_per_s: int
+    publish_first_tenth_per_s: int
+    publish_last_tenth_per_s: int
+    publish_memory_peak: Memory
+    deep_memory: Memory
+    disk_bytes: int
+    through_per_s: int
+    start_s: float
+    empty_start_s: float
+    started_memory: Memory
+    consume_per_s: int
+    consume_first_tenth_per_s: int
+    consume_last_tenth_per_s: int
+    consume_memory_peak: Memory
+
+
+class Peak:
+    """The most of each kind of memory that a process held while this context was entered."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self.memory = Memory()
+
+    def __enter__(self) -> Peak:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while True:
+            now, most = memory(self._pid), self.memory
+            self.memory = Memory(
+                max(now.rss_bytes, most.rss_bytes),
+                max(now.anon_bytes, most.anon_bytes),
+                max(now.file_bytes, most.file_bytes),
+            )
+            if self._ended.wait(SAMPLE_S):
+                return
+
+
+def measure(side: str, node: Node, messages: int, size: int, say: Callable[[str], None]) -> Backlog:
+    """Fill and use a queue of a running node, kill the node, start it, empty the queue.
+
+    Raises LoadError, SideError, PeerFault.
+    """
+    work = Load(
+        port=node.ports[0],
+        count=messages,
+        size=size,
+        confirm=WINDOW,
+        persistent=True,
+        durable=True,
+        ack=True,
+        prefetch=PREFETCH,
+        queue_mode="lazy" if side == LAZY else "",
+        prefix="backlog",
+        timeout_s=TIMEOUT_S,
+    )
+    load.declare_queues(work)
+    with Peak(_pid(node)) as publishing:
+        published = _part(work, "publisher")
+    deep = memory(_pid(node))
+    disk_bytes = disk_usage_bytes(node.directory)
+    say(f"backlog: {side}, {messages:,} published: {published.publish_per_s:,} msgs/s")
+    flowing = dataclasses.replace(work, count=min(THROUGH, messages // 5), deep=True)
+    through = _part(flowing, "publisher", "consumer")
+    say(f"backlog: {side}, through the deep queue: {through.consume_per_s:,} msgs/s")
+    node.crash()
+    start_s = _start_until_first_delivery(node, size)
+    started = memory(_pid(node))
+    _check_depth(work, messages)
+    say(f"backlog: {side}, delivers {start_s:.1f} s after being started again")
+    with Peak(_pid(node)) as consuming:
+        consumed = _part(work, "consumer")
+    _check_depth(work, 0)
+    say(f"backlog: {side}, consumed: {consumed.consume_per_s:,} msgs/s")
+    load.delete_queues(work)
+    empty_start_s = _start_until_connected(node)
+    return Backlog(
+        side=side,
+        messages=messages,
+        publish_per_s=published.publish_per_s,
+        publish_first_tenth_per_s=published.publish_tenths_per_s[0],
+        publish_last_tenth_per_s=published.publish_tenths_per_s[-1],
+        publish_memory_peak=publishing.memory,
+        deep_memory=deep,
+        disk_bytes=disk_bytes,
+        through_per_s=through.consume_per_s,
+        start_s=round(start_s, 2),
+        empty_start_s=round(empty_start_s, 2),
+        started_memory=started,
+        consume_per_s=consumed.consume_per_s,
+        consume_first_tenth_per_s=consumed.consume_tenths_per_s[0],
+        consume_last_tenth_per_s=consumed.consume_tenths_per_s[-1],
+        consume_memory_peak=consuming.memory,
+    )
+
+
+def _pid(node: Node) -> int:
+    (pid,) = node.pids.values()
+    return pid
+
+
+def _part(work: Load, *roles: load.Role) -> load.Figures:
+    return load.run(work, declare=False, delete=False, roles=roles, run_timeout_s=1800.0)
+
+
+def _start_until_connected(node: Node) -> float:
+    node.crash()
+    began_s = time.perf_counter()
+    node.start()
+    connection = _connect(node.ports[0], began_s + TIMEOUT_S)
+    seconds = time.perf_counter() - began_s
+    connection.close()
+    return seconds
+
+
+def _start_until_first_delivery(node: Node, size: int) -> float:
+    began_s = time.perf_counter()
+    node.start()
+    connection = _connect(node.ports[0], began_s + TIMEOUT_S)
+    connection.call(frames.basic_qos(1), frames.BASIC_QOS_OK)
+    connection.call(frames.basic_consume(QUEUE, "first", no_ack=False), frames.BASIC_CONSUME_OK)
+    counter = frames.DeliveryCounter(size)
+    buffer = connection.buffer
+    chunk = memoryview(bytearray(65536))
+    while not counter.counted:
+        del buffer[: counter.take(buffer, len(buffer))]
+        if not counter.counted:
+            buffer += chunk[: connection.receive_into(chunk)]
+    seconds = time.perf_counter() - began_s
+    connection.close()
+    return seconds
+
+
+def _connect(port: int, until_s: float) -> Connection:
+    while True:
+        try:
+            return Connection("127.0.0.1", port, TIMEOUT_S)
+        except LoadError:
+            if time.perf_counter() > until_s:
+                raise
+            time.sleep(0.01)  # a foreign process offers no event for "I listen now"
+
+
+def _check_depth(work: Load, expected: int) -> None:
+    """Raise LoadError unless ``expected`` messages wait. What was unacked is soon there again."""
+    connection = Connection(work.host, work.port, work.timeout_s)
+    until_s = time.monotonic() + TIMEOUT_S / 10
+    while True:
+        passive = frames.queue_declare(QUEUE, passive=True)
+        depth = frames.message_count_of(connection.call(passive, frames.QUEUE_DECLARE_OK))
+        if depth == expected or time.monotonic() > until_s:
+            break
+        time.sleep(0.05)
+    connection.close()
+    if depth != expected:
+        raise LoadError(f"{depth} messages wait where {expected} have to")
+
+
+def starter(side: str, options: tuple[str, ...]) -> AbstractContextManager[Node]:
+    """One node of ``side``; ``options`` go to ours."""
+    return rabbitmq.running(1) if side in (RABBITMQ, LAZY) else _our_node(options)
+
+
+@contextlib.contextmanager
+def _our_node(options: tuple[str, ...]) -> Iterator[Node]:
+    with rabbitry.running(1, options=options) as node:
+        assert isinstance(node, rabbitry.SingleNode)
+        yield node
+
+
+def compare(
+    sides: list[str],
+    messages: int,
+    size: int,
+    say: Callable[[str], None],
+    options: tuple[str, ...] = (),
+) -> tuple[list[Backlog], list[str]]:
+    """One side after another, alone on the machine; results, and a line for each that failed."""
+    found, errors = [], []
+    for side in sides:
+        say(f"backlog: starting {side}, 1 node")
+        try:
+            with starter(side, options) as node:
+                found.append(measure(side, node, messages, size, say))
+        except (SideError, LoadError, PeerFault) as error:
+            errors.append(f"{side}: {error}")
+            say(f"backlog: {side} failed: {error}")
+    return found, errors
+
+
+def table(found: list[Backlog]) -> str:
+    """A line for each figure, a column for each side."""
+    if not found:
+        return ""
+    lines = [f"{'backlog of ' + format(found[0].messages, ','):34}"]
+    lines[0] += "".join(f"{one.side:>24}" for one in found)
+    for name, text in _LINES:
+        lines.append(f"{name:34}" + "".join(f"{text(one):>24}" for one in found))
+    return "\n".join(lines)
+
+
+def _rates(whole: int, first: int, last: int) -> str:
+    return f"{whole:,} ({first:,}..{last:,})"
+
+
+def _mebibytes(held: Memory) -> str:
+    return f"{held.anon_bytes // MEBIBYTE} + {held.file_bytes // MEBIBYTE}"
+
+
+_LINES: tuple[tuple[str, Callable[[Backlog], str]], ...] = (
+    (
+        "published/s (first..last tenth)",
+        lambda one: _rates(
+            one.publish_per_s, one.publish_first_tenth_per_s, one.publish_last_tenth_per_s
+        ),
+    ),
+    ("MiB anon + file, peak", lambda one: _mebibytes(one.publish_memory_peak)),
+    ("MiB anon + file, deep", lambda one: _mebibytes(one.deep_memory)),
+    ("MiB on disk", lambda one: f"{one.disk_bytes // MEBIBYTE}"),
+    ("in and out while deep/s", lambda one: f"{one.through_per_s:,}"),
+    ("start to first delivery, s", lambda one: f"{one.start_s:.2f}"),
+    ("start when empty, s", lambda one: f"{one.empty_start_s:.2f}"),
+    ("MiB anon + file, started", lambda one: _mebibytes(one.started_memory)),
+    (
+        "consumed/s (first..last tenth)",
+        lambda one: _rates(
+            one.consume_per_s, one.consume_first_tenth_per_s, one.consume_last_tenth_per_s
+        ),
+    ),
+    ("MiB anon + file, peak", lambda one: _mebibytes(one.consume_memory_peak)),
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """``python -m bench.backlog``: 0, or 2 where a side failed."""
+    parser = argparse.ArgumentParser(prog="python -m bench.backlog", description=__doc__)
+    parser.add_argument("--messages", type=int, default=MESSAGES)
+    parser.add_argument("--size", type=int, default=SIZE, help="bytes of a body")
+    parser.add_argument("--only", choices=SIDES, action="append")
+    parser.add_argument("--json", default="", help="file for everything measured")
+    parser.add_argument("node_options", nargs="*", help="after --: options of `rabbitry node`")
+    options = parser.parse_args(arguments)
+    sides = options.only or list(SIDES)
+    if reason := rabbitmq.missing():
+        print(f"RabbitMQ's sides are left out: {reason}")
+        sides = [side for side in sides if side == RABBITRY]
+    found, errors = compare(
+        sides,
+        options.messages,
+        options.size,
+        lambda line: print(line, flush=True),
+        tuple(options.node_options),
+    )
+    print(f"\n{table(found)}")
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump([dataclasses.asdict(one) for one in found], file, indent=2)
+    return 2 if errors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
