@@ -131,7 +131,10 @@ def test_the_catalog_outlives_the_process() -> None:
     network, host = alone()
     client = declared(network.client("alone").open())
     declared(client, "mine", exclusive=True)
-    client.say(ExchangeDeclare(exchange="x", type="fanout"), QueueBind(queue="q", exchange="x"))
+    for name, durable in (("x", True), ("transient", False)):
+        client.say(ExchangeDeclare(exchange=name, type="fanout", durable=durable))
+        client.say(QueueBind(queue="q", exchange=name))
+    client.say(QueueDeclare(queue="transient")).take()
     client.publish("q", b"lost with the process, as all is in memory so far")
     network.run()
     network, host = alone("2", host.kept)
@@ -144,8 +147,10 @@ def test_the_catalog_outlives_the_process() -> None:
     network.run()
     assert client.bodies == [b"routed"]
     assert client.take() == ["basic.deliver"]
-    client.say(QueueDeclare(queue="mine", passive=True))
-    assert client.take() == ["channel.close"]
+    catalog = host.machine._coordinator.catalog
+    assert [entry.declared.name for entry in catalog.queues.values()] == ["q"]
+    assert catalog.find_exchange("/", "transient") is None
+    assert not [one for one in host.reports if one.level == "warning"]
 
 
 def test_status_and_shutdown() -> None:

@@ -48,7 +48,7 @@ class StandaloneNode:
         own = replace(settings, coordinator=_NOWHERE)
         self._node = Node(own, entropy)
         self._coordinator = Coordinator(
-            CoordinatorSettings(settings.secret, (settings.name,), _LEASE_US), entropy
+            CoordinatorSettings(settings.secret, (settings.name,), _LEASE_US, alone=True), entropy
         )
         self._node_link = 0  # the imagined link, as the node numbers it
 

@@ -396,10 +396,13 @@ def test_status() -> None:
                 "leader": "a",
                 "mirrors": ["b"],
                 "in_sync": ["a", "b"],
+                "stored": [],
+                "waits": "",
                 "messages": 5,
                 "consumers": 2,
             }
         ],
+        "catalog_trouble": "",
     }
 
 
@@ -428,7 +431,7 @@ def test_questions_that_mean_nothing_are_answered() -> None:
 def test_inspect_shows_who_leads() -> None:
     stage = joined("a", "b")
     stage.nodes["a"].ask(queue())
-    expected = {"q": {"epoch": 1, "leader": "a", "in_sync": ["a", "b"]}}
+    expected = {"q": {"epoch": 1, "leader": "a", "in_sync": ["a", "b"], "stored": []}}
     assert stage.coordinator.inspect() == expected
 
 

@@ -50,7 +50,11 @@ class Desk:
         history.grant(NodeComes("a"))
         history.grant(queue("q", "/"))
         self.desk = StatusDesk(
-            history.catalog, lambda: [("a", "running")], self.answers.__setitem__
+            history.catalog,
+            lambda: [("a", "running")],
+            lambda entry: f"{entry.declared.name} waits",
+            lambda: "disk full",
+            self.answers.__setitem__,
         )
 
 
@@ -78,4 +82,5 @@ def test_status_does_not_wait_for_ever() -> None:
 def test_status_where_nobody_is() -> None:
     stage = Desk()
     stage.desk.ask(1, (), 0)
-    assert 1 in stage.answers
+    assert stage.answers[1]["queues"][0]["waits"] == "q waits"
+    assert stage.answers[1]["catalog_trouble"] == "disk full"

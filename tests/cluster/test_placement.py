@@ -7,7 +7,13 @@ from support.coordination_catalogs import History, NodeComes, NodeGoes, Wish, wi
 
 from rabbitry.broker.policies import Definition
 from rabbitry.cluster.catalog import Catalog, QueueEntry
-from rabbitry.cluster.placement import place_by_policy, place_new, place_with, place_without
+from rabbitry.cluster.placement import (
+    is_kept,
+    place_by_policy,
+    place_new,
+    place_with,
+    place_without,
+)
 from rabbitry.cluster.records import NodeJoined, QueueDeclared, QueuePlaced
 
 
@@ -38,41 +44,41 @@ def test_an_exclusive_queue_lives_with_its_connection_only() -> None:
     assert place_new(catalog, 1, True, "b", {}) == QueuePlaced(1, 1, "b", [], ["b"])
     entry = queue(catalog, "b", "", "b", owner="b#1/1")
     assert place_with(catalog, entry, "a") is None
-    assert place_without(catalog, entry, "b", dead=False) is None
+    assert place_without(catalog, entry, "b", "away") is None
 
 
 def test_a_mirror_that_dies() -> None:
     catalog = cluster("a", "c")
     entry = queue(catalog, "a", "bc", "abc")
     after = QueuePlaced(1, 3, "a", ["c"], ["a", "c"])
-    assert place_without(catalog, entry, "b", dead=True) == (after, False)
-    assert place_without(catalog, entry, "d", dead=True) is None
+    assert place_without(catalog, entry, "b", "lost") == (after, "")
+    assert place_without(catalog, entry, "d", "lost") is None
 
 
 def test_a_mirror_that_only_leaves_keeps_its_place() -> None:
     """Soak seeds 1000, 1802, 7407: a leader died, and a mirror's link broke before that showed."""
     catalog = cluster("a", "c")
     entry = queue(catalog, "a", "bc", "abc")
-    assert place_without(catalog, entry, "b", dead=False) is None
+    assert place_without(catalog, entry, "b", "away") is None
     assert place_with(catalog, entry, "b") is None
 
 
 def test_a_queue_waits_for_full_replicas_that_may_be_alive() -> None:
     catalog = cluster("c")
     entry = queue(catalog, "a", "bc", "ab")
-    placement = place_without(catalog, entry, "a", dead=True)
-    assert placement == (QueuePlaced(1, 3, "", ["b", "c"], ["b"]), False)
+    placement = place_without(catalog, entry, "a", "lost")
+    assert placement == (QueuePlaced(1, 3, "", ["b", "c"], ["b"]), "")
     catalog.apply(placement[0])
-    assert place_with(catalog, entry, "d") == QueuePlaced(1, 3, "", ["b", "c", "d"], ["b"])
+    assert place_with(catalog, entry, "d") is None, "it holds nothing"
     assert place_with(catalog, entry, "b") == QueuePlaced(1, 4, "b", ["c"], ["b"])
-    placement = place_without(catalog, entry, "b", dead=True)
-    assert placement == (QueuePlaced(1, 4, "c", [], ["c"]), True)
+    placement = place_without(catalog, entry, "b", "lost")
+    assert placement == (QueuePlaced(1, 4, "c", [], ["c"]), "forsaken")
 
 
 def test_a_full_replica_that_comes_back_leads_where_the_leader_is_away() -> None:
     catalog = cluster("c")
     entry = queue(catalog, "a", "bc", "ab")
-    assert place_without(catalog, entry, "a", dead=False) is None
+    assert place_without(catalog, entry, "a", "away") is None
     assert place_with(catalog, entry, "b") == QueuePlaced(1, 4, "b", ["c", "a"], ["b", "a"])
 
 
@@ -80,7 +86,7 @@ def test_a_leader_that_leaves_is_followed_by_an_in_sync_mirror() -> None:
     catalog = cluster("b", "c")
     entry = queue(catalog, "a", "bc", "ac")
     after = QueuePlaced(1, 4, "c", ["b"], ["c"])
-    assert place_without(catalog, entry, "a", dead=True) == (after, False)
+    assert place_without(catalog, entry, "a", "lost") == (after, "")
 
 
 def test_a_leader_that_may_be_alive_stays_in_sync_as_a_mirror() -> None:
@@ -88,7 +94,7 @@ def test_a_leader_that_may_be_alive_stays_in_sync_as_a_mirror() -> None:
     catalog = cluster("b", "c")
     entry = queue(catalog, "a", "bc", "ac")
     after = QueuePlaced(1, 4, "c", ["b", "a"], ["c", "a"])
-    assert place_without(catalog, entry, "a", dead=False) == (after, False)
+    assert place_without(catalog, entry, "a", "away") == (after, "")
     catalog.apply(after)
     after = QueuePlaced(1, 5, "a", ["b", "c"], ["a", "c"])
     del catalog.nodes["c"]
@@ -100,13 +106,13 @@ def test_the_one_that_leads_the_fewest_takes_over() -> None:
     queue(catalog, "b", "c", "bc")
     entry = queue(catalog, "a", "bc", "abc")
     after = QueuePlaced(2, 4, "c", ["b"], ["c", "b"])
-    assert place_without(catalog, entry, "a", dead=True) == (after, False)
+    assert place_without(catalog, entry, "a", "lost") == (after, "")
 
 
 def test_an_in_sync_mirror_that_has_left_cannot_take_over() -> None:
     catalog = cluster("c")
     entry = queue(catalog, "a", "bc", "abc")
-    placement = place_without(catalog, entry, "a", dead=True)
+    placement = place_without(catalog, entry, "a", "lost")
     assert placement is not None
     assert placement[0].leader == "c"
 
@@ -114,24 +120,24 @@ def test_an_in_sync_mirror_that_has_left_cannot_take_over() -> None:
 def test_a_queue_waits_for_a_hung_leader_that_alone_has_everything() -> None:
     catalog = cluster("b", "c")
     entry = queue(catalog, "a", "bc", "a")
-    assert place_without(catalog, entry, "a", dead=False) is None
+    assert place_without(catalog, entry, "a", "away") is None
 
 
 def test_a_queue_whose_last_full_replica_is_dead_is_forsaken() -> None:
     catalog = cluster("b", "c")
     entry = queue(catalog, "a", "b", "a")
-    after = QueuePlaced(1, 4, "b", [], ["b"])
-    assert place_without(catalog, entry, "a", dead=True) == (after, True)
+    after = QueuePlaced(1, 4, "b", ["c"], ["b"])
+    assert place_without(catalog, entry, "a", "lost") == (after, "forsaken")
     unmirrored = queue(catalog, "a", "", "a")
-    placement = place_without(catalog, unmirrored, "a", dead=True)
-    assert placement == (QueuePlaced(2, 4, "b", [], ["b"]), True)
+    placement = place_without(catalog, unmirrored, "a", "lost")
+    assert placement == (QueuePlaced(2, 4, "b", ["c"], ["b"]), "forsaken")
 
 
 def test_a_queue_with_nobody_left_waits_for_whoever_joins() -> None:
     catalog = cluster()
     entry = queue(catalog, "a", "", "a")
-    placement = place_without(catalog, entry, "a", dead=True)
-    assert placement == (QueuePlaced(1, 3, "", [], []), True)
+    placement = place_without(catalog, entry, "a", "lost")
+    assert placement == (QueuePlaced(1, 3, "", [], []), "forsaken")
     catalog.apply(placement[0])
     assert place_with(catalog, entry, "b") == QueuePlaced(1, 4, "b", [], ["b"])
 
@@ -158,6 +164,9 @@ def test_places_are_sound_and_epochs_name_one_leader(drawn: list[Wish]) -> None:
             held = [placed.leader, *placed.mirrors] if placed.leader else placed.mirrors
             assert set(placed.in_sync) <= set(held)
             assert len(placed.in_sync) == len(set(placed.in_sync))
+            assert set(placed.stored) <= set(placed.mirrors)
+            assert not set(placed.stored) & set(placed.in_sync)
+            assert not placed.stored or is_kept(entry)
             assert not placed.leader or placed.leader in placed.in_sync
             if placed.leader:
                 known = leaders.setdefault((number, placed.epoch), placed.leader)
@@ -231,15 +240,15 @@ def test_another_mirrors_in_the_place_of_one_that_died() -> None:
     catalog = cluster("a", "c")
     entry = governed(queue(catalog, "a", "b", "ab"), TWO)
     after = QueuePlaced(1, 3, "a", ["c"], ["a"])
-    assert place_without(catalog, entry, "b", dead=True) == (after, False)
-    assert place_without(catalog, entry, "b", dead=False) is None
+    assert place_without(catalog, entry, "b", "lost") == (after, "")
+    assert place_without(catalog, entry, "b", "away") is None
 
 
 def test_another_mirrors_after_a_dead_leader() -> None:
     catalog = cluster("b", "c")
     entry = governed(queue(catalog, "a", "b", "ab"), TWO)
     after = QueuePlaced(1, 4, "b", ["c"], ["b"])
-    assert place_without(catalog, entry, "a", dead=True) == (after, False)
+    assert place_without(catalog, entry, "a", "lost") == (after, "")
 
 
 def test_one_that_joins_mirrors_only_what_wants_it() -> None:

@@ -197,3 +197,38 @@ def test_copies_go_to_one_and_removals_to_all() -> None:
     assert isinstance(last, Copied)
     assert last.entries == []
     assert last.complete
+
+
+def test_one_required_by_its_store_is_dropped_at_once() -> None:
+    one = Replicated("bc", "bc")
+    for name in "bc":
+        one.complete(name)
+        one.applied(name, one.replication.sequence)
+    one.replication.ask()
+    one.replication.lose("b")
+    one.replication.ask()
+    assert one.port.requests == [], "it may come back"
+    number = one.send()
+    one.applied("c", number)
+    one.replication.place(QueuePlaced(1, 1, "a", ["b", "c"], ["a", "c"], ["b"]))
+    assert one.replication.floor < number, "what it has stored counts until it is taken out"
+    one.replication.ask()
+    one.replication.ask()
+    assert one.port.requests == [DropMirror(1, 1, "b")]
+    one.place("bc", "c")
+    one.replication.answered(DropMirror(1, 1, "b"))
+    assert one.replication.floor == number
+    one.replication.ask()
+    assert len(one.port.requests) == 1
+
+
+def test_one_required_by_its_store_that_is_back_is_admitted_as_any() -> None:
+    one = Replicated("b", "")
+    one.replication.place(QueuePlaced(1, 1, "a", ["b"], ["a"], ["b"]))
+    assert one.replication.begin("b") is True
+    one.replication.lacked("b", Lacked(1, 1, one.replication.sequence, []))
+    one.applied("b", one.replication.sequence)
+    one.replication.ask()
+    assert one.port.requests == [AdmitMirror(1, 1, "b", 1)]
+    one.replication.lose("b")
+    assert one.port.requests[1:] == [DropMirror(1, 1, "b")], "not waited for a second time"

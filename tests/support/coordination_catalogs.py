@@ -24,9 +24,9 @@ from rabbitry.cluster.access_records import (
     SetTopicPermissions,
     SetUser,
 )
-from rabbitry.cluster.catalog import Catalog
+from rabbitry.cluster.catalog import Catalog, QueueEntry
 from rabbitry.cluster.declarations import delete_owned, judge
-from rabbitry.cluster.placement import place_with, place_without
+from rabbitry.cluster.placement import End, place_with, place_without
 from rabbitry.cluster.records import (
     Bind,
     Change,
@@ -37,6 +37,7 @@ from rabbitry.cluster.records import (
     DeleteQueue,
     NodeJoined,
     NodeLeft,
+    QueueDeleted,
     Refused,
     Request,
     Unbind,
@@ -59,10 +60,11 @@ class NodeComes:
 
 @dataclass(frozen=True)
 class NodeGoes:
-    """A node leaves, dead or not."""
+    """A node leaves, dead or not; if so, its store may be kept."""
 
     node: str
     dead: bool
+    kept: bool = False
 
 
 Wish = Request | NodeComes | NodeGoes
@@ -143,7 +145,7 @@ wishes: st.SearchStrategy[list[Wish]] = st.lists(
         st.sampled_from(EXCHANGES[:3]).map(lambda name: DeleteExchange("/", name, False)),
         st.sampled_from(OWNERS).map(DeleteOwned),
         st.sampled_from(NODES).map(NodeComes),
-        st.builds(NodeGoes, st.sampled_from(NODES), st.booleans()),
+        st.builds(NodeGoes, st.sampled_from(NODES), st.booleans(), st.booleans()),
         _access,
     ),
     max_size=40,
@@ -171,7 +173,7 @@ class History:
         if isinstance(wish, NodeComes):
             return self._comes(wish.node)
         if isinstance(wish, NodeGoes):
-            return self._goes(wish.node, wish.dead)
+            return self._goes(wish)
         judgement = judge(self.catalog, wish, "a", self._next_queue)
         self._next_queue += 1
         return [] if isinstance(judgement, Refused) else judgement
@@ -184,16 +186,23 @@ class History:
                 changes.append(placed)
         return changes
 
-    def _goes(self, node: str, dead: bool) -> list[Change]:
-        changes: list[Change] = [NodeLeft(node, "1", dead)]
-        if dead:
+    def _goes(self, wish: NodeGoes) -> list[Change]:
+        node = wish.node
+        changes: list[Change] = [NodeLeft(node, "1", wish.dead)]
+        if wish.dead:
             changes += delete_owned(self.catalog, f"{node}#1/")
+        end: End = "away" if not wish.dead else "dead" if wish.kept else "lost"
         gone = [change.queue for change in changes if hasattr(change, "queue")]
         for entry in self.catalog.queues.values():
-            placement = place_without(self.catalog, entry, node, dead)
-            if placement is not None and entry.number not in gone:
-                changes.append(placement[0])
+            departure = place_without(self.catalog, entry, node, end)
+            if departure is not None and entry.number not in gone:
+                changes.append(departure.placed or _deleted(entry))
         return changes
+
+
+def _deleted(entry: QueueEntry) -> QueueDeleted:
+    declared = entry.declared
+    return QueueDeleted(declared.virtual_host, declared.name, declared.queue)
 
 
 def made_of(changes: list[Change]) -> Catalog:

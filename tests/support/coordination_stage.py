@@ -34,6 +34,7 @@ from rabbitry.machine import (
     BytesReceived,
     CloseLink,
     Commit,
+    CommitFailed,
     Committed,
     Effect,
     Event,
@@ -71,10 +72,11 @@ class FakeNode:
         self.name = name
         self.link = link
         self.session = ClusterLink(True, SECRET, name, incarnation, Counted())
-        self.join = Join(name, incarnation, "127.0.0.1", 7000)
+        self.join = Join(name, incarnation, "127.0.0.1", 7000, stage.stores.get(name, ""))
         self.follows = True
         self.closed = False
         self.welcomes = 0
+        self.cluster = ""
         self.revision = -1
         self.catalog = Catalog()
         self.answers: dict[int, Refused | None] = {}
@@ -113,6 +115,7 @@ class FakeNode:
         if isinstance(record, Welcomed):
             self.welcomes += 1
             self.revision, self.catalog = record.revision, made_of(record.changes)
+            self.cluster = record.cluster
         elif isinstance(record, Changed):
             assert self.welcomes, "told of a change before the welcome"
             assert record.revision == self.revision + 1, "a revision is missing, or told twice"
@@ -129,7 +132,10 @@ class FakeNode:
 
 
 class Stage:
-    """See the module. `commits_wait`: commits are answered by `commit_one` only."""
+    """See the module. `commits_wait`: commits are answered by `commit_one` or `fail` only.
+
+    `stores` are the stores of nodes that have one, `damaged` the queues that they cannot vouch for.
+    """
 
     def __init__(self, *names: str) -> None:
         self.names = names
@@ -141,7 +147,9 @@ class Stage:
         self.nodes: dict[str, FakeNode] = {}
         self.reports: list[Report] = []
         self.answers: dict[int, Any] = {}
-        self.tick_at = 0
+        self.timers: dict[str, int] = {}
+        self.stores: dict[str, str] = {}
+        self.damaged: dict[str, list[int]] = {}
         self._links: dict[int, FakeNode] = {}
         self._next_link = 1
         self._events: deque[Event] = deque()
@@ -160,10 +168,12 @@ class Stage:
         for node in self.nodes.values():
             node.closed = True
         self._links.clear()
+        self.timers.clear()
         self.start()
 
     def join(self, name: str, incarnation: str = "1") -> FakeNode:
         node = self.nodes[name] = self.connect(name, incarnation)
+        node.join.damaged = self.damaged.get(name, [])
         node.flush()
         return node
 
@@ -187,8 +197,9 @@ class Stage:
             self.now = min(self.now + HEARTBEAT_US, until)
             for name in beating:
                 self.nodes[name].beat()
-            if self.now >= self.tick_at:
-                self.step(TimerFired("tick"))
+            for timer in [name for name, at in self.timers.items() if self.now >= at]:
+                del self.timers[timer]
+                self.step(TimerFired(timer))
 
     def ask(self, number: int, question: Any) -> None:
         self.step(Asked(number, question))
@@ -197,6 +208,12 @@ class Stage:
         commit = self.under_way.popleft()
         self._write(commit)
         self.step(Committed(commit.commit))
+
+    def fail(self, reason: str = "disk full") -> None:
+        """Nothing that is under way is written."""
+        commit = self.under_way[0].commit
+        self.under_way.clear()
+        self.step(CommitFailed(commit, reason))
 
     def reported(self, what: str) -> list[dict[str, Any]]:
         return [report.details for report in self.reports if report.what == what]
@@ -234,7 +251,7 @@ class Stage:
         elif isinstance(effect, Report):
             self.reports.append(effect)
         elif isinstance(effect, SetTimer):
-            self.tick_at = effect.at
+            self.timers[effect.timer] = effect.at
         elif isinstance(effect, Answer):
             self.answers[effect.number] = effect.answer
         else:

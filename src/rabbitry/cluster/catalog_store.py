@@ -124,11 +124,18 @@ def _access_write(change: AccessChange) -> tuple[bytes, bytes | None]:
 
 
 class Counters(msgspec.Struct, array_like=True):
-    """What the coordinator counts. `joined_at`: the revision at which each node joined last."""
+    """What the coordinator counts and knows besides the catalog.
+
+    `joined_at`: the revision at which each node joined last. `cluster`: the cluster's name, for
+    ever the same. `stores` and `damaged`: see `cluster.stores`.
+    """
 
     revision: int = 0
     next_queue: int = 1
     joined_at: dict[str, int] = msgspec.field(default_factory=dict)
+    cluster: str = ""
+    stores: dict[str, str] = msgspec.field(default_factory=dict)
+    damaged: dict[int, list[str]] = msgspec.field(default_factory=dict)
 
 
 def write_counters(counters: Counters) -> tuple[bytes, bytes]:

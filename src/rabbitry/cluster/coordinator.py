@@ -31,18 +31,20 @@ coordinator started again expects but has not heard yet are waited for as well, 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from rabbitry.cluster.annals import RETRY_US, Annals
 from rabbitry.cluster.catalog import Catalog
-from rabbitry.cluster.catalog_store import Counters, Writes, load, write_counters, writes_of
-from rabbitry.cluster.declarations import delete_owned, judge
+from rabbitry.cluster.catalog_store import Counters, load
+from rabbitry.cluster.declarations import judge
 from rabbitry.cluster.definitions import definitions_of
 from rabbitry.cluster.links import ClusterLink
+from rabbitry.cluster.members import Member
 from rabbitry.cluster.operator_desk import StatusDesk, judge_all
 from rabbitry.cluster.operator_log import lines_of
-from rabbitry.cluster.placement import place_by_policy, place_with, place_without
+from rabbitry.cluster.placement import place_by_policy
 from rabbitry.cluster.records import (
     AdmitMirror,
     Answered,
@@ -53,7 +55,6 @@ from rabbitry.cluster.records import (
     Heard,
     Join,
     NodeJoined,
-    NodeLeft,
     Refused,
     Request,
     Requested,
@@ -61,12 +62,15 @@ from rabbitry.cluster.records import (
     StatisticsTold,
     Welcomed,
 )
+from rabbitry.cluster.relocation import Relocation
+from rabbitry.cluster.stores import Stores
+from rabbitry.cluster.waiting import why_waiting
 from rabbitry.machine import (
     Answer,
     Asked,
     BytesReceived,
     CloseLink,
-    Commit,
+    CommitFailed,
     Committed,
     Effect,
     Entropy,
@@ -87,35 +91,15 @@ LOGIN_TIMEOUT_US: Final = 5_000_000
 
 @dataclass(frozen=True, slots=True)
 class CoordinatorSettings:
-    """`node_names`: who may join (empty: anybody who knows the secret). `lease_us`: see "lease"."""
+    """`node_names`: who may join (empty: anybody who knows the secret). `lease_us`: see "lease".
+
+    `alone`: nodes live in this process, so none that the store knows can have outlived it.
+    """
 
     secret: bytes
     node_names: tuple[str, ...] = ()
     lease_us: int = 2_000_000
-
-
-class _Member:
-    """A node that has joined at some time."""
-
-    __slots__ = ("followed", "heard_at", "incarnation", "joined_at", "link", "state", "welcomed")
-
-    def __init__(self, incarnation: str) -> None:
-        self.incarnation = incarnation
-        self.state = "down"  # running, hung (may be alive), down
-        self.link: int | None = None
-        self.heard_at = 0
-        self.joined_at = 0  # the revision of its joining
-        self.followed = 0
-        self.welcomed = False  # it gets changes as they come
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What happens when a commit is durable."""
-
-    commit: int
-    revision: int
-    changes: list[Change]
+    alone: bool = False
 
 
 class Coordinator:
@@ -127,25 +111,29 @@ class Coordinator:
         self._effects: list[Effect] = []
         self._now = 0
         self.catalog = Catalog()
-        self._revision = 0
+        self._annals = Annals(self.catalog, self._counters)
+        self._cluster = ""  # its name, for ever the same
+        self._relocation = Relocation(self.catalog, self._report)
         self._next_queue = 1
-        self._next_commit = 1
-        self._writes: Writes = []  # of this step, committed at its end
-        self._batches: list[_Batch] = []
         self._tick_due = 0
         # Who waits for the catalog; it is sent when nothing waits for the store, and requests that
         # come meanwhile wait with it, or there might always be something.
         self._welcomes: dict[str, None] = {}
         self._deferred: list[tuple[str, str, Requested]] = []
-        self._members: dict[str, _Member] = {name: _Member("") for name in settings.node_names}
+        self._members: dict[str, Member] = {name: Member("") for name in settings.node_names}
         self._links: dict[int, ClusterLink] = {}
         self._logins: dict[int, int] = {}  # links that have not logged in: until when they may
         self._member_of: dict[int, str] = {}
-        self._answers: deque[tuple[int, str, str, int, Refused | None]] = deque()
+        # (revision, asker, its incarnation, number, answer); the operator's have no asker.
+        self._answers: deque[tuple[int, str, str, int, Any]] = deque()
         self._mirrors_moved_at = 0  # the revision at which a policy moved mirrors last
         self._desk = StatusDesk(
             self.catalog,
             lambda: [(name, one.state) for name, one in self._members.items()],
+            lambda entry: why_waiting(
+                self.catalog, entry, self._relocation.stores.damaged_on(entry)
+            ),
+            lambda: self._annals.trouble,
             self._answer_operator,
         )
 
@@ -156,9 +144,11 @@ class Coordinator:
             case BytesReceived():
                 self._receive(event.link, event.data)
             case TimerFired():
-                self._tick()
+                self._timer_fired(event.timer)
             case Committed():
                 self._committed(event.commit)
+            case CommitFailed():
+                self._commit_failed(event)
             case LinkOpened():
                 link = ClusterLink(False, self._settings.secret, "", "", self._entropy)
                 self._links[event.link] = link
@@ -171,8 +161,9 @@ class Coordinator:
                 self._start(event)
             case Asked():
                 self._asked(event)
-        if self._writes:
-            self._commit()
+        commit = self._annals.take_commit()
+        if commit is not None:
+            self._effects.append(commit)
         for number, link in self._links.items():
             data = link.take_bytes()
             if data:
@@ -184,22 +175,47 @@ class Coordinator:
 
     def _start(self, event: Started) -> None:
         counters = load(self.catalog, event.stored)
-        self._revision, self._next_queue = counters.revision, counters.next_queue
-        self._mirrors_moved_at = self._revision
+        self._annals.revision, self._next_queue = counters.revision, counters.next_queue
+        self._relocation.stores = Stores(counters.stores, counters.damaged)
+        self._cluster = counters.cluster
+        if not self._cluster:
+            self._cluster = self._entropy.token_bytes(16).hex()
+            self._annals.note()
+        self._mirrors_moved_at = self._annals.revision
         self.catalog.take_governed()
         for name, node in self.catalog.nodes.items():
             # They may all be alive: it is we who were away. Each has a lease's time to come back.
-            member = self._members[name] = _Member(node.incarnation)
+            member = self._members[name] = Member(node.incarnation)
             member.state, member.heard_at = "running", self._now
             member.joined_at = counters.joined_at.get(name, 0)
         for name, left in self.catalog.away.items():
-            self._members[name] = _Member(left.incarnation)
+            self._members[name] = Member(left.incarnation)
             self._members[name].state = "hung"
+        if self._settings.alone:
+            for name in [*self.catalog.nodes, *self.catalog.away]:
+                self._leave(name, dead=True)
         self._set_tick()
+
+    def _counters(self) -> Counters:
+        joined_at = {name: self._members[name].joined_at for name in self.catalog.nodes}
+        return Counters(
+            self._annals.revision,
+            self._next_queue,
+            joined_at,
+            self._cluster,
+            self._relocation.stores.names,
+            self._relocation.stores.damaged,
+        )
 
     def _set_tick(self) -> None:
         self._tick_due = self._now + self._settings.lease_us // 8
         self._effects.append(SetTimer("tick", self._tick_due))
+
+    def _timer_fired(self, timer: str) -> None:
+        if timer == "retry":
+            self._annals.retry()
+        else:
+            self._tick()
 
     def _tick(self) -> None:
         if self._now - self._tick_due > self._settings.lease_us // 2:
@@ -272,31 +288,27 @@ class Coordinator:
             self._report("warning", "node is not of this cluster", node=name)
             self._effects.append(CloseLink(number, abort=True))
             return
-        member = self._members.setdefault(name, _Member(record.incarnation))
+        member = self._members.setdefault(name, Member(""))
         if member.link is not None and member.link != number:
             self._member_of.pop(member.link, None)
             self._links.pop(member.link, None)
             self._effects.append(CloseLink(member.link, abort=True))
             member.link = None
-        if member.incarnation and member.incarnation != record.incarnation:
-            self._leave(name, dead=True)
-        changes: list[Change] = []
+        if member.incarnation != record.incarnation:
+            if member.incarnation:
+                self._leave(name, dead=True)
+            self._change(self._relocation.store_told(record))
         joined = NodeJoined(name, record.incarnation, record.host, record.port)
-        if self.catalog.nodes.get(name) != joined:
-            changes.append(joined)
-            for entry in self.catalog.queues.values():
-                placed = place_with(self.catalog, entry, name)
-                if placed is not None:
-                    changes.append(placed)
+        anew = self.catalog.nodes.get(name) != joined
         member.incarnation = record.incarnation
         member.state, member.link, member.heard_at = "running", number, self._now
         member.welcomed, member.followed = False, -1
         self._member_of[number] = name
-        self._change(changes)
-        if changes:
-            member.joined_at = self._revision
+        if anew:
+            self._change(self._relocation.joined(joined))
+            member.joined_at = self._annals.revision
         self._welcomes[name] = None
-        if not self._batches:
+        if self._annals.durable:
             self._welcome()
 
     def _leave(self, name: str, dead: bool) -> None:
@@ -308,75 +320,53 @@ class Coordinator:
             self._links.pop(member.link, None)
         member.link, member.welcomed = None, False
         member.state = "down" if dead else "hung"
-        changes: list[Change] = []
-        if name in self.catalog.nodes or dead:
-            changes.append(NodeLeft(name, member.incarnation, dead))
+        self._change(self._relocation.left(name, member.incarnation, dead))
         if dead:
-            changes += delete_owned(self.catalog, f"{name}#{member.incarnation}/")
             member.incarnation = ""
-        self._change(changes)
-        self._change(self._placements_without(name, dead))
-        self._report("warning", "node left", node=name, dead=dead)
+        if not self._settings.alone:
+            self._report("warning", "node left", node=name, dead=dead)
         self._send_answers()
         self._desk.left(name)
 
-    def _placements_without(self, name: str, dead: bool) -> Iterator[Change]:
-        """Yield new places one by one; each is to be applied before the next is asked for.
-
-        So new leaders spread by what each leads by then.
-        """
-        for entry in self.catalog.queues.values():
-            placement = place_without(self.catalog, entry, name, dead)
-            if placement is None:
-                continue
-            placed, forsaken = placement
-            yield placed
-            if forsaken:
-                self._report(
-                    "error",
-                    "queue has lost all replicas that held everything",
-                    queue=entry.declared.name,
-                    virtual_host=entry.declared.virtual_host,
-                )
-
     # --- changes ----------------------------------------------------------------------------------
 
-    def _change(self, changes: Iterable[Change]) -> None:
-        """Apply changes as they are drawn, and let everybody hear when they are durable."""
-        applied: list[Change] = []
+    def _change(self, changes: Iterable[Change]) -> int:
+        """Apply changes as they are drawn, and let everybody hear when they are durable.
+
+        Return how many there were.
+        """
+        count = 0
         for change in changes:
-            self._writes += writes_of(self.catalog, change)
-            self.catalog.apply(change)
-            applied.append(change)
+            self._annals.add(change)
+            self._relocation.applied(change)
+            count += 1
         for entry in self.catalog.take_governed():
             placed = place_by_policy(self.catalog, entry)
             if placed is not None:
-                self._writes += writes_of(self.catalog, placed)
-                self.catalog.apply(placed)
-                applied.append(placed)
-                self._mirrors_moved_at = self._revision + 1
-        if applied:
-            self._revision += 1
-            self._batches.append(_Batch(self._next_commit, self._revision, applied))
-
-    def _commit(self) -> None:
-        """Hand over what this step has changed."""
-        joined_at = {name: self._members[name].joined_at for name in self.catalog.nodes}
-        counters = Counters(self._revision, self._next_queue, joined_at)
-        self._effects.append(Commit(self._next_commit, [*self._writes, write_counters(counters)]))
-        self._writes = []
-        self._next_commit += 1
+                self._annals.add(placed)
+                self._mirrors_moved_at = self._annals.revision + 1
+        self._annals.close_batch()
+        return count
 
     def _committed(self, commit: int) -> None:
-        while self._batches and self._batches[0].commit <= commit:
-            batch = self._batches.pop(0)
+        if self._annals.trouble:
+            self._annals.trouble = ""
+            self._report("warning", "the catalog can be written again")
+        for batch in self._annals.committed(commit):
             changed = Changed(batch.revision, batch.changes)
             for member in self._members.values():
-                if member.link is not None and member.welcomed:
+                if member.link is not None and member.welcomed and batch.changes:
                     self._links[member.link].send(changed)
-        if not self._batches:
+        if self._annals.durable:
             self._welcome()
         self._send_answers()
+
+    def _commit_failed(self, event: CommitFailed) -> None:
+        if not self._annals.trouble:
+            what = "the catalog cannot be written: declarations and failovers wait"
+            self._report("error", what, reason=event.reason)
+        self._annals.failed(event.commit, event.reason)
+        self._effects.append(SetTimer("retry", self._now + RETRY_US))
 
     def _welcome(self) -> None:
         """Send the catalog, of which everything is durable now, to those who have joined."""
@@ -385,7 +375,7 @@ class Coordinator:
             member = self._members[name]
             if member.link is not None:
                 member.welcomed = True
-                welcomed = Welcomed(self._revision, self.catalog.as_changes())
+                welcomed = Welcomed(self._annals.revision, self.catalog.as_changes(), self._cluster)
                 self._links[member.link].send(welcomed)
         deferred, self._deferred = self._deferred, []
         for name, incarnation, record in deferred:
@@ -393,7 +383,7 @@ class Coordinator:
             if member.incarnation == incarnation:
                 self._requested(name, member, record)
 
-    def _followed(self, name: str, member: _Member, revision: int) -> None:
+    def _followed(self, name: str, member: Member, revision: int) -> None:
         first = member.followed < 0 <= revision
         if revision > member.followed:
             member.followed = revision
@@ -403,7 +393,7 @@ class Coordinator:
 
     # --- requests ---------------------------------------------------------------------------------
 
-    def _requested(self, name: str, member: _Member, record: Requested) -> None:
+    def _requested(self, name: str, member: Member, record: Requested) -> None:
         request = record.request
         refusal: Refused | None = None
         judgement = judge(self.catalog, request, name, self._next_queue)
@@ -417,7 +407,9 @@ class Coordinator:
         else:
             self._next_queue += 1
             self._change(judgement)
-        self._answers.append((self._revision, name, member.incarnation, record.number, refusal))
+        self._answers.append(
+            (self._annals.revision, name, member.incarnation, record.number, refusal)
+        )
         self._send_answers()
 
     def _send_answers(self) -> None:
@@ -425,17 +417,16 @@ class Coordinator:
         if not self._answers:
             return
         running = [one.followed for one in self._members.values() if one.state == "running"]
-        durable = self._batches[0].revision - 1 if self._batches else self._revision
-        least = min(running, default=durable)
+        least = min(running, default=self._annals.durable_revision)
         answers = self._answers  # their revisions never fall
         while answers and answers[0][0] <= least:
-            _, name, incarnation, number, refusal = answers.popleft()
+            _, name, incarnation, number, answer = answers.popleft()
             if not name:
-                self._answer_operator(number, None)
+                self._answer_operator(number, answer)
                 continue
             member = self._members[name]
             if member.link is not None and member.incarnation == incarnation:
-                self._links[member.link].send(Answered(number, refusal))
+                self._links[member.link].send(Answered(number, answer))
 
     def inspect(self) -> dict[str, dict[str, Any]]:
         """Return who leads what in which epoch, for checkers: by queue name, plain data."""
@@ -444,6 +435,7 @@ class Coordinator:
                 "epoch": entry.placed.epoch,
                 "leader": entry.placed.leader,
                 "in_sync": list(entry.placed.in_sync),
+                "stored": list(entry.placed.stored),
             }
             for entry in self.catalog.queues.values()
         }
@@ -451,7 +443,10 @@ class Coordinator:
     # --- the operator -----------------------------------------------------------------------------
 
     def _asked(self, event: Asked) -> None:
-        """Answer "status", "definitions"; do ("change", requests); hear ("node died", name)."""
+        """Answer "status", "definitions"; do what a tuple says: ("change", requests),
+
+        ("hand over", node) or ("node died", node).
+        """
         question = event.question
         if question == "status":
             told = {name: one.link for name, one in self._members.items() if one.link is not None}
@@ -466,6 +461,9 @@ class Coordinator:
             what, about = question
             if what == "change":
                 self._change_for_operator(event.number, about)
+                return
+            if what == "hand over":
+                self._hand_over(event.number, about)
                 return
             member = self._members.get(about)
             if what == "node died" and member is not None and member.incarnation:
@@ -482,7 +480,18 @@ class Coordinator:
         for what, details in lines_of(self.catalog, changes):
             self._report("info", what, **details)
         self._change(changes)
-        self._answers.append((self._revision, "", "", number, None))
+        self._answers.append((self._annals.revision, "", "", number, None))
+        self._send_answers()
+
+    def _hand_over(self, number: int, name: str) -> None:
+        """Have others lead what this node leads; answered when all nodes know.
+
+        With the number of queues "moved", and those "kept" since nobody else holds everything.
+        """
+        kept: list[dict[str, str]] = []
+        moved = self._change(self._relocation.handed_over(name, kept))
+        answer = {"moved": moved, "kept": kept}
+        self._answers.append((self._annals.revision, "", "", number, answer))
         self._send_answers()
 
     def _answer_operator(self, number: int, answer: Any) -> None:

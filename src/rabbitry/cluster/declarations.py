@@ -17,7 +17,7 @@ from rabbitry.broker.queue_arguments import QUEUE_ARGUMENTS, queue_type
 from rabbitry.cluster.administering import judge_access
 from rabbitry.cluster.catalog import Catalog, QueueEntry, binding_of
 from rabbitry.cluster.governing import effective_policy
-from rabbitry.cluster.placement import place_new
+from rabbitry.cluster.placement import place_admitted, place_dropped, place_new
 from rabbitry.cluster.records import (
     AdmitMirror,
     Bind,
@@ -33,7 +33,6 @@ from rabbitry.cluster.records import (
     ExchangeDeleted,
     QueueDeclared,
     QueueDeleted,
-    QueuePlaced,
     Refused,
     Request,
     Unbind,
@@ -89,6 +88,30 @@ def delete_owned(catalog: Catalog, owner_prefix: str) -> list[Change]:
     owned = [entry for owner in owners for entry in catalog.owned.get(owner, {}).values()]
     owned.sort(key=lambda entry: entry.number)
     return _delete_queues(catalog, owned)
+
+
+def delete_dead(catalog: Catalog, entry: QueueEntry) -> list[Change]:
+    """Return the changes that delete a queue whose replicas have all died.
+
+    RabbitMQ: the nodes that live delete it and what withers by that (rabbit_amqqueue.erl
+    on_node_down/1); where none does, nobody looks at auto-delete exchanges.
+    """
+    changes = _delete_queues(catalog, [entry])
+    return changes if catalog.nodes else changes[:1]
+
+
+def delete_transient_exchanges(catalog: Catalog) -> list[Change]:
+    """Return the changes that delete all exchanges that are not durable, with their bindings.
+
+    What is left are bindings both of whose ends are durable, if transient queues are gone too: as
+    in RabbitMQ (rabbit_binding.erl binding_type/2).
+    """
+    return [
+        ExchangeDeleted(host.name, exchange.name)
+        for host in catalog.virtual_hosts.values()
+        for exchange in host.exchanges.values()
+        if not exchange.durable
+    ]
 
 
 def check_owner(entry: QueueEntry, owner: str, strict: bool = False) -> Refused | None:
@@ -378,9 +401,7 @@ def _change_in_sync(catalog: Catalog, request: AdmitMirror | DropMirror) -> list
         # its contents), whatever its leader has seen of it before.
         if request.node in placed.in_sync or request.node not in placed.mirrors:
             return []
-        in_sync = [*placed.in_sync, request.node]
-    else:
-        if request.node not in placed.in_sync or request.node == placed.leader:
-            return []
-        in_sync = [name for name in placed.in_sync if name != request.node]
-    return [QueuePlaced(placed.queue, placed.epoch, placed.leader, placed.mirrors, in_sync)]
+        return [place_admitted(entry, request.node)]
+    if request.node not in [*placed.in_sync, *placed.stored] or request.node == placed.leader:
+        return []
+    return [place_dropped(catalog, entry, request.node)]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from rabbitry.cluster.catalog import Catalog
+from rabbitry.cluster.catalog import Catalog, QueueEntry
 from rabbitry.cluster.declarations import judge
 from rabbitry.cluster.records import (
     Change,
@@ -70,11 +70,19 @@ class StatusDesk:
         self,
         catalog: Catalog,
         states: Callable[[], Iterable[tuple[str, str]]],
+        why_waiting: Callable[[QueueEntry], str],
+        trouble: Callable[[], str],
         answer: Callable[[int, Any], None],
     ) -> None:
-        """`states` returns the name and the state of each node."""
+        """`states` returns the name and the state of each node.
+
+        `why_waiting` says whom a queue without a leader waits for, `trouble` why the catalog cannot
+        be written; both are empty where all is well.
+        """
         self._catalog = catalog
         self._states = states
+        self._why_waiting = why_waiting
+        self._trouble = trouble
         self._answer_to = answer
         self._statuses: dict[int, _Status] = {}
 
@@ -127,8 +135,11 @@ class StatusDesk:
                     "leader": placed.leader,
                     "mirrors": placed.mirrors,
                     "in_sync": placed.in_sync,
+                    "stored": placed.stored,
+                    "waits": self._why_waiting(entry),
                     "messages": messages,
                     "consumers": consumers,
                 }
             )
-        self._answer_to(status.number, {"nodes": nodes, "queues": queues})
+        answer = {"nodes": nodes, "queues": queues, "catalog_trouble": self._trouble()}
+        self._answer_to(status.number, answer)

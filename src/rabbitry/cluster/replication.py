@@ -11,6 +11,8 @@ members of the in-sync set, and before it can become one of them:
               was confirmed without it; when it has come to `ask_at` it lacks nothing
     asked     the coordinator was asked to admit it, and may have done so already
     in sync   the coordinator has told us
+    stored    it was in sync, and its process has died: what its store has is still complete, until
+              we confirm without it
 
 If its link breaks, one that was only joining is copying again. One that was asked for stays
 required until the answer has come, for nobody but the coordinator knows which it is; and the
@@ -66,10 +68,12 @@ class _Mirror:
         "dropping",
         "in_sync",
         "sent",
+        "stored",
     )
 
     def __init__(self) -> None:
         self.in_sync = False  # so says the coordinator
+        self.stored = False  # so too: its process has died, its store has everything
         self.begun = False  # its link is up and `Begin` was sent
         self.complete = False  # it holds everything: `applied` counts
         self.sent = 0  # the number of the last record that went to it
@@ -81,7 +85,8 @@ class _Mirror:
 
     @property
     def required(self) -> bool:
-        return self.in_sync or self.ask_at is not None or self.asked is not None
+        asked = self.ask_at is not None or self.asked is not None
+        return self.in_sync or self.stored or asked
 
     def restart(self, begun: bool) -> None:
         self.begun, self.complete, self.applied = begun, False, -1
@@ -108,7 +113,8 @@ class Replication:
         for name in [name for name in self._mirrors if name not in placed.mirrors]:
             del self._mirrors[name]
         for name in placed.mirrors:
-            self._mirrors.setdefault(name, _Mirror()).in_sync = name in placed.in_sync
+            mirror = self._mirrors.setdefault(name, _Mirror())
+            mirror.in_sync, mirror.stored = name in placed.in_sync, name in placed.stored
         self._find_streaming()
 
     def begin(self, name: str) -> bool | None:
@@ -127,6 +133,8 @@ class Replication:
         if mirror is not None:
             mirror.restart(begun=False)
             self._find_streaming()
+            if mirror.stored:
+                self.give_up(name)
 
     def give_up(self, name: str) -> None:
         """A node is out of reach for long: if confirms wait for it, have it taken out."""
@@ -149,9 +157,13 @@ class Replication:
         """Have mirrors admitted that hold everything. Call it at the end of a step.
 
         Not before: one whose link this step has found to be that of a dead process is lost by then.
+
+        One that is required by its store only is taken out at once: it will not answer soon.
         """
         for name, mirror in self._mirrors.items():
-            if mirror.complete and not mirror.in_sync and mirror.asked is None:
+            if mirror.stored and not mirror.begun:
+                self.give_up(name)
+            elif mirror.complete and not mirror.in_sync and mirror.asked is None:
                 if mirror.ask_at is None:
                     mirror.ask_at = mirror.sent
                 if mirror.applied >= mirror.ask_at:
