@@ -37,7 +37,7 @@ def _convert(kind: Any, tokens: Any) -> Any:
 
 Port = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=65535))]
 if TYPE_CHECKING:
-    from rabbitry.runtime.supervisor import UpSettings
+    from rabbitry.runtime.up_settings import UpSettings
 
 Options = Annotated[NodeOptions, Parameter(name="*")]  # each field an option of its own
 
@@ -91,7 +91,8 @@ def up(
     definitions
         A file of definitions, RabbitMQ's or ours, to begin with.
     """
-    from rabbitry.runtime.supervisor import UpSettings, run_up
+    from rabbitry.runtime.supervisor import run_up
+    from rabbitry.runtime.up_settings import UpSettings
 
     options.check()
     for first, option in ((port, "--port"), (tls_port, "--tls-port")):
@@ -187,6 +188,39 @@ def start(node: str, /, *, data_dir: DataDir = None) -> int:
 
     done = control.ask(directory(data_dir), control.Start(node))
     print(f"started {done['node']} (pid {done['pid']})")
+    return 0
+
+
+@app.command
+def restart(
+    *nodes: str,
+    all: Annotated[bool, Parameter(negative="", help="All nodes, one after another.")] = False,
+    timeout_s: Annotated[float, Parameter(validator=validators.Number(gt=0))] = 600,
+    data_dir: DataDir = None,
+) -> int:
+    """Restart nodes, one after another, while the others serve their queues.
+
+    Each hands over what it leads, ends in order, starts, joins and catches up before the next is
+    touched. Ctrl-C: the node at hand is finished, no other begun.
+
+    Example: `rabbitry restart --all`
+
+    Parameters
+    ----------
+    nodes
+        Names of nodes, as `rabbitry status` shows them.
+    timeout_s
+        How long each may take to start, and its queues to be in sync.
+    """
+    from rabbitry.runtime import control
+
+    if all == bool(nodes):
+        raise UserError(
+            "name the nodes to restart, or say --all; `rabbitry status` has their names"
+        )
+    request = control.Restart(list(nodes), timeout_s)
+    done = control.ask(directory(data_dir), request, lambda line: print(line, flush=True))
+    print(f"restarted {', '.join(done['nodes'])}")
     return 0
 
 

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from rabbitry.runtime import control
-from rabbitry.runtime.control_server import REQUEST_BYTES_MAX, ControlServer
+from rabbitry.runtime.control_server import REQUEST_BYTES_MAX, Asker, ControlServer
 from rabbitry.runtime.data_directory import DataDirectory
 from rabbitry.runtime.errors import UserError
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
-Handle = Callable[[control.Request], Awaitable[dict[str, Any]]]
+Handle = Callable[[control.Request, Asker], Awaitable[dict[str, Any]]]
 
 
 async def serving(
@@ -36,7 +36,7 @@ async def serving(
         directory.release()
 
 
-async def echo(request: control.Request) -> dict[str, Any]:
+async def echo(request: control.Request, asker: Asker) -> dict[str, Any]:
     if isinstance(request, control.Kill):
         if request.name == "nobody":
             raise UserError("there is no node nobody", 2)
@@ -71,6 +71,40 @@ def test_errors_come_back_as_errors(run: Run, tmp_path: Path) -> None:
     run(serving(tmp_path, echo, test))
 
 
+def test_progress_comes_before_the_answer(run: Run, tmp_path: Path) -> None:
+    async def handle(request: control.Request, asker: Asker) -> dict[str, Any]:
+        for line in ("one", "two", "three"):
+            asker.tell(line)
+        return {"done": True}
+
+    async def test(directory: DataDirectory) -> None:
+        lines: list[str] = []
+        request = control.Restart([], 1.0)
+        result = await asyncio.to_thread(control.ask, tmp_path, request, lines.append)
+        assert (lines, result) == (["one", "two", "three"], {"done": True})
+
+    run(serving(tmp_path, handle, test))
+
+
+def test_who_has_gone_is_told_nothing_more(run: Run, tmp_path: Path) -> None:
+    async def handle(request: control.Request, asker: Asker) -> dict[str, Any]:
+        while not asker.gone:  # noqa: ASYNC110  (that somebody has gone is all that can be asked)
+            await asyncio.sleep(0)
+        asker.tell("nobody hears this")
+        done.set()
+        return {}
+
+    async def test(directory: DataDirectory) -> None:
+        _, writer = await asyncio.open_unix_connection(directory.socket)
+        writer.write(b'{"ask": "status"}\n')
+        await writer.drain()
+        writer.close()
+        await done.wait()
+
+    done = asyncio.Event()
+    run(serving(tmp_path, handle, test))
+
+
 @pytest.mark.parametrize(
     ("sent", "answered"),
     [
@@ -100,7 +134,7 @@ def test_the_answer_to_stop_goes_out_before_the_end(run: Run, tmp_path: Path) ->
     async def main() -> None:
         stopping = asyncio.Event()
 
-        async def handle(request: control.Request) -> dict[str, Any]:
+        async def handle(request: control.Request, asker: Asker) -> dict[str, Any]:
             stopping.set()
             await asyncio.sleep(0)
             return {"stopped": True}

@@ -84,6 +84,27 @@ def test_one_that_was_killed_stays_down_until_it_is_started(run: Run, tmp_path: 
     run(main())
 
 
+def test_one_that_is_restarted_is_another_when_that_is_done(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        spawn = Spawner(tmp_path)
+        deaths: list[str] = []
+        process = ManagedProcess("x", 5672, spawn, deaths.append)
+        process.keep_running()
+        for count in range(1, 4):
+            child = await spawn.spawned.get()
+            await child.ready
+            process.joined.set()
+            await process.restart(grace_s=10)
+            assert process.child is not child
+            assert (process.alive, process.killed) == (True, False)
+            assert not process.joined.is_set(), "whoever waits for it does not see the last"
+            assert deaths == ["x"] * count
+        await process.child.ready
+        await process.stop(grace_s=10)
+
+    run(main())
+
+
 def test_a_system_that_cannot_start_a_process_is_asked_again(
     run: Run, tmp_path: Path, monkeypatch: Any
 ) -> None:

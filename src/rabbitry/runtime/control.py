@@ -1,9 +1,9 @@
-"""The control protocol between `rabbitry status|kill|start|stop` and the running supervisor.
+"""The control protocol between commands (`rabbitry status`, `kill`, ...) and the supervisor.
 
 Owns the messages and the asking side. JSON, one object a line, over a unix socket that only the
-user can open: a request, one reply, and the connection ends; after `stop` it ends with the
-supervisor. The asking side is plain blocking sockets, so that a command starts quickly. The
-answering side is in `control_server`.
+user can open: a request, one reply (before it lines of progress, for what takes long), and the
+connection ends; after `stop` it ends with the supervisor. The asking side is plain blocking
+sockets, so that a command starts quickly. The answering side is in `control_server`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import contextlib
 import os
 import select
 import socket
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import msgspec
 
@@ -24,7 +25,10 @@ LINE_BYTES_MAX = 16 * 1024 * 1024
 """Longest line of the protocol: a status with very many queues."""
 
 ANSWER_S = 60.0
-"""How long a command waits for its answer; the slowest is `start`, until the node has joined."""
+"""How long a command waits for its answer, or the next line of progress.
+
+The slowest is `start`, until the node has joined.
+"""
 
 STATUS_S = 5.0
 """How long `status` waits: its answer takes two seconds at most."""
@@ -52,6 +56,16 @@ class Start(msgspec.Struct, tag="start", tag_field="ask"):
     name: str
 
 
+class Restart(msgspec.Struct, tag="restart", tag_field="ask"):
+    """Restart these nodes one after another, all if none is named; see `rolling_restart`.
+
+    Tells its progress. `timeout_s` is how long each may take to be in sync again.
+    """
+
+    names: list[str]
+    timeout_s: float
+
+
 class Stop(msgspec.Struct, tag="stop", tag_field="ask"):
     """End everything; replies when all children are gone."""
 
@@ -69,21 +83,28 @@ class Operate(msgspec.Struct, tag="operate", tag_field="ask"):
     requests: msgspec.Raw
 
 
-Request = Status | Kill | Start | Stop | Definitions | Operate
+Request = Status | Kill | Start | Restart | Stop | Definitions | Operate
 
 
 class Reply(msgspec.Struct, omit_defaults=True):
-    """`error` is empty when it was done; else one line for the user, and the exit code."""
+    """`error` is empty when it was done; else one line for the user, and the exit code.
 
+    With `progress`, a line for the user, it is not the last: more will come.
+    """
+
+    progress: str = ""
     error: str = ""
     exit_code: int = 0
     result: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-def ask(path: Path, request: Request) -> dict[str, Any]:
+def ask(
+    path: Path, request: Request, progress: Callable[[str], None] = lambda line: None
+) -> dict[str, Any]:
     """Ask the Rabbitry that runs in the data directory `path`; return the result of its reply.
 
-    Raises `UserError` if none is running there, if it does not answer, or with what it replies.
+    `progress` is called with each line that comes before. Raises `UserError` if none is running
+    there, if it does not answer, or with what it replies.
     """
     holder = holder_of(path)
     with contextlib.ExitStack() as leaving:
@@ -98,7 +119,9 @@ def ask(path: Path, request: Request) -> dict[str, Any]:
             raise UserError(f"cannot reach the Rabbitry in {path}: {error.strerror}") from None
         try:
             connection.sendall(msgspec.json.encode(request) + b"\n")
-            reply = msgspec.json.decode(_line(connection), type=Reply)
+            received = leaving.enter_context(connection.makefile("rb"))
+            while (reply := _reply(received)).progress:
+                progress(reply.progress)
         except TimeoutError:
             raise UserError(
                 f"the Rabbitry in {path} (pid {holder.pid}) does not answer; if it was stopped "
@@ -133,13 +156,11 @@ def _watch(leaving: contextlib.ExitStack, holder: Holder) -> int | None:
     return process
 
 
-def _line(connection: socket.socket) -> bytes:
-    received = bytearray()
-    while not received.endswith(b"\n"):
-        chunk = connection.recv(65536)
-        if not chunk:
-            raise ConnectionError("it ended the connection without an answer")
-        received += chunk
-        if len(received) > LINE_BYTES_MAX:
-            raise ConnectionError("its answer is too long")
-    return bytes(received)
+def _reply(received: IO[bytes]) -> Reply:
+    line = received.readline(LINE_BYTES_MAX)
+    if not line.endswith(b"\n"):
+        long = len(line) >= LINE_BYTES_MAX
+        raise ConnectionError(
+            "its answer is too long" if long else "it ended the connection without an answer"
+        )
+    return msgspec.json.decode(line, type=Reply)

@@ -28,10 +28,28 @@ ANSWER_S = 1.0
 _log = logging.getLogger("rabbitry")
 
 
+class Asker:
+    """Who asked: hears how it goes, if still there."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody waits for the answer any more (Ctrl-C)."""
+        return self._reader.at_eof() or self._writer.is_closing()
+
+    def tell(self, line: str) -> None:
+        """Tell how it goes, in a line for the user."""
+        if not self.gone:
+            self._writer.write(msgspec.json.encode(Reply(progress=line)) + b"\n")
+
+
 class ControlServer:
     """Answers requests on a unix socket from `open` to `close`."""
 
-    def __init__(self, handle: Callable[[Request], Awaitable[dict[str, Any]]]) -> None:
+    def __init__(self, handle: Callable[[Request, Asker], Awaitable[dict[str, Any]]]) -> None:
         """`handle` returns the result of a request, or raises `UserError`."""
         self._handle = handle
         self._connections: set[asyncio.Task[None]] = set()
@@ -69,7 +87,8 @@ class ControlServer:
                 self._answering += 1
                 self._idle.clear()
                 try:
-                    writer.write(msgspec.json.encode(await self._reply(line)) + b"\n")
+                    reply = await self._reply(line, Asker(reader, writer))
+                    writer.write(msgspec.json.encode(reply) + b"\n")
                     await writer.drain()
                 finally:
                     self._answering -= 1
@@ -84,15 +103,16 @@ class ControlServer:
             self._connections.discard(task)
         writer.close()
 
-    async def _reply(self, line: bytes) -> Reply:
+    async def _reply(self, line: bytes, asker: Asker) -> Reply:
         try:
             request: Request = msgspec.json.decode(line, type=Request)
         except msgspec.DecodeError as error:
-            return Reply(f"not understood: {error}", EXIT_USAGE)
+            return Reply(error=f"not understood: {error}", exit_code=EXIT_USAGE)
         try:
-            return Reply(result=await self._handle(request))
+            return Reply(result=await self._handle(request, asker))
         except UserError as error:
-            return Reply(str(error), error.exit_code)
+            return Reply(error=str(error), exit_code=error.exit_code)
         except Exception as error:
             _log.exception("cannot answer %s", type(request).__name__)
-            return Reply(f"internal error: {type(error).__name__}; see the log", EXIT_SOFTWARE)
+            what = f"internal error: {type(error).__name__}; see the log"
+            return Reply(error=what, exit_code=EXIT_SOFTWARE)

@@ -43,6 +43,9 @@ class ManagedProcess:
         self._spawn = spawn
         self._died = died
         self._go_on = asyncio.Event()
+        self._down = asyncio.Event()  # its end was noticed, and the next has not begun
+        self._up = asyncio.Event()  # not so
+        self._up.set()
         self._life: asyncio.Task[None] | None = None
 
     @property
@@ -64,6 +67,14 @@ class ManagedProcess:
         self.killed = False
         self._go_on.set()
 
+    async def restart(self, grace_s: float) -> None:
+        """End it in order and start it again; return when that is done. After `keep_running`."""
+        self.killed = True
+        await self.child.stop(grace_s)
+        await self._down.wait()
+        self.start()
+        await self._up.wait()
+
     async def stop(self, grace_s: float) -> None:
         """End it for good; return when it is gone."""
         if self._life is not None:
@@ -84,10 +95,14 @@ class ManagedProcess:
                 "process ended name=%s pid=%s how=%s", self.name, self.child.pid, ended(code)
             )
             self._go_on.clear()
+            self._up.clear()
+            self._down.set()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if self.killed else delay_us / 1_000_000):
                     await self._go_on.wait()
             await self._start_again()
+            self._down.clear()
+            self._up.set()
 
     async def _start_again(self) -> None:
         while True:

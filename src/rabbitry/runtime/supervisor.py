@@ -1,7 +1,8 @@
 """The process of `rabbitry up`: the coordinator, the nodes, the balancer, and the control socket.
 
-Owns who is started, in which order, and what commands do to them. The coordinator runs in this
-process, on its own driver; each node and the balancer are processes of their own (`managed`).
+Owns who is started, in which order; what commands do to them is `command_desk`. The coordinator
+runs in this process, on its own driver; each node and the balancer are processes of their own
+(`managed`).
 
 Start: take the data directory; serve commands; settle who may log in (`boot_definitions`); listen
 for the nodes; start all nodes and the balancer at once; let the balancer serve when every node has
@@ -19,33 +20,24 @@ import logging
 import os
 import signal
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from rabbitry.machine import Address, Report
-from rabbitry.runtime import control, operating, status
+from rabbitry.runtime import control
 from rabbitry.runtime.boot_definitions import read_boot_definitions
-from rabbitry.runtime.control_server import ControlServer
+from rabbitry.runtime.command_desk import CommandDesk
+from rabbitry.runtime.control_server import Asker, ControlServer
 from rabbitry.runtime.data_directory import DataDirectory
 from rabbitry.runtime.driver import Driver, DriverStopped, ListenFailed, MachineFailed
 from rabbitry.runtime.entropy import SystemEntropy
 from rabbitry.runtime.errors import EXIT_NOT_SO, EXIT_SOFTWARE, UserError
 from rabbitry.runtime.logs import bound_log
 from rabbitry.runtime.managed import ManagedProcess
-from rabbitry.runtime.node_options import DEFAULTS, NodeOptions
 from rabbitry.runtime.processes import Child, ChildFailed
-
-GRACE_S = 5.0
-"""How long a child has between SIGTERM and SIGKILL."""
-
-JOIN_S = 30.0
-"""How long `up` and `start` wait for a node to join before they say that something is wrong."""
-
-PAGE_S = 1.0
-"""How long `status` waits for the balancer's statistics page."""
+from rabbitry.runtime.rolling_restart import GRACE_S, JOIN_S
+from rabbitry.runtime.up_settings import UpSettings
 
 LOG_LOOK_S = 30.0
 """How often the size of the balancer's log is looked at."""
@@ -59,52 +51,6 @@ SERVE = b"serve"
 """The line that lets a waiting balancer serve."""
 
 _log = logging.getLogger("rabbitry")
-
-
-@dataclass(frozen=True, slots=True)
-class UpSettings:
-    """What `rabbitry up` was asked for. Nodes get `port`, `port + 1`, ...; all on loopback."""
-
-    data_dir: Path
-    nodes: int = 3
-    port: int = 5672
-    balancer_port: int = 5670
-    statistics_port: int = 8100
-    host: str = "127.0.0.1"
-    options: NodeOptions = DEFAULTS
-    tls_port: int = 5691
-    balancer_tls_port: int = 5671
-    definitions: Path | None = None  # what it begins with
-
-    @property
-    def places(self) -> list[tuple[str, Address]]:
-        """The name and the address of each node: rabbit, rabbit_1, rabbit_2, ..."""
-        return [
-            (f"rabbit_{index}" if index else "rabbit", Address(self.host, self.port + index))
-            for index in range(self.nodes)
-        ]
-
-    @property
-    def tls_places(self) -> list[tuple[str, Address]]:
-        """The same for TLS; none where there is no certificate."""
-        if not self.options.tls_cert:
-            return []
-        return [
-            (name, Address(self.host, self.tls_port + index))
-            for index, (name, _) in enumerate(self.places)
-        ]
-
-    @property
-    def tls_front(self) -> Address:
-        return Address(self.host, self.balancer_tls_port)
-
-    @property
-    def front(self) -> Address:
-        return Address(self.host, self.balancer_port)
-
-    @property
-    def statistics(self) -> Address:
-        return Address(self.host, self.statistics_port)
 
 
 class Supervisor:
@@ -132,6 +78,13 @@ class Supervisor:
                 loop.add_signal_handler(number, self._interrupted)
         secret = self._directory.secret()
         self._coordinator = self._make_coordinator(secret)
+        self._desk = CommandDesk(
+            self._settings,
+            self._directory.layout,
+            self._coordinator.ask,
+            self._nodes,
+            lambda: self._balancer,
+        )
         server = ControlServer(self._handle)
         await server.open(self._directory.socket)
         try:
@@ -288,6 +241,17 @@ class Supervisor:
 
         return ManagedProcess(BALANCER, settings.balancer_port, spawn)
 
+    # --- commands -------------------------------------------------------------------------------
+
+    async def _handle(self, request: control.Request, asker: Asker) -> dict[str, Any]:
+        if isinstance(request, control.Stop):
+            self._stop_asked.set()
+            await self._gone.wait()
+            return {}
+        if self._stop_asked.is_set():
+            raise UserError("this Rabbitry is stopping", EXIT_NOT_SO)
+        return await self._desk.carry_out(request, asker)
+
     # --- the end --------------------------------------------------------------------------------
 
     def _interrupted(self) -> None:
@@ -302,138 +266,6 @@ class Supervisor:
 
     async def _stop_children(self) -> None:
         await asyncio.gather(*(process.stop(GRACE_S) for process in self._processes()))
-
-    # --- commands -------------------------------------------------------------------------------
-
-    async def _handle(self, request: control.Request) -> dict[str, Any]:
-        if isinstance(request, control.Stop):
-            self._stop_asked.set()
-            await self._gone.wait()
-            return {}
-        if self._stop_asked.is_set():
-            raise UserError("this Rabbitry is stopping", EXIT_NOT_SO)
-        if isinstance(request, control.Status):
-            result: dict[str, Any] = msgspec.to_builtins(await self._status())
-            return result
-        if isinstance(request, control.Kill):
-            return await self._kill(request)
-        if isinstance(request, control.Definitions):
-            found: dict[str, Any] = await self._coordinator.ask("definitions")
-            return found
-        if isinstance(request, control.Operate):
-            return await operating.carry_out(self._coordinator.ask, request)
-        return await self._start(request.name)
-
-    async def _kill(self, request: control.Kill) -> dict[str, Any]:
-        node = self._node(request.name)
-        pid = node.pid
-        if pid is None:
-            raise UserError(
-                f"node {node.name} is not running; start it with `rabbitry start {node.name}`",
-                EXIT_NOT_SO,
-            )
-        child = node.child
-        if request.signal == "TERM" and child.stopped:
-            raise UserError(
-                f"node {node.name} (pid {pid}) is stopped and would not hear of it; "
-                "let it go on with --signal CONT first, or use --signal KILL",
-                EXIT_NOT_SO,
-            )
-        ends = request.signal in ("KILL", "TERM")
-        if ends:
-            node.killed = True
-        child.signal(signal.Signals[f"SIG{request.signal}"])
-        _log.info("signal sent node=%s pid=%s signal=%s", node.name, pid, request.signal)
-        if ends:
-            await asyncio.wait([child.exited], timeout=2 * GRACE_S)
-            if child.alive:
-                raise UserError(
-                    f"node {node.name} (pid {pid}) is still ending; use --signal KILL", EXIT_NOT_SO
-                )
-        return {"node": node.name, "pid": pid}
-
-    async def _start(self, name: str) -> dict[str, Any]:
-        node = self._node(name)
-        if node.alive and node.child.stopped:
-            raise UserError(
-                f"node {name} (pid {node.pid}) is stopped; "
-                f"continue it with `rabbitry kill {name} --signal CONT`",
-                EXIT_NOT_SO,
-            )
-        if node.alive and node.joined.is_set():
-            raise UserError(f"node {name} is running already (pid {node.pid})", EXIT_NOT_SO)
-        node.start()
-        try:
-            async with asyncio.timeout(JOIN_S):
-                await node.joined.wait()
-        except TimeoutError:
-            log = self._directory.layout.log(name)
-            raise UserError(
-                f"node {name} has not joined the cluster within {JOIN_S:.0f} s; see {log}",
-                EXIT_NOT_SO,
-            ) from None
-        return {"node": name, "pid": node.pid}
-
-    def _node(self, name: str) -> ManagedProcess:
-        if name not in self._nodes:
-            raise UserError(f"there is no node {name}; there are {', '.join(self._nodes)}")
-        return self._nodes[name]
-
-    async def _status(self) -> status.Status:
-        known, page = await asyncio.gather(self._coordinator.ask("status"), self._page())
-        states = {node["name"]: node["state"] for node in known["nodes"]}
-        alarms = {node["name"]: node["alarms"] for node in known["nodes"]}
-        nodes = [
-            status.NodeStatus(
-                node.name,
-                node.pid,
-                node.port,
-                status.node_state(
-                    alive=node.alive,
-                    killed=node.killed,
-                    stopped=node.alive and node.child.stopped,
-                    known=states.get(node.name, ""),
-                ),
-                alarms.get(node.name, []),
-            )
-            for node in self._nodes.values()
-        ]
-        balancer = self._balancer
-        alive = balancer is not None and balancer.alive
-        return status.Status(
-            data_dir=str(self._directory.layout.path),
-            pid=os.getpid(),
-            nodes=nodes,
-            queues=msgspec.convert(known["queues"], list[status.QueueStatus]),
-            balancer=status.BalancerStatus(
-                address=str(self._settings.front),
-                statistics=f"http://{self._settings.statistics}/stats",
-                pid=balancer.pid if balancer else None,
-                state=status.node_state(
-                    alive=alive,
-                    killed=False,
-                    stopped=balancer is not None and alive and balancer.child.stopped,
-                    known="running" if page else "",
-                ),
-                backends=status.backends_of(page),
-            ),
-        )
-
-    async def _page(self) -> str:
-        """Return the balancer's CSV page; empty if it does not answer."""
-        place = self._settings.statistics
-        try:
-            async with asyncio.timeout(PAGE_S):
-                reader, writer = await asyncio.open_connection(place.host, place.port)
-                try:
-                    writer.write(f"GET /stats;csv HTTP/1.0\r\nHost: {place}\r\n\r\n".encode())
-                    answer = await reader.read()
-                finally:
-                    writer.close()
-        except (OSError, TimeoutError):
-            return ""
-        head, _, page = answer.partition(b"\r\n\r\n")
-        return page.decode(errors="replace") if b" 200 " in head.split(b"\r\n", 1)[0] else ""
 
 
 def _with_hint(line: str, settings: UpSettings) -> str:

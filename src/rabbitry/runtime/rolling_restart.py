@@ -1,0 +1,196 @@
+"""`rabbitry restart`: nodes are restarted one after another, while the others serve their queues.
+
+Each in turn: its queues are whole on another node; it hands over what it leads; it ends in order
+(its clients' connections are closed, and find another node); it starts, joins, and has caught up;
+only then the next. What the waiting is for, and that it takes long, is told as it goes. A wait that
+is too long ends the restart there: nothing is taken down that another node may lack something of.
+
+When nobody waits for the end any more (Ctrl-C), the node at hand is finished and no other begun.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from time import monotonic
+from typing import Any
+
+from rabbitry.runtime.control_server import Asker
+from rabbitry.runtime.errors import EXIT_NOT_SO, UserError
+from rabbitry.runtime.managed import ManagedProcess
+from rabbitry.runtime.operating import Ask
+from rabbitry.runtime.processes import ChildFailed
+
+GRACE_S = 20.0
+"""How long a process has between SIGTERM and SIGKILL: a node's last commit may take a while."""
+
+JOIN_S = 30.0
+"""How long `up` and `start` wait for a node to join before they say that something is wrong."""
+
+HAND_OVER_S = 10.0
+"""How long a node has to hand over; what it leads still then moves when it ends."""
+
+LOOK_S = 0.1
+"""How often the coordinator is asked how far it is: nobody tells when a replica has caught up."""
+
+TELL_S = 5.0
+"""How often it is told what is waited for."""
+
+Queue = dict[str, Any]  # as in the coordinator's answer to "status"
+Find = Callable[[str], Awaitable[list[Queue]]]  # of the node of this name
+
+_log = logging.getLogger("rabbitry")
+
+
+class RollingRestart:
+    """One restart of some nodes."""
+
+    def __init__(
+        self, ask: Ask, nodes: Mapping[str, ManagedProcess], asker: Asker, timeout_s: float
+    ) -> None:
+        """`ask` asks the coordinator; `nodes` are all there are; `timeout_s` is for each wait."""
+        self._ask = ask
+        self._nodes = nodes
+        self._asker = asker
+        self._timeout_s = timeout_s
+
+    async def run(self, chosen: list[ManagedProcess]) -> list[str]:
+        """Restart these, and return the names of those that were; raises `UserError`."""
+        for node in chosen:
+            if not (node.alive and node.joined.is_set()):
+                raise UserError(
+                    f"node {node.name} is not running; start it with `rabbitry start {node.name}`, "
+                    "or restart others by name",
+                    EXIT_NOT_SO,
+                )
+        done: list[str] = []
+        for node in chosen:
+            if self._asker.gone:
+                _log.info("restart given up by its asker, restarted=%s", ",".join(done))
+                break
+            await self._restart(node)
+            done.append(node.name)
+        return done
+
+    async def _restart(self, node: ManagedProcess) -> None:
+        name = node.name
+        await self._must(name, "another replica is in sync", self._only_there)
+        if alone := await self._alone(name):
+            self._tell(f"{name}: no other node has {_named(alone)}: away until it is back")
+        if led := await self._led(name):
+            self._tell(f"{name}: handing over {_queues(led)}")
+            await self._ask(("hand over", name))
+            if left := await self._wait(name, "another leads", self._led, HAND_OVER_S):
+                self._tell(f"{name}: {_queues(left)} will move when it stops")
+        self._tell(f"{name}: stopping (pid {node.pid})")
+        await node.restart(GRACE_S)
+        await self._joined(node)
+        self._tell(f"{name}: started (pid {node.pid})")
+        await self._must(name, "it is in sync again", self._behind)
+        self._tell(f"{name}: in sync")
+
+    async def _joined(self, node: ManagedProcess) -> None:
+        """Return when it has joined; raise `UserError` if it cannot, or takes too long."""
+        joined = asyncio.ensure_future(node.joined.wait())
+        until = monotonic() + self._timeout_s
+        try:
+            while not joined.done():
+                ready = node.child.ready
+                waits: list[asyncio.Future[Any]] = [joined] if ready.done() else [joined, ready]
+                await asyncio.wait(waits, timeout=TELL_S, return_when=asyncio.FIRST_COMPLETED)
+                if ready.done() and isinstance(failure := ready.exception(), ChildFailed):
+                    again = "it is tried again, and nothing more was restarted"
+                    raise UserError(f"{failure}; {again}", EXIT_NOT_SO)
+                if monotonic() > until:
+                    raise UserError(
+                        f"node {node.name} has not joined the cluster within {self._timeout_s:g} "
+                        "s; nothing more was restarted",
+                        EXIT_NOT_SO,
+                    )
+        finally:
+            joined.cancel()
+
+    async def _must(self, name: str, what: str, find: Find) -> None:
+        """Wait until `find` finds no queue that keeps us from going on; else raise `UserError`."""
+        if left := await self._wait(name, what, find, self._timeout_s):
+            raise UserError(
+                f"{name}: not so within {self._timeout_s:g} s: {what}, of {_named(left)}; "
+                "nothing more was restarted, and `rabbitry status` shows how it goes on",
+                EXIT_NOT_SO,
+            )
+
+    async def _wait(self, name: str, what: str, find: Find, bound_s: float) -> list[Queue]:
+        """Wait until `find` finds no queue, and tell of those it does; return what is left."""
+        began = told = monotonic()
+        while found := await find(name):
+            now = monotonic()
+            if now - began > bound_s:
+                break
+            if now - told >= TELL_S:
+                told = now
+                self._tell(f"{name}: waiting until {what}, of {_named(found)}")
+            # Nobody tells when this changes.
+            await asyncio.sleep(LOOK_S)
+        return found
+
+    async def _queues(self) -> list[Queue]:
+        known = await self._ask("status")
+        queues: list[Queue] = known["queues"]
+        return queues
+
+    async def _only_there(self, name: str) -> list[Queue]:
+        return only_there(await self._queues(), name, self._running())
+
+    async def _behind(self, name: str) -> list[Queue]:
+        return behind(await self._queues(), name)
+
+    async def _led(self, name: str) -> list[Queue]:
+        """Return the queues that it leads and another could."""
+        return [one for one in await self._queues() if one["leader"] == name and one["mirrors"]]
+
+    async def _alone(self, name: str) -> list[Queue]:
+        """Return the queues that are on no other node, where there are others."""
+        if len(self._nodes) == 1:
+            return []
+        return [one for one in await self._queues() if [one["leader"], *one["mirrors"]] == [name]]
+
+    def _running(self) -> list[str]:
+        return [name for name, node in self._nodes.items() if node.joined.is_set()]
+
+    def _tell(self, line: str) -> None:
+        _log.info("restart %s", line)
+        self._asker.tell(line)
+
+
+def only_there(queues: Iterable[Queue], name: str, running: list[str]) -> list[Queue]:
+    """Return the queues whose only in-sync replica that runs is on `name`, and that have mirrors.
+
+    Where no other node is to mirror a queue there is nobody to wait for.
+    """
+    return [
+        one
+        for one in queues
+        if name in one["in_sync"]
+        and any(mirror != name for mirror in one["mirrors"])
+        and not any(other in running for other in one["in_sync"] if other != name)
+    ]
+
+
+def behind(queues: Iterable[Queue], name: str) -> list[Queue]:
+    """Return the queues of which `name` has, or shall have, a replica that is not in sync."""
+    return [
+        one
+        for one in queues
+        if name in (one["leader"], *one["mirrors"]) and name not in one["in_sync"]
+    ]
+
+
+def _queues(queues: list[Queue]) -> str:
+    return "1 queue" if len(queues) == 1 else f"{len(queues)} queues"
+
+
+def _named(queues: list[Queue]) -> str:
+    """Return the first of them by name, and how many more there are."""
+    first = f"queue {queues[0]['name']!r} in {queues[0]['vhost']!r}"
+    return f"{first} and {len(queues) - 1} more" if len(queues) > 1 else first

@@ -1,0 +1,113 @@
+"""What commands are told where what they ask for cannot be.
+
+What they do where it can be is shown by `test_supervisor`, with a whole cluster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rabbitry.runtime import control
+from rabbitry.runtime.command_desk import CommandDesk
+from rabbitry.runtime.control_server import Asker
+from rabbitry.runtime.data_directory import Layout
+from rabbitry.runtime.errors import UserError
+from rabbitry.runtime.managed import ManagedProcess
+from rabbitry.runtime.processes import Child
+from rabbitry.runtime.up_settings import UpSettings
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+class NobodyListens(Asker):
+    def __init__(self) -> None:
+        pass
+
+    def tell(self, line: str) -> None:
+        pass
+
+    @property
+    def gone(self) -> bool:
+        return False
+
+
+async def ask(question: object) -> Any:
+    return {"users": []} if question == "definitions" else {"queues": []}
+
+
+Test = Callable[[CommandDesk, ManagedProcess], Coroutine[Any, Any, Any]]
+
+SERVES = """
+import os, sys
+os.write(int(sys.argv[-1]), b'{"ready": {}}\\n')
+sys.stdin.read()
+"""
+
+
+def one_node(run: Run, tmp_path: Path, test: Test) -> None:
+    async def main() -> None:
+        def spawn() -> Child:
+            child = Child("rabbit", [sys.executable, "-S", "-c", SERVES], log=tmp_path / "x.log")
+            child.ready.add_done_callback(lambda ready: ready.exception() or node.joined.set())
+            return child
+
+        node = ManagedProcess("rabbit", 1, spawn)
+        node.keep_running()
+        settings = UpSettings(tmp_path, nodes=1)
+        desk = CommandDesk(settings, Layout(tmp_path), ask, {"rabbit": node}, lambda: None)
+        await test(desk, node)
+        node.child.signal(signal.SIGCONT)
+        await node.stop(grace_s=10)
+
+    run(main())
+
+
+def test_a_node_that_is_not_there(run: Run, tmp_path: Path) -> None:
+    async def test(desk: CommandDesk, node: ManagedProcess) -> None:
+        for request in (
+            control.Kill("hare"),
+            control.Start("hare"),
+            control.Restart(["hare"], 1),
+        ):
+            with pytest.raises(UserError, match="there is no node hare; there are rabbit"):
+                await desk.carry_out(request, NobodyListens())
+
+    one_node(run, tmp_path, test)
+
+
+def test_a_killed_node_is_down_when_it_is_answered(run: Run, tmp_path: Path) -> None:
+    async def test(desk: CommandDesk, node: ManagedProcess) -> None:
+        pid = node.pid
+        done = await desk.carry_out(control.Kill("rabbit"), NobodyListens())
+        assert done == {"node": "rabbit", "pid": pid}
+        assert not node.alive
+        with pytest.raises(UserError, match="is not running; start it with"):
+            await desk.carry_out(control.Kill("rabbit"), NobodyListens())
+
+    one_node(run, tmp_path, test)
+
+
+def test_one_restart_at_a_time(run: Run, tmp_path: Path) -> None:
+    async def test(desk: CommandDesk, node: ManagedProcess) -> None:
+        await node.joined.wait()
+        first = asyncio.create_task(desk.carry_out(control.Restart([], 20), NobodyListens()))
+        await asyncio.sleep(0)
+        with pytest.raises(UserError, match="a restart is under way already"):
+            await desk.carry_out(control.Restart([], 20), NobodyListens())
+        assert await first == {"nodes": ["rabbit"]}
+
+    one_node(run, tmp_path, test)
+
+
+def test_definitions_are_the_coordinators(run: Run, tmp_path: Path) -> None:
+    async def test(desk: CommandDesk, node: ManagedProcess) -> None:
+        assert await desk.carry_out(control.Definitions(), NobodyListens()) == {"users": []}
+
+    one_node(run, tmp_path, test)

@@ -1,0 +1,210 @@
+"""Nodes are restarted one after another, and none is touched while another lacks something.
+
+The nodes are real processes that do nothing; the coordinator is a table that a test writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from rabbitry.runtime import rolling_restart
+from rabbitry.runtime.control_server import Asker
+from rabbitry.runtime.errors import UserError
+from rabbitry.runtime.managed import ManagedProcess
+from rabbitry.runtime.processes import Child
+from rabbitry.runtime.rolling_restart import Queue, RollingRestart, behind, only_there
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+SERVES = """
+import os, sys
+os.write(int(sys.argv[-1]), b'{"ready": {}}\\n')
+sys.stdin.read()
+"""
+FAILS = """
+import os, sys
+os.write(int(sys.argv[-1]), b'{"failed": "no room"}\\n')
+"""
+
+
+def queue(name: str, leader: str, mirrors: list[str], in_sync: list[str]) -> Queue:
+    return {"vhost": "/", "name": name, "leader": leader, "mirrors": mirrors, "in_sync": in_sync}
+
+
+def test_whom_to_wait_for() -> None:
+    whole = queue("whole", "a", ["b"], ["a", "b"])
+    lags = queue("lags", "a", ["b"], ["a"])
+    alone = queue("alone", "a", [], ["a"])
+    other = queue("other", "b", ["c"], ["b"])
+    queues = [whole, lags, alone, other]
+    assert only_there(queues, "a", ["a", "b", "c"]) == [lags], "nobody is to mirror `alone`"
+    assert only_there(queues, "a", ["a", "c"]) == [whole, lags], "b does not run"
+    assert only_there(queues, "b", ["a", "b", "c"]) == [other]
+    assert behind(queues, "b") == [lags]
+    assert behind(queues, "c") == [other]
+    assert behind(queues, "a") == []
+
+
+class Play:
+    """Two nodes, a coordinator that is told what to say, and the lines of progress."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.lines: list[str] = []
+        self.asked: list[object] = []
+        self.gone_after = 1_000
+        self.queues = [queue("q", "a", ["b"], ["a", "b"])]
+        self.program = SERVES
+        self._log = tmp_path / "x.log"
+        self.nodes: dict[str, ManagedProcess] = {}
+        for name in ("a", "b"):
+            self.nodes[name] = ManagedProcess(name, 1, lambda name=name: self._spawn(name))
+            self.nodes[name].keep_running()
+
+    def _spawn(self, name: str) -> Child:
+        child = Child(name, [sys.executable, "-S", "-c", self.program], log=self._log)
+
+        def joined(ready: asyncio.Future[Any]) -> None:
+            if not ready.exception():
+                self.nodes[name].joined.set()
+
+        child.ready.add_done_callback(joined)
+        return child
+
+    @property
+    def gone(self) -> bool:
+        return len(self.lines) > self.gone_after
+
+    def tell(self, line: str) -> None:
+        self.lines.append(line)
+
+    async def ask(self, question: Any) -> Any:
+        if question == "status":
+            return {"queues": self.queues}
+        self.asked.append(question)
+        what, name = question
+        assert what == "hand over"
+        other = "b" if name == "a" else "a"
+        self.queues = [queue("q", other, [name], [other, name])]
+        return None
+
+    async def restart(self, *names: str, timeout_s: float = 20) -> list[str]:
+        await asyncio.gather(*(node.joined.wait() for node in self.nodes.values()))
+        rolling = RollingRestart(self.ask, self.nodes, cast(Asker, self), timeout_s)
+        return await rolling.run([self.nodes[name] for name in names])
+
+    async def end(self) -> None:
+        for node in self.nodes.values():
+            await node.stop(grace_s=10)
+
+
+def test_one_after_the_other(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        play = Play(tmp_path)
+        before = {name: node.pid for name, node in play.nodes.items()}
+        assert await play.restart("a", "b") == ["a", "b"]
+        after = {name: node.pid for name, node in play.nodes.items()}
+        assert play.asked == [("hand over", "a"), ("hand over", "b")]
+        assert play.lines == [
+            line
+            for name in ("a", "b")
+            for line in (
+                f"{name}: handing over 1 queue",
+                f"{name}: stopping (pid {before[name]})",
+                f"{name}: started (pid {after[name]})",
+                f"{name}: in sync",
+            )
+        ]
+        assert before["a"] != after["a"]
+        assert not any(node.killed for node in play.nodes.values())
+        await play.end()
+
+    run(main())
+
+
+def test_a_queue_that_is_whole_nowhere_else_keeps_a_node_up(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        play = Play(tmp_path)
+        play.queues = [queue("q", "a", ["b"], ["a"]), queue("r", "a", ["b"], ["a"])]
+        before = play.nodes["a"].pid
+        with pytest.raises(UserError, match=r"within 0.01 s: another.*queue 'q' in '/' and 1"):
+            await play.restart("a", timeout_s=0.01)
+        assert play.nodes["a"].pid == before
+        await play.end()
+
+    run(main())
+
+
+def test_a_node_that_lags_keeps_the_next_up(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rolling_restart, "TELL_S", 0)
+
+    async def main() -> None:
+        play = Play(tmp_path)
+        play.queues = [queue("p", "b", ["a"], ["b"])]
+        before = play.nodes["b"].pid
+        with pytest.raises(UserError, match="a: not so within 1 s: it is in sync again, of queue"):
+            await play.restart("a", "b", timeout_s=1)
+        assert play.nodes["a"].joined.is_set()
+        assert play.nodes["b"].pid == before
+        assert "a: waiting until it is in sync again, of queue 'p' in '/'" in play.lines
+        await play.end()
+
+    run(main())
+
+
+def test_one_that_cannot_start_ends_it_with_the_reason(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        play = Play(tmp_path)
+        play.queues = []
+        await asyncio.gather(*(node.joined.wait() for node in play.nodes.values()))
+        play.program = FAILS
+        with pytest.raises(UserError, match="a: no room; it is tried again, and nothing more"):
+            await play.restart("a", "b")
+        assert play.nodes["b"].alive
+        await play.end()
+
+    run(main())
+
+
+def test_one_that_is_down_is_not_restarted(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        play = Play(tmp_path)
+        await asyncio.gather(*(node.joined.wait() for node in play.nodes.values()))
+        play.nodes["b"].killed = True
+        await play.nodes["b"].child.stop(grace_s=10)
+        rolling = RollingRestart(play.ask, play.nodes, cast(Asker, play), 1)
+        with pytest.raises(UserError, match="node b is not running; start it with"):
+            await rolling.run(list(play.nodes.values()))
+        assert play.lines == [], "nor is any other"
+        await play.end()
+
+    run(main())
+
+
+def test_when_nobody_waits_any_more_no_other_is_begun(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        play = Play(tmp_path)
+        play.gone_after = 1
+        assert await play.restart("a", "b") == ["a"]
+        await play.end()
+
+    run(main())
+
+
+def test_what_nobody_else_has_is_said(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        play = Play(tmp_path)
+        play.queues = [queue("q", "a", [], ["a"])]
+        await play.restart("a")
+        assert play.lines[0] == "a: no other node has queue 'q' in '/': away until it is back"
+        assert play.asked == []
+        await play.end()
+
+    run(main())
