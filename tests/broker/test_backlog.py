@@ -36,3 +36,55 @@ def test_the_front_is_taken_unless_it_must_be_loaded() -> None:
     assert (backlog.count, backlog.first) == (3, 6)
     backlog.clear()
     assert (backlog.count, backlog.ranges()) == (0, [])
+
+
+def stored_line() -> Backlog:
+    backlog = Backlog()
+    backlog.append(1, messages(1, 2, 3, 4))
+    backlog.append_stored(5, 9)
+    backlog.append(12, messages(12, 13))
+    return backlog
+
+
+def test_what_is_stored_is_dropped_but_the_first() -> None:
+    backlog = stored_line()
+    assert backlog.page_out([(2, 3), (12, 12)], 2) == [(3, 3), (12, 12)]
+    assert list(backlog.runs()) == [
+        (1, messages(1, 2)),
+        (4, messages(4)),
+        (13, messages(13)),
+    ]
+    assert (backlog.count, backlog.stored_count) == (11, 7)
+    assert backlog.page_out([(1, 90)], 11) == []
+    assert backlog.page_out([], 0) == []
+
+
+def test_what_lies_behind_much_in_memory_need_not_be_loaded() -> None:
+    backlog = stored_line()
+    assert backlog.next_stored(4, 9) is None
+    assert backlog.next_stored(5, 3) == (5, 7)
+    assert backlog.next_stored(7, 100) == (5, 9)
+
+
+def test_what_was_loaded_is_put_in_its_place() -> None:
+    backlog = stored_line()
+    entries = [(at, (ROUTE, b"%d" % at)) for at in (4, 6, 7, 9, 11)]
+    assert backlog.put_in(6, 8, entries) == ([(6, 7)], [(8, 8)])
+    assert list(backlog.runs()) == [
+        (1, messages(1, 2, 3, 4)),
+        (6, messages(6, 7)),
+        (12, messages(12, 13)),
+    ]
+    assert backlog.ranges() == [(1, 4), (5, 5), (6, 7), (9, 9), (12, 13)]
+    assert (backlog.count, backlog.stored_count) == (10, 2)
+
+
+def test_the_memory_taken_is_estimated_whatever_the_sizes() -> None:
+    backlog = Backlog()
+    assert backlog.memory_bytes() == 0
+    for first in range(0, 1000, 10):
+        size_bytes = 1000 if first % 20 else 0
+        backlog.append(first, deque([(ROUTE, bytes(size_bytes))] * 5))
+    backlog.append_stored(5000, 1_000_000)
+    exact = sum(len(frames) + 104 for _, run in backlog.runs() for _, frames in run)
+    assert 0.5 * exact < backlog.memory_bytes() < 2 * exact

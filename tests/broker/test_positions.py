@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rabbitry.broker.positions import cut, joined, ranges_of
+from rabbitry.broker.positions import any_within, count_of, cut, joined, ranges_of
 
 
 def positions_of(ranges: Sequence[tuple[int, int]]) -> list[int]:
@@ -45,3 +45,10 @@ def test_cut_tells_what_is_in_the_other_ranges(
 def test_ranges_that_touch_are_joined() -> None:
     assert joined([(1, 2), (3, 3), (4, 9), (11, 12), (13, 13)]) == [(1, 9), (11, 13)]
     assert joined([]) == []
+
+
+@given(RANGES, st.integers(0, 45), st.integers(0, 45))
+def test_any_within_and_count_of(ranges: list[tuple[int, int]], first: int, last: int) -> None:
+    positions = positions_of(ranges)
+    assert count_of(ranges) == len(positions)
+    assert any_within(ranges, first, last) == any(first <= at <= last for at in positions)

@@ -1,19 +1,35 @@
 """What waits in a queue behind its front: a line of stretches, each in memory or in the store only.
 
 A *stretch* is a run of consecutive positions that all hold a message. Owns where each of these
-messages is; reading and writing the store, and who may forget what, are not its business.
+messages is, and what should be loaded next; reading and writing the store, and what it has, are not
+its business.
 
-Invariants: stretches stand in order of position and do not overlap; no two neighbours that are in
-the store only follow one another without a gap (they are one); `count` is how many messages all
-stretches have together.
+Everything works from one end of the line: what is loaded stands near the front, what has just been
+stored near the tail. So the length of the line costs nothing.
+
+Invariants: stretches stand in order of position and do not overlap; `count` is how many messages
+all have together, `stored_count` how many of these are in the store only.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from operator import itemgetter
+from typing import Final
 
 from rabbitry.broker.message import Message
+from rabbitry.broker.positions import count_of, cut, ranges_of
+
+# So many stretches, and messages of each, are looked at for an estimate of their size.
+SAMPLED_STRETCHES: Final = 64
+SAMPLED_MESSAGES: Final = 8
+# What a message takes in memory besides its octets: a tuple, a bytes object, a place in a deque.
+MESSAGE_OVERHEAD_BYTES: Final = 104
+
+Range = tuple[int, int]
 
 
 class Stretch:
@@ -30,16 +46,41 @@ class Stretch:
 class Backlog:
     """See the module."""
 
-    __slots__ = ("_line", "count")
+    __slots__ = ("_line", "count", "stored_count")
 
     def __init__(self) -> None:
         self._line: deque[Stretch] = deque()
         self.count = 0
+        self.stored_count = 0
 
     @property
     def first(self) -> int:
         """The position of the first message; there has to be one."""
         return self._line[0].first
+
+    def ranges(self) -> list[Range]:
+        """Return the positions held, ascending."""
+        return [(one.first, one.last) for one in self._line]
+
+    def runs(self) -> Iterator[tuple[int, deque[Message]]]:
+        """Give the stretches that are in memory, as (first position, messages)."""
+        for one in self._line:
+            if one.messages is not None:
+                yield one.first, one.messages
+
+    def memory_bytes(self) -> int:
+        """Return about how much memory the messages here take."""
+        line = self._line
+        step = len(line) // SAMPLED_STRETCHES | 1  # odd, for what alternates
+        sampled = [line[at].messages for at in range(0, len(line), step)]
+        found = [messages for messages in sampled if messages]
+        count = sum(map(len, found))
+        if not count:
+            return 0
+        in_memory = self.count - self.stored_count
+        return sum(map(memory_bytes_of, found)) * in_memory // count
+
+    # --- in and out -------------------------------------------------------------------------------
 
     def append(self, first: int, messages: deque[Message]) -> None:
         """Add messages, from position `first` on, behind everything."""
@@ -54,11 +95,17 @@ class Backlog:
     def append_stored(self, first: int, last: int) -> None:
         """Add messages that are in the store only, behind everything."""
         self.count += last - first + 1
+        self.stored_count += last - first + 1
         end = self._line[-1] if self._line else None
         if end is not None and end.messages is None and end.last + 1 == first:
             end.last = last
         else:
             self._line.append(Stretch(first, last, None))
+
+    def prepend(self, first: int, messages: deque[Message]) -> None:
+        """Add messages, from position `first` on, before everything."""
+        self.count += len(messages)
+        self._line.appendleft(Stretch(first, first + len(messages) - 1, messages))
 
     def take_front(self) -> tuple[int, deque[Message]] | None:
         """Take the first stretch, as (first position, messages). None: it must be loaded first."""
@@ -69,17 +116,138 @@ class Backlog:
         self.count -= len(front.messages)
         return front.first, front.messages
 
-    def ranges(self) -> list[tuple[int, int]]:
-        """Return the positions held, ascending."""
-        return [(one.first, one.last) for one in self._line]
-
-    def runs(self) -> Iterator[tuple[int, deque[Message]]]:
-        """Give the stretches that are in memory, as (first position, messages)."""
-        for one in self._line:
-            if one.messages is not None:
-                yield one.first, one.messages
-
     def clear(self) -> None:
         """Forget everything."""
         self._line.clear()
-        self.count = 0
+        self.count = self.stored_count = 0
+
+    # --- out of memory and back -------------------------------------------------------------------
+
+    def page_out(self, stored: Sequence[Range], keep: int) -> list[Range]:
+        """Drop from memory what is in `stored` (ascending); return the positions dropped.
+
+        The first `keep` messages of the line stay as they are.
+        """
+        kept_before = self._position_at(keep)
+        if kept_before is None or not stored:
+            return []
+        start = max(kept_before, stored[0][0])
+        line: list[Stretch] = []
+        while self._line and self._line[-1].last >= start:
+            line.append(self._take_last())
+        line.reverse()
+        dropped: list[Range] = []
+        rest: Iterator[Message] | None = None
+        at = -1
+        parts = [(max(first, start), last) for first, last in stored if last >= start]
+        for first, last, inside in cut([(one.first, one.last) for one in line], parts):
+            if at < 0 or first > line[at].last:
+                at += 1
+                messages = line[at].messages
+                rest = None if messages is None else iter(messages)
+            part = None if rest is None else deque(islice(rest, last - first + 1))
+            if part is not None and not inside:
+                self.append(first, part)
+                continue
+            self.append_stored(first, last)
+            if part is not None:
+                dropped.append((first, last))
+        return dropped
+
+    def _take_last(self) -> Stretch:
+        last = self._line.pop()
+        size = last.last - last.first + 1
+        self.count -= size
+        if last.messages is None:
+            self.stored_count -= size
+        return last
+
+    def _position_at(self, index: int) -> int | None:
+        """Return the position of the message that so many stand before; None: there are less."""
+        if index >= self.count:
+            return None
+        for one in self._line:
+            size = one.last - one.first + 1
+            if index < size:
+                return one.first + index
+            index -= size
+        return None
+
+    def next_stored(self, memory_max: int, stored_max: int) -> Range | None:
+        """Return where the first messages lie that are in the store only.
+
+        From the first of them on as many as `stored_max`. None if `memory_max` messages, or more,
+        stand before them in memory.
+        """
+        if not self.stored_count:
+            return None
+        first = last = None
+        for one in self._line:
+            size = one.last - one.first + 1
+            if one.messages is None:
+                size = min(size, stored_max)
+                first = one.first if first is None else first
+                last = one.first + size - 1
+                stored_max -= size
+            else:
+                memory_max -= size
+            if memory_max <= 0 or stored_max <= 0:
+                break
+        return None if first is None or last is None else (first, last)
+
+    def put_in(
+        self, first: int, last: int, entries: Sequence[tuple[int, Message]]
+    ) -> tuple[list[Range], list[Range]]:
+        """Put messages in their places that were loaded from the store: all that it has there.
+
+        Those that are no longer wanted fall away. What the store has not is no longer held
+        afterwards. Return the positions of what was put in its place, and of what the store lacks.
+        """
+        passed: list[Stretch] = []
+        placed: list[Range] = []
+        lacking: list[Range] = []
+        while self._line and self._line[0].first <= last:
+            one = self._line.popleft()
+            if one.messages is not None or one.last < first:
+                passed.append(one)
+                continue
+            start, end = max(one.first, first), min(one.last, last)
+            if one.first < start:
+                passed.append(Stretch(one.first, start - 1, None))
+            found = entries_within(entries, start, end)
+            held = ranges_of([position for position, _ in found])
+            rest = map(_message_of, found)
+            for begin, stop, inside in cut([(start, end)], held):
+                if inside:
+                    placed.append((begin, stop))
+                    passed.append(Stretch(begin, stop, deque(islice(rest, stop - begin + 1))))
+                else:
+                    lacking.append((begin, stop))
+            if end < one.last:
+                self._line.appendleft(Stretch(end + 1, one.last, None))
+                break
+        self._line.extendleft(reversed(passed))
+        self.count -= count_of(lacking)
+        self.stored_count -= count_of(placed) + count_of(lacking)
+        return placed, lacking
+
+
+def entries_within(
+    entries: Sequence[tuple[int, Message]], first: int, last: int
+) -> Sequence[tuple[int, Message]]:
+    """Return those of the ascending entries whose positions are `first` to `last`."""
+    start = bisect_left(entries, first, key=_position_of)
+    return entries[start : bisect_left(entries, last + 1, lo=start, key=_position_of)]
+
+
+def memory_bytes_of(messages: Sequence[Message]) -> int:
+    """Return about how much memory messages take: some of them are looked at."""
+    if not messages:
+        return 0
+    step = len(messages) // SAMPLED_MESSAGES | 1
+    sizes = [len(messages[at][1]) for at in range(0, len(messages), step)]
+    return (sum(sizes) // len(sizes) + MESSAGE_OVERHEAD_BYTES) * len(messages)
+
+
+_position_of = itemgetter(0)
+_message_of = itemgetter(1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 
 
 def ranges_of(positions: Sequence[int]) -> list[tuple[int, int]]:
@@ -21,6 +23,11 @@ def ranges_of(positions: Sequence[int]) -> list[tuple[int, int]]:
             first = last = position
     ranges.append((first, last))
     return ranges
+
+
+def count_of(ranges: Iterable[tuple[int, int]]) -> int:
+    """Return how many positions there are in ranges."""
+    return sum(last - first + 1 for first, last in ranges)
 
 
 def cut(
@@ -50,3 +57,12 @@ def joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
             first = found.pop()[0]
         found.append((first, last))
     return found
+
+
+def any_within(ranges: Sequence[tuple[int, int]], first: int, last: int) -> bool:
+    """Whether any position of ascending ranges is one of these, `first` to `last`."""
+    at = bisect_left(ranges, first, key=_last_of)
+    return first <= last and at < len(ranges) and ranges[at][0] <= last
+
+
+_last_of = itemgetter(1)

@@ -24,6 +24,7 @@ from itertools import accumulate, islice, repeat, takewhile
 from operator import itemgetter
 from typing import Final
 
+from rabbitry.broker.backlog import memory_bytes_of
 from rabbitry.broker.dealing import Consumer, Holder, QueueConsumers
 from rabbitry.broker.delivery_counts import with_delivery_count
 from rabbitry.broker.message import Message
@@ -39,6 +40,9 @@ AT_ONCE: Final = 0
 # queue's whole length one answer, before it is known how fast its client reads.
 DEALT_BYTES_MAX: Final = 1 << 20
 DEALT_MESSAGES_MAX: Final = 1 << 14
+
+# So many of the messages that a channel holds are looked at for an estimate of their size.
+SAMPLED_HELD: Final = 64
 
 Sink = Callable[[Consumer, Sequence[int], list[Message], bool], None]
 
@@ -84,6 +88,14 @@ class Queue(Waiting):
         """Return the positions of all messages, wherever they are, as ascending ranges."""
         out = ranges_of([position for position, _ in self.entries_out()])
         return joined(out + self.waiting_ranges())
+
+    def memory_bytes_estimate(self) -> int:
+        """Return about how much memory all messages take that are in memory."""
+        found = super().memory_bytes_estimate()
+        for held in self.held.values():
+            sampled = [message for _, message in islice(held.values(), SAMPLED_HELD)]
+            found += memory_bytes_of(sampled) * len(held) // max(len(sampled), 1)
+        return found
 
     def configure(self, settings: QueueSettings) -> None:
         """Follow settings that have changed. (What depends on arguments alone cannot.)"""

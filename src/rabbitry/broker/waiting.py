@@ -36,14 +36,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heappush
-from itertools import repeat
+from itertools import islice, repeat
+from typing import Final
 
-from rabbitry.broker.backlog import Backlog
+from rabbitry.broker.backlog import Backlog, entries_within, memory_bytes_of
 from rabbitry.broker.message import Message
-from rabbitry.broker.positions import cut, joined, ranges_of
+from rabbitry.broker.positions import any_within, count_of, cut, joined, ranges_of
 from rabbitry.broker.queue_settings import QueueSettings
 from rabbitry.wire.frames import content_body_size_bytes
 from rabbitry.wire.properties import PRIORITY, priority_of
+
+# What the time at which one message expires takes in memory.
+EXPIRY_BYTES: Final = 120
+# So many of the messages that came back are looked at for an estimate of their size.
+SAMPLED_RETURNED: Final = 64
 
 
 class Waiting:
@@ -63,6 +69,7 @@ class Waiting:
         self.weighs = settings.length_bytes_max is not None
         self.ready_bytes = 0  # sum of the bodies of what waits, where the queue `weighs`
         self._backlog = Backlog()
+        self._loading: tuple[int, int] | None = None
 
     # --- what is in it ----------------------------------------------------------------------------
 
@@ -221,6 +228,78 @@ class Waiting:
         position = self.head
         return position, position <= self.seen_through, self._take_ready(1)[0]
 
+    # --- out of memory and back -------------------------------------------------------------------
+
+    def page_out(self, stored: Sequence[tuple[int, int]], keep: int) -> int:
+        """Drop from memory what waits and is in the store; return how many messages that were.
+
+        `stored` are positions, ascending: all that the store has, or those it has got just now. The
+        first `keep` messages stay. Their expiries go with them.
+        """
+        if self.needs_all_in_memory or not stored:
+            return 0
+        ready, backlog = self.ready, self._backlog
+        if any_within(stored, self.head + keep, self.head + len(ready) - 1):
+            self.ready = deque(islice(ready, keep))
+            backlog.prepend(self.head + keep, deque(islice(ready, keep, None)))
+        dropped = backlog.page_out(stored, max(keep - len(self.ready), 0))
+        if not self.ready:
+            self._to_front()
+        if self.expiries:
+            _forget(self.expiries, dropped)
+        return count_of(dropped)
+
+    def wanted(self, messages_max: int) -> tuple[int, int] | None:
+        """Return which positions are to be loaded from the store now, for `loaded`; each once.
+
+        That is so when less than half of `messages_max` stand in memory before what is in the store
+        only. About so many messages lie there.
+        """
+        if self._loading is not None or not self._backlog.stored_count:
+            return None
+        if self.needs_all_in_memory:
+            ahead_max = self.ready_count
+        else:
+            ahead_max = messages_max // 2 - len(self.ready)
+            if ahead_max <= 0 and self.ready:
+                return None
+        self._loading = self._backlog.next_stored(max(ahead_max, 1), messages_max)
+        return self._loading
+
+    def loaded(
+        self,
+        first: int,
+        last: int,
+        entries: Sequence[tuple[int, Message]],
+        expiries: Iterable[tuple[int, int]] = (),
+    ) -> list[tuple[int, int]]:
+        """Put in place what the store has at these positions: `entries`, all of it, ascending.
+
+        Call `deal` afterwards. Return positions that should be there and are not: they are no
+        longer in the queue.
+        """
+        if (first, last) == self._loading:
+            self._loading = None
+        placed, lacking = self._backlog.put_in(first, last, entries)
+        due = dict(expiries)
+        for run in placed if due or self.weighs else ():
+            for position, message in entries_within(entries, *run):
+                if self.weighs:
+                    self.ready_bytes += _size_bytes(message)
+                if position in due:
+                    self.expiries[position] = due[position]
+        if not self.ready:
+            self._to_front()
+        return lacking
+
+    def memory_bytes_estimate(self) -> int:
+        """Return about how much memory the messages that wait take."""
+        found = memory_bytes_of(self.ready) + self._backlog.memory_bytes()
+        returned = [one[3] for one in self.returned[:: len(self.returned) // SAMPLED_RETURNED + 1]]
+        if returned:
+            found += memory_bytes_of(returned) * len(self.returned) // len(returned)
+        return found + len(self.expiries) * EXPIRY_BYTES
+
     # --- given up ---------------------------------------------------------------------------------
 
     def purge(self) -> list[tuple[int, int]]:
@@ -264,13 +343,18 @@ class Waiting:
     def forget(self, ranges: list[tuple[int, int]]) -> None:
         """Messages are no more: nothing need be known of them."""
         for known in (self.expiries, self.counts):
-            for first, last in ranges if known else ():
-                if last - first < len(known):
-                    positions: Iterable[int] = range(first, last + 1)
-                else:
-                    positions = [position for position in known if first <= position <= last]
-                for position in positions:
-                    known.pop(position, None)
+            if known:
+                _forget(known, ranges)
+
+
+def _forget(known: dict[int, int], ranges: Iterable[tuple[int, int]]) -> None:
+    for first, last in ranges:
+        if last - first < len(known):
+            positions: Iterable[int] = range(first, last + 1)
+        else:
+            positions = [position for position in known if first <= position <= last]
+        for position in positions:
+            known.pop(position, None)
 
 
 def _size_bytes(message: Message) -> int:
