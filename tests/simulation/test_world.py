@@ -232,3 +232,47 @@ def test_a_question_reaches_the_machine() -> None:
     world.start("host")
     world.ask("host", 3, "status")
     assert recorder.events(m.Asked) == [m.Asked(3, "status")]
+
+
+def test_a_failed_commit_takes_what_a_host_hands_over_before_it_hears() -> None:
+    def answer(event: m.Event, now: int) -> list[m.Effect]:
+        if isinstance(event, m.Started):
+            return [m.SetTimer("again", 10), m.Commit(1, [(b"a", b"")])]
+        if isinstance(event, m.TimerFired):
+            return [m.Commit(2, [(b"b", b"")])]  # it has not heard: this is dropped
+        return [m.Commit(3, [(b"c", b"")])] if isinstance(event, m.CommitFailed) else []
+
+    recorder = Recorder(answer)
+    world = World(1)
+    world.add_host("host", always(recorder))
+    world.hosts["host"].store.trouble.failures = 1
+    world.start("host")
+    world.freeze("host")
+    world.schedule.at(50_000, world.hosts["host"].store.trouble.heal)
+    world.run_until(SECOND)
+    world.thaw("host")
+    world.run_until(2 * SECOND)
+    assert recorder.events(m.TimerFired, m.CommitFailed, m.Committed) == [
+        m.TimerFired("again"),
+        m.CommitFailed(1, "input/output error"),
+        m.Committed(3),
+    ]
+    assert world.hosts["host"].store.contents() == {b"c": b""}
+
+
+def test_the_observers_are_told_when_a_process_starts_runs_and_ends() -> None:
+    seen: list[tuple[str, str, bool, bool]] = []
+    recorder = Recorder()
+    world = World(1)
+    world.add_host("host", always(recorder))
+    host = world.hosts["host"]
+    world.life_observers.append(
+        lambda name, what: seen.append((name, what, host.up, bool(recorder.heard)))
+    )
+    world.start("host")
+    world.crash("host")
+    assert seen == [
+        ("host", "starting", False, False),
+        ("host", "running", True, True),
+        ("host", "ending", True, True),
+    ]

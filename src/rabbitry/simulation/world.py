@@ -19,7 +19,7 @@ from rabbitry import machine as m
 from rabbitry.simulation.network import ContractBreach, Network, Stack
 from rabbitry.simulation.pipe import LinkWeather
 from rabbitry.simulation.schedule import EventLimitExceeded, Schedule, SeededEntropy
-from rabbitry.simulation.store import SimulatedStore
+from rabbitry.simulation.store import SimulatedStore, StoreListener
 from rabbitry.simulation.trace import Trace
 
 # Makes the machine of a host's n-th incarnation (from 1) with an entropy of its own.
@@ -95,6 +95,9 @@ class World:
         self.report_observers: list[Callable[[int, str, m.Report], None]] = []
         # Called with a host's name after its machine has ended itself by `Stop`.
         self.stop_observers: list[Callable[[str], None]] = []
+        # Called with a host's name when a process of it is "starting" (it is not there yet),
+        # "running" (it has heard `Started`), and "ending" (it can be inspected for the last time).
+        self.life_observers: list[Callable[[str, str], None]] = []
         self._timers_count = 0
         self._handlers: dict[type, Callable[[Process, Any], None]] = {
             m.SendBytes: lambda p, e: self.network.send(p.stack, e.link, e.data),
@@ -134,6 +137,7 @@ class World:
         host = self.hosts[name]
         if host.process is not None:
             return
+        self._tell_life(name, "starting")
         host.incarnation += 1
         host.stopped_because = None
         entropy = SeededEntropy(self.schedule.random(f"entropy of {name}/{host.incarnation}"))
@@ -141,8 +145,11 @@ class World:
         host.process = process
         self.note(name, f"starts, incarnation {host.incarnation}")
         stored = host.store.open(
-            lambda commit: self._deliver(process, m.Committed(commit)),
-            lambda load, values: self._deliver(process, m.Loaded(load, values)),
+            StoreListener(
+                lambda commit: self._deliver(process, m.Committed(commit)),
+                lambda load, values: self._deliver(process, m.Loaded(load, values)),
+                lambda commit, reason: self._deliver_failure(process, commit, reason),
+            )
         )
         process.stack = self.network.boot(
             name, host.listeners, lambda event: self._deliver(process, event)
@@ -152,6 +159,8 @@ class World:
             if process.up:
                 opened = m.ListenerOpened(listener, m.Address(name, port))
                 self._deliver(process, opened)
+        if process.up:
+            self._tell_life(name, "running")
 
     def crash(self, name: str, *, silent: bool = False) -> None:
         """Kill a host's process (`silent`: the whole host goes dark, its peers hear nothing)."""
@@ -204,7 +213,18 @@ class World:
             f"--- the last steps ---\n{self.trace.tail()}"
         )
 
+    def _tell_life(self, name: str, what: str) -> None:
+        for observer in self.life_observers:
+            observer(name, what)
+
     # --- steps and effects -----------------------------------------------------------------------
+
+    def _deliver_failure(self, process: Process, commit: int, reason: str) -> None:
+        if process.frozen:
+            process.held.append((self._deliver_failure, (process, commit, reason)))
+        elif process.up:
+            process.host.store.failure_heard()  # before the step: what it commits is taken
+            self._deliver(process, m.CommitFailed(commit, reason))
 
     def _deliver(self, process: Process, event: m.Event) -> None:
         if not process.up:
@@ -273,6 +293,7 @@ class World:
             observer(process.host.name)
 
     def _end(self, process: Process, *, silent: bool) -> None:
+        self._tell_life(process.host.name, "ending")
         process.up = False
         process.timers.clear()
         process.held.clear()
