@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from rabbitry.simulation import checkers
-from rabbitry.simulation.history import History, MessageKey, ReplicaView, make_body
+from rabbitry.simulation.history import History, MessageKey, Quiet, ReplicaView, make_body
 
 
 def key(sequence: int, attempt: int = 1) -> MessageKey:
@@ -219,3 +219,92 @@ def test_progress() -> None:
         "p got no confirm after the faults were healed",
         "q delivered nothing after the faults were healed",
     ]
+
+
+def wiped(*, persistent: bool, at: int = 3) -> History:
+    """Return a history of one message, published at 1 through node "n", whose queue died."""
+    history = History()
+    history.publish(1, "q", key(1), 1, make_body(key(1)), persistent=persistent, node="n")
+    history.wipe(at, "q")
+    return history
+
+
+@pytest.mark.parametrize(
+    ("persistent", "wiped_at", "forgiven"), [(False, 3, True), (True, 3, False), (False, 0, False)]
+)
+def test_a_transient_message_may_be_lost_with_all_who_had_it(
+    persistent: bool, wiped_at: int, forgiven: bool
+) -> None:
+    history = wiped(persistent=persistent, at=wiped_at)
+    history.confirm(2, key(1))
+    assert (checkers.check_confirmed_delivered(history) == []) is forgiven
+
+
+@pytest.mark.parametrize(
+    ("confirmed_at", "publishers_node_died_at", "forgiven"),
+    [(None, None, True), (4, None, True), (2, None, False), (None, 3, False), (None, 4, True)],
+)
+def test_unmarked_twice_only_where_an_unconfirmed_message_was_sent_to_a_queue_again(
+    confirmed_at: int | None, publishers_node_died_at: int | None, forgiven: bool
+) -> None:
+    history = wiped(persistent=True)
+    if confirmed_at is not None:
+        history.confirm(confirmed_at, key(1))
+    if publishers_node_died_at is not None:
+        history.die(publishers_node_died_at, "n")
+    deliver(history, key(1), at=2)
+    deliver(history, key(1), at=5)
+    assert (checkers.check_redelivered(history) == []) is forgiven
+    assert (checkers.check_order(history) == []) is forgiven
+    deliver(history, key(1), at=6)
+    assert checkers.check_redelivered(history) != [], "one more for one death, not two"
+
+
+def quiet_history(acknowledged_at: int = 25) -> History:
+    history = published(key(1))
+    history.quiet = Quiet(since=20, until=30, end=40)
+    deliver(history, key(1), at=10)
+    history.acknowledge(acknowledged_at, key(1), "c", 1)
+    return history
+
+
+def test_what_was_acknowledged_in_the_quiet_time_does_not_come_back() -> None:
+    history = quiet_history()
+    assert checkers.check_acknowledged(history) == []
+    deliver(history, key(1), at=50, redelivered=True)
+    assert checkers.check_acknowledged(history) == [
+        "acknowledged in time and back after all nodes died: p:1:1"
+    ]
+    assert checkers.check_acknowledged(published(key(1))) == [], "no quiet time"
+
+
+def test_what_may_not_have_arrived_or_not_been_stored_may_come_back() -> None:
+    late, early = quiet_history(31), quiet_history(19)
+    lost = quiet_history()
+    lost.lose_connection(35, "c", 1)
+    again = quiet_history()
+    deliver(again, key(1), at=35, redelivered=True)
+    for history in (late, early, lost, again):
+        deliver(history, key(1), at=50, redelivered=True)
+        assert checkers.check_acknowledged(history) == []
+    kept = quiet_history()
+    kept.lose_connection(40, "c", 1)
+    deliver(kept, key(1), at=50, redelivered=True)
+    assert checkers.check_acknowledged(kept) != [], "the connection ended with the nodes"
+
+
+def test_what_was_declared_is_there() -> None:
+    history = History()
+    history.declare(1, "exchange x")
+    assert checkers.check_declared(history) == []
+    history.miss("exchange x")
+    assert checkers.check_declared(history) == ["exchange x is not as declared"]
+
+
+def test_a_message_whose_digest_is_not_known_differs_from_none() -> None:
+    leader = replace(VIEW, messages=((1, None), (2, "y")))
+    assert checkers.check_replicas_agree([leader, MIRROR]) == []
+    assert checkers.check_mirror(leader, MIRROR) == []
+    assert checkers.check_replicas_agree([leader, replace(MIRROR, messages=((1, "x"),))]) != []
+    swapped = replace(MIRROR, messages=((2, "y"), (1, "x")))
+    assert "in another order" in checkers.check_replicas_agree([leader, swapped])[0]

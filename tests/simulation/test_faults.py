@@ -7,7 +7,17 @@ from random import Random
 from simulation.recorder import Recorder
 
 from rabbitry import machine as m
-from rabbitry.simulation.faults import KINDS, FaultInjector, FaultPlan, draw_plan, draw_weather
+from rabbitry.simulation.faults import (
+    DAMAGE,
+    DURABLE_KINDS,
+    KINDS,
+    FaultInjector,
+    FaultPlan,
+    draw_durable_plan,
+    draw_plan,
+    draw_weather,
+)
+from rabbitry.simulation.store import StoreTrouble
 from rabbitry.simulation.world import World
 
 SECOND = 1_000_000
@@ -30,7 +40,18 @@ class Dialer(Recorder):
         return [m.SetTimer("again", now + 1_000)] if isinstance(event, m.LinkClosed) else []
 
 
-def plan_of(*kinds: str, down_max: int = 1) -> FaultPlan:
+class Keeper(Recorder):
+    """Commits something every millisecond."""
+
+    def step(self, event: m.Event, now: int) -> list[m.Effect]:
+        super().step(event, now)
+        if isinstance(event, m.TimerFired | m.Started):
+            again = m.SetTimer("again", now + 1_000)
+            return [m.Commit(now, [(b"%d" % now, b""), (m.BULK + b"k", b"v")]), again]
+        return self.answer(event, now)
+
+
+def plan_of(*kinds: str, down_max: int = 1, late_probability: float = 0.0) -> FaultPlan:
     return FaultPlan(
         mean_interval_us=dict.fromkeys(kinds, 20_000),
         begin_at=SECOND,
@@ -42,13 +63,16 @@ def plan_of(*kinds: str, down_max: int = 1) -> FaultPlan:
         stall_us_max=50_000,
         partition_us_max=50_000,
         down_max=down_max,
+        late_probability=late_probability,
+        slow_commit_us_max=500_000,
+        trouble_us_max=20_000,
     )
 
 
 def injector(plan: FaultPlan, may_lose: bool = True) -> FaultInjector:
     world = World(1, keep_trace=True)
     for name in HOSTS:
-        world.add_host(name, lambda *_: Recorder(), {1: "amqp"})
+        world.add_host(name, lambda *_: Keeper(), {1: "amqp"})
     world.add_host("dialer", lambda *_: Dialer())
     world.add_host(COORDINATOR, lambda *_: Recorder())
     for name in list(world.hosts):
@@ -64,7 +88,7 @@ def notes(faults: FaultInjector) -> list[tuple[int, str]]:
 
 
 def test_every_kind_strikes_between_begin_and_heal_only() -> None:
-    for kind in KINDS:
+    for kind in (*DURABLE_KINDS, DAMAGE):
         faults = injector(plan_of(kind))
         faults.world.run_until(SECOND)
         assert faults.counts == {}, kind
@@ -76,13 +100,14 @@ def test_every_kind_strikes_between_begin_and_heal_only() -> None:
 
 
 def test_after_the_healing_all_hosts_run_and_reach_each_other() -> None:
-    faults = injector(plan_of(*KINDS, down_max=2))
+    faults = injector(plan_of(*DURABLE_KINDS, down_max=2, late_probability=0.5))
     faults.world.run_until(5 * SECOND)
     assert faults.healed
     world = faults.world
     assert all(world.hosts[name].up and not world.hosts[name].frozen for name in HOSTS)
     assert world.hosts[COORDINATOR].up
     assert not any(world.network.is_cut(one, other) for one in HOSTS for other in HOSTS)
+    assert all(world.hosts[name].store.trouble == StoreTrouble() for name in (*HOSTS, COORDINATOR))
 
 
 def test_no_more_hosts_are_away_than_allowed() -> None:
@@ -134,3 +159,52 @@ def test_plans_differ_between_seeds_and_not_within_one() -> None:
 def test_the_weather_differs_between_seeds() -> None:
     weathers = {str(draw_weather(Random(seed))) for seed in range(60)}
     assert len(weathers) > 10
+
+
+def test_mass_crashes_take_all_at_one_moment() -> None:
+    for kind, expected in (("crash_all", set(HOSTS)), ("blackout", {*HOSTS, COORDINATOR})):
+        faults = injector(plan_of(kind))
+        faults.world.run_until(2 * SECOND)
+        crashes = [
+            (at, note.split(" ", 1)[0])
+            for at, note in notes(faults)
+            if note.endswith(("crashes", "goes dark"))
+        ]
+        first = [host for at, host in crashes if at == crashes[0][0]]
+        assert set(first) == expected and len(first) == len(expected), kind
+
+
+def test_some_stay_down_until_the_healing() -> None:
+    faults = injector(plan_of("crash_all", late_probability=1.0))
+    faults.world.run_until(5 * SECOND - 1)
+    assert faults.counts == {"crash_all": 1}
+    assert not any(faults.world.hosts[name].up for name in HOSTS)
+
+
+def test_stores_have_trouble_that_ends() -> None:
+    said = {"slow_store": "commits take", "failing_store": "commits fail", "full_store": "full"}
+    for kind, text in said.items():
+        faults = injector(plan_of(kind))
+        failures = 0
+        faults.world.run_until(5 * SECOND)
+        assert any(text in note for _, note in notes(faults)), kind
+        for name in HOSTS:
+            keeper = faults.world.hosts[name].machine
+            assert isinstance(keeper, Keeper)
+            failures += len(keeper.events(m.CommitFailed))
+            assert keeper.events(m.Committed)
+        assert bool(failures) is (kind != "slow_store")
+
+
+def test_damage_is_done_to_one_host_only() -> None:
+    faults = injector(plan_of(DAMAGE))
+    faults.world.run_until(3 * SECOND)
+    assert len({note.split(" ")[0] for _, note in notes(faults) if "damaged" in note}) == 1
+
+
+def test_durable_plans_have_every_kind_and_mass_crashes_are_rare() -> None:
+    plans = [draw_durable_plan(Random(seed), 1, 2) for seed in range(80)]
+    assert plans[7] == draw_durable_plan(Random(7), 1, 2)
+    assert {kind for plan in plans for kind in plan.mean_interval_us} == set(DURABLE_KINDS)
+    assert all(plan.mean_interval_us.get("crash_all", 1_000_000) >= 1_000_000 for plan in plans)
+    assert {plan.down_max for plan in plans} == {1, 2, 3}

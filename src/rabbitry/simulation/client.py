@@ -57,6 +57,7 @@ class Client:
         self.history = history
         self.random = random
         self.connections_count = 0
+        self.node = ""  # whom the connection is to
         self.ready = False
         self._addresses: Sequence[m.Address] = settings.addresses
         self._next_address = random.randrange(len(settings.addresses))
@@ -78,6 +79,9 @@ class Client:
 
     def on_lost(self) -> None:
         """Hear that the connection is gone."""
+
+    def on_channel_closed(self, method: ChannelClose) -> None:
+        """Hear what the broker holds against the channel, before the connection is given up."""
 
     def on_timer(self, timer: str) -> None:
         """Hear of a timer other than the connection's own."""
@@ -146,6 +150,7 @@ class Client:
             return
         address = self._addresses[self._next_address]
         self._next_address = (self._next_address + 1) % len(self._addresses)
+        self.node = address.host
         self._links_count += 1
         self._link = -self._links_count
         self._opened = False
@@ -193,6 +198,7 @@ class Client:
         elif isinstance(method, ChannelClose):
             # Whatever the broker holds against the channel: start anew, as a careful client does.
             self._report("channel closed", method)
+            self.on_channel_closed(method)
             self.endpoint.send_method(CHANNEL, ChannelCloseOk())
             self.disconnect(politely=True)
         else:
@@ -210,6 +216,7 @@ class Client:
         self._link = 0
         self._endpoint = None
         self.ready = False
+        self.history.lose_connection(self.now, self.client_settings.name, self.connections_count)
         self.on_lost()
         settings = self.client_settings
         self.set_timer(

@@ -9,17 +9,31 @@ makes the run says through `may_lose` whether a node may be taken away now.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from random import Random
 
 from rabbitry.simulation.pipe import LinkWeather
+from rabbitry.simulation.store import StoreTrouble
 from rabbitry.simulation.world import World
 
 KINDS = ("crash", "freeze", "reset", "stall", "partition", "coordinator")
 """What can be drawn. "crash" kills a node's process, "coordinator" the coordinator's, "freeze"
 stops a node for a while, "reset" breaks a link off, "stall" holds one up, "partition" cuts the way
 between two hosts, one way or both."""
+
+MASS_KINDS = ("crash_some", "crash_all", "blackout")
+"""Only what is in stores survives these: "crash_some" kills any nodes at once, "crash_all" all of
+them, "blackout" the coordinator with them."""
+
+STORE_KINDS = ("slow_store", "failing_store", "full_store")
+"""A node's store or the coordinator's takes its time, refuses some commits, or all that grow."""
+
+DURABLE_KINDS = (*KINDS, *MASS_KINDS, *STORE_KINDS)
+"""What can be drawn where what is confirmed is in stores."""
+
+DAMAGE = "damage"
+"""A value in a node's store is flipped, and the node dies or goes on. Never drawn unasked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +50,9 @@ class FaultPlan:
     stall_us_max: int
     partition_us_max: int
     down_max: int
+    late_probability: float = 0.0  # that a node that died is started only at the healing
+    slow_commit_us_max: int = 0
+    trouble_us_max: int = 0
 
     def describe(self) -> str:
         """Return the kinds and their mean intervals in one line."""
@@ -73,6 +90,26 @@ def draw_plan(
     )
 
 
+def draw_durable_plan(
+    random: Random, begin_at: int, heal_at: int, kinds: Sequence[str] = DURABLE_KINDS
+) -> FaultPlan:
+    """Draw the faults of a run whose confirmed messages are in stores."""
+    plan = draw_plan(random, begin_at, heal_at, kinds)
+    rare = random.choice((1_000_000, 2_000_000))
+    return replace(
+        plan,
+        # A cluster that dies all the time shows nothing but how it starts.
+        mean_interval_us={
+            kind: rare if kind in MASS_KINDS else mean_us
+            for kind, mean_us in plan.mean_interval_us.items()
+        },
+        down_max=random.choice((1, 2, 3)),
+        late_probability=random.choice((0.0, 0.0, 0.2)),
+        slow_commit_us_max=random.choice((20_000, 200_000, 1_000_000)),
+        trouble_us_max=random.choice((100_000, 1_000_000, 3_000_000)),
+    )
+
+
 class FaultInjector:
     """Carries a plan out on a world. `hosts` are the nodes that may suffer.
 
@@ -104,8 +141,16 @@ class FaultInjector:
             "stall": self._stall,
             "partition": self._partition,
             "coordinator": self._crash_coordinator,
+            "crash_some": self._crash_some,
+            "crash_all": self._crash_all,
+            "blackout": self._black_out,
+            "slow_store": self._slow_store,
+            "failing_store": self._fail_store,
+            "full_store": self._fill_store,
+            DAMAGE: self._damage,
         }
         self._restarts = world.schedule.random("faults: restarts")
+        self._damaged = ""  # whose store has been; no other is
 
     def begin(self) -> None:
         """Set everything up: the faults, the end of them, and restarts of what stops by itself."""
@@ -125,6 +170,8 @@ class FaultInjector:
             self.world.start(host)
         if self.coordinator:
             self.world.start(self.coordinator)
+        for host in self._servers():
+            self.world.hosts[host].store.trouble.heal()
         self.world.network.heal_all()
 
     def _plan_next(self, kind: str, random: Random, earliest: int) -> None:
@@ -157,6 +204,68 @@ class FaultInjector:
             return False
         self.world.crash(self.coordinator, silent=random.random() < self.plan.dark_probability)
         self._restart_later(self.coordinator)
+        return True
+
+    def _crash_some(self, random: Random) -> bool:
+        running = [name for name in self.hosts if self.world.hosts[name].up]
+        return self.kill(random.sample(running, random.randint(0, len(running))), random)
+
+    def _crash_all(self, random: Random) -> bool:
+        return self.kill(self.hosts, random)
+
+    def _black_out(self, random: Random) -> bool:
+        return self.kill(self._servers(), random)
+
+    def kill(self, names: Sequence[str], random: Random) -> bool:
+        """Kill all of these that run, at one moment and in any order; they start again later."""
+        running = [name for name in names if self.world.hosts[name].up]
+        random.shuffle(running)
+        silent = random.random() < self.plan.dark_probability
+        for name in running:
+            self.world.crash(name, silent=silent)
+            if self.healed or random.random() >= self.plan.late_probability:
+                self._restart_later(name)
+        return bool(running)
+
+    def _servers(self) -> list[str]:
+        return [*self.hosts, *([self.coordinator] if self.coordinator else [])]
+
+    def _slow_store(self, random: Random) -> bool:
+        name, trouble = self._trouble(random)
+        trouble.commit_us_max = random.randint(1_000, max(1_000, self.plan.slow_commit_us_max))
+        trouble.load_us_max = random.randint(0, self.plan.slow_commit_us_max)
+        self.world.note(name, f"commits take up to {trouble.commit_us_max} us")
+        return True
+
+    def _fail_store(self, random: Random) -> bool:
+        name, trouble = self._trouble(random)
+        trouble.failures = random.randint(1, 5)
+        self.world.note(name, f"{trouble.failures} commits fail")
+        return True
+
+    def _fill_store(self, random: Random) -> bool:
+        name, trouble = self._trouble(random)
+        trouble.full = True
+        self.world.note(name, "its disk is full")
+        return True
+
+    def _trouble(self, random: Random) -> tuple[str, StoreTrouble]:
+        """Choose whose store shall have trouble, for some time."""
+        name = random.choice(self._servers())
+        trouble = self.world.hosts[name].store.trouble
+        duration_us = random.randint(1_000, max(1_000, self.plan.trouble_us_max))
+        self.world.schedule.at(self.world.now + duration_us, trouble.heal)
+        return name, trouble
+
+    def _damage(self, random: Random) -> bool:
+        name = self._damaged or random.choice(self.hosts)
+        key = self.world.hosts[name].store.damage(random, bulk=random.random() < 0.7)
+        if key is None:
+            return False
+        self._damaged = name
+        self.world.note(name, f"the value of {key!r} is damaged")
+        if random.random() < 0.5:
+            self.kill([name], random)
         return True
 
     def _restart_later(self, name: str) -> None:

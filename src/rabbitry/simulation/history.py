@@ -39,7 +39,10 @@ def key_of(body: bytes) -> MessageKey:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A message handed to a connection of its publisher; `number` counts all of the run."""
+    """A message handed to a connection of its publisher; `number` counts all of the run.
+
+    `node` is whom the connection was to, empty where nobody knows.
+    """
 
     at: int
     number: int
@@ -47,6 +50,8 @@ class Publication:
     connection: int
     size_bytes: int
     digest: int
+    persistent: bool = True
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,28 @@ class Delivery:
     connection: int
     key: MessageKey
     redelivered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """A consumer's ack, as it was sent; it counts once it has arrived."""
+
+    at: int
+    consumer: str
+    connection: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """A time without faults at whose end every node died. What was acknowledged in it is gone.
+
+    `since` leaves the cluster time to come to itself after the last fault; `until` leaves the last
+    acknowledgements time to arrive, and to be stored, before the nodes die at `end`.
+    """
+
+    since: int
+    until: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +142,32 @@ class History:
     # (queue, epoch) -> nodes seen leading, in the order seen; and what the coordinator gave.
     leaders_seen: dict[tuple[str, int], dict[str, int]] = field(default_factory=dict)
     leaders_given: dict[tuple[str, int], dict[str, int]] = field(default_factory=dict)
+    acknowledged: dict[MessageKey, list[Acknowledgement]] = field(default_factory=dict)
+    connections_lost: dict[tuple[str, int], int] = field(default_factory=dict)
+    deaths: dict[str, list[int]] = field(default_factory=dict)
+    # When the last process died that had everything of a queue in its memory.
+    wipes: dict[str, list[int]] = field(default_factory=dict)
+    quiet: Quiet | None = None
+    # What a client declared, and what became of it.
+    declared: dict[str, int] = field(default_factory=dict)
+    undeclared: list[str] = field(default_factory=list)
 
-    def publish(self, at: int, queue: str, key: MessageKey, connection: int, body: bytes) -> None:
+    def publish(
+        self,
+        at: int,
+        queue: str,
+        key: MessageKey,
+        connection: int,
+        body: bytes,
+        *,
+        persistent: bool = True,
+        node: str = "",
+    ) -> None:
         """A publisher hands over a message. Raises ValueError for a key that was used before."""
         if key in self.published:
             raise ValueError(f"message {key} published twice: an attempt has a number of its own")
         self.published[key] = Publication(
-            at, len(self.published), queue, connection, len(body), crc32(body)
+            at, len(self.published), queue, connection, len(body), crc32(body), persistent, node
         )
 
     def confirm(self, at: int, key: MessageKey) -> None:
@@ -142,13 +188,16 @@ class History:
 
     def deliver(
         self, at: int, queue: str, consumer: str, connection: int, body: bytes, redelivered: bool
-    ) -> None:
-        """A consumer gets a message; a body that is not as published is a fact of its own."""
+    ) -> MessageKey | None:
+        """A consumer gets a message; a body that is not as published is a fact of its own.
+
+        Returns which message it is, None where the body does not say.
+        """
         try:
             key = key_of(body)
         except ValueError:
             self.damaged.append(f"{consumer} got {len(body)} bytes that nobody published")
-            return
+            return None
         published = self.published.get(key)
         if published is None:
             self.damaged.append(f"{consumer} got {key}, which was never published")
@@ -158,6 +207,32 @@ class History:
             self.damaged.append(f"{consumer} got {key} from {queue}, sent to {published.queue}")
         self.deliveries.append(Delivery(at, queue, consumer, connection, key, redelivered))
         self.delivered_keys[key] = None
+        return key
+
+    def acknowledge(self, at: int, key: MessageKey, consumer: str, connection: int) -> None:
+        """A consumer sends basic.ack."""
+        one = Acknowledgement(at, consumer, connection)
+        self.acknowledged.setdefault(key, []).append(one)
+
+    def lose_connection(self, at: int, client: str, connection: int) -> None:
+        """A client's connection is gone; what fails before the next is there, adds nothing."""
+        self.connections_lost.setdefault((client, connection), at)
+
+    def die(self, at: int, node: str) -> None:
+        """A node's process has died."""
+        self.deaths.setdefault(node, []).append(at)
+
+    def wipe(self, at: int, queue: str) -> None:
+        """Nobody is left who has all of a queue in memory; what is in the stores remains."""
+        self.wipes.setdefault(queue, []).append(at)
+
+    def declare(self, at: int, what: str) -> None:
+        """A client hears that something durable is declared."""
+        self.declared.setdefault(what, at)
+
+    def miss(self, what: str) -> None:
+        """A client looks for what was declared and durable, and it is not there, or the reverse."""
+        self.undeclared.append(what)
 
     def see_replicas(self, at: int, views: list[ReplicaView]) -> None:
         """Somebody looked at what the nodes hold; leaders are remembered."""

@@ -163,7 +163,15 @@ class Publisher(Client):
         queue = self.client_settings.queue
         self._delivery_tag += 1
         self._unconfirmed[self._delivery_tag] = key
-        self.history.publish(self.now, queue, key, self.connections_count, body)
+        self.history.publish(
+            self.now,
+            queue,
+            key,
+            self.connections_count,
+            body,
+            persistent=settings.persistent,
+            node=self.node,
+        )
         self.endpoint.send_content(
             CHANNEL,
             BasicPublish(routing_key=queue, mandatory=True),
@@ -176,7 +184,10 @@ class Publisher(Client):
 
 @dataclass(frozen=True, slots=True)
 class ConsumerSettings:
-    """How a consumer works. The probabilities are for each delivery, until `calm_at`."""
+    """How a consumer works. The probabilities are for each delivery, until `calm_at`.
+
+    Between `linger_at` and `calm_again_at` it leaves some unsettled that it has worked on.
+    """
 
     prefetch_count: int
     work_us: int
@@ -184,6 +195,9 @@ class ConsumerSettings:
     requeue_probability: float
     vanish_probability: float
     calm_at: int
+    linger_probability: float = 0.0
+    linger_at: int = 0
+    calm_again_at: int = 0
 
 
 class Consumer(Client):
@@ -200,11 +214,13 @@ class Consumer(Client):
         self.settings = settings
         self.cancels_count = 0
         self._unsettled: list[int] = []
+        self._lingering: list[int] = []
+        self._keys: dict[int, MessageKey | None] = {}
 
     @property
     def idle(self) -> bool:
         """Whether it consumes and has settled everything it got."""
-        return self.ready and not self._unsettled
+        return self.ready and not self._unsettled and not self._lingering
 
     def on_queue_ready(self) -> None:
         """Limit what may be unacknowledged."""
@@ -213,6 +229,8 @@ class Consumer(Client):
     def on_lost(self) -> None:
         """Forget what was not settled: it comes again."""
         self._unsettled.clear()
+        self._lingering.clear()
+        self._keys.clear()
 
     def on_command(self, method: Method, contents: list[bytes]) -> None:
         """Take deliveries; consume again when the broker cancels."""
@@ -234,6 +252,11 @@ class Consumer(Client):
             self._settle()
         elif timer == "consume":
             self._consume()
+        elif timer == "linger":
+            self._unsettled = sorted(self._unsettled + self._lingering)
+            self._lingering.clear()
+            if self._unsettled:
+                self.set_timer("work", self.settings.work_us)
 
     def _consume(self) -> None:
         name, queue = self.client_settings.name, self.client_settings.queue
@@ -244,7 +267,7 @@ class Consumer(Client):
         settings = self.settings
         if not self.ready:
             return  # the connection is being closed; this comes again to somebody
-        self.history.deliver(
+        key = self.history.deliver(
             self.now,
             self.client_settings.queue,
             self.client_settings.name,
@@ -252,9 +275,18 @@ class Consumer(Client):
             body,
             method.redelivered,
         )
+        tag = method.delivery_tag
+        self._keys[tag] = key
+        if (
+            settings.linger_at <= self.now < settings.calm_again_at
+            and self.random.random() < settings.linger_probability
+        ):
+            self._lingering.append(tag)
+            self.set_timer("linger", settings.calm_again_at - self.now)
+            return
         if not self._unsettled:
             self.set_timer("work", settings.work_us)
-        self._unsettled.append(method.delivery_tag)
+        self._unsettled.append(tag)
         if self.now < settings.calm_at and self.random.random() < settings.vanish_probability:
             self.disconnect(politely=self.random.random() < 0.5)
 
@@ -265,10 +297,21 @@ class Consumer(Client):
         if self.now < settings.calm_at and self.random.random() < settings.requeue_probability:
             tag = unsettled.pop(self.random.randrange(len(unsettled)))
             self.endpoint.send_method(CHANNEL, BasicNack(delivery_tag=tag, requeue=True))
-        elif settings.multiple_ack:
+            del self._keys[tag]
+        elif settings.multiple_ack and not self._lingering:
             self.endpoint.send_method(CHANNEL, BasicAck(unsettled[-1], multiple=True))
+            self._acknowledged(unsettled)
             unsettled.clear()
         else:
-            self.endpoint.send_method(CHANNEL, BasicAck(unsettled.pop(0)))
+            tag = unsettled.pop(0)
+            self.endpoint.send_method(CHANNEL, BasicAck(tag))
+            self._acknowledged([tag])
         if unsettled:
             self.set_timer("work", settings.work_us)
+
+    def _acknowledged(self, tags: list[int]) -> None:
+        name = self.client_settings.name
+        for tag in tags:
+            key = self._keys.pop(tag)
+            if key is not None:
+                self.history.acknowledge(self.now, key, name, self.connections_count)

@@ -96,7 +96,8 @@ class World:
         # Called with a host's name after its machine has ended itself by `Stop`.
         self.stop_observers: list[Callable[[str], None]] = []
         # Called with a host's name when a process of it is "starting" (it is not there yet),
-        # "running" (it has heard `Started`), and "ending" (it can be inspected for the last time).
+        # "running" (it has heard `Started`), and "ending" or "going dark" (peers hear of the one,
+        # not of the other; it can be inspected for the last time).
         self.life_observers: list[Callable[[str, str], None]] = []
         self._timers_count = 0
         self._handlers: dict[type, Callable[[Process, Any], None]] = {
@@ -293,7 +294,7 @@ class World:
             observer(process.host.name)
 
     def _end(self, process: Process, *, silent: bool) -> None:
-        self._tell_life(process.host.name, "ending")
+        self._tell_life(process.host.name, "going dark" if silent else "ending")
         process.up = False
         process.timers.clear()
         process.held.clear()
