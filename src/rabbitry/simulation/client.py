@@ -191,7 +191,7 @@ class Client:
                     queue=queue, durable=True, arguments=dict(self.client_settings.queue_arguments)
                 ),
             )
-        elif isinstance(method, QueueDeclareOk):
+        elif isinstance(method, QueueDeclareOk) and not self.ready:
             self.connections_count += 1
             self.ready = True
             self.on_queue_ready()

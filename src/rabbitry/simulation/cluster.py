@@ -94,7 +94,11 @@ class ClusterRun:
 
 
 class Cluster:
-    """One run of a cluster under one seed."""
+    """One run of a cluster under one seed. Times in microseconds."""
+
+    heal_at = HEAL_AT
+    persistent_probability = 0.5
+    final_at = HEAL_AT + 10_000  # from when on publishers send their last
 
     def __init__(
         self,
@@ -114,8 +118,8 @@ class Cluster:
         self.history = History()
         self.publishers: list[Publisher] = []
         self.consumers: list[Consumer] = []
-        self.plan = draw_plan(draw, BEGIN_AT, HEAL_AT, kinds)
         self._draw = draw
+        self.plan = self.draw_plan(kinds)
         self._kinds = Random(f"{seed}/queues")
         self._queue_arguments: dict[str, dict[str, FieldValue]] = {}
         self._names = list(factories.nodes)
@@ -131,6 +135,22 @@ class Cluster:
         )
 
     # --- putting together ------------------------------------------------------------------------
+
+    def draw_plan(self, kinds: Sequence[str]) -> FaultPlan:
+        """Draw the faults of the run."""
+        return draw_plan(self._draw, BEGIN_AT, self.heal_at, kinds)
+
+    def draw_consumer(self) -> ConsumerSettings:
+        """Draw how one consumer works."""
+        draw = self._draw
+        return ConsumerSettings(
+            prefetch_count=draw.choice((1, 5, 50)),
+            work_us=draw.choice((100, 3_000, 20_000)),
+            multiple_ack=draw.random() < 0.5,
+            requeue_probability=draw.choice((0.0, 0.05, 0.2)),
+            vanish_probability=draw.choice((0.0, 0.0, 0.02)),
+            calm_at=self.heal_at,
+        )
 
     def _servers(self) -> list[str]:
         coordinator = self.factories.coordinator
@@ -162,7 +182,7 @@ class Cluster:
         return ClientSettings(
             name=name,
             queue=queue,
-            queue_arguments=tuple(self._queue_arguments[queue].items()),
+            queue_arguments=tuple(self._queue_arguments.get(queue, {}).items()),
             addresses=tuple(m.Address(node, AMQP_PORT) for node in self._names),
             first_connect_us=draw.randint(0, 400_000),
         )
@@ -172,16 +192,16 @@ class Cluster:
         interval_us = draw.choice((15_000, 40_000, 120_000))
         # As many as a publisher with a window of one gets out while the faults are on.
         queue_has_priorities = "x-max-priority" in self._queue_arguments[queue]
-        messages_count = min(draw.randint(40, 200), (HEAL_AT - BEGIN_AT) // interval_us)
+        messages_count = min(draw.randint(40, 200), (self.heal_at - BEGIN_AT) // interval_us)
         settings = PublisherSettings(
             messages_count=messages_count,
             final_count=messages_count // 6 + 1,
-            final_at=HEAL_AT + 10_000,
+            final_at=self.final_at,
             interval_us=interval_us,
             burst_max=draw.choice((1, 4, 16)),
             window=draw.choice((1, 10, 50)),
             publish_again=draw.random() < 0.7,
-            persistent=draw.random() < 0.5,
+            persistent=draw.random() < self.persistent_probability,
             padding_bytes_max=draw.choice((0, 20, 2_000)),
             large_probability=draw.choice((0.0, 0.0, 0.02)),
             priority=self._kinds.randint(0, 3) if queue_has_priorities else None,
@@ -193,15 +213,7 @@ class Cluster:
         self.world.add_host(name, lambda _incarnation, _entropy: publisher)
 
     def _add_consumer(self, name: str, queue: str) -> None:
-        draw = self._draw
-        settings = ConsumerSettings(
-            prefetch_count=draw.choice((1, 5, 50)),
-            work_us=draw.choice((100, 3_000, 20_000)),
-            multiple_ack=draw.random() < 0.5,
-            requeue_probability=draw.choice((0.0, 0.05, 0.2)),
-            vanish_probability=draw.choice((0.0, 0.0, 0.02)),
-            calm_at=HEAL_AT,
-        )
+        settings = self.draw_consumer()
         client = self._client_settings(name, queue)
         random = self.world.schedule.random(f"client {name}")
         consumer = Consumer(client, settings, self.history, random)
@@ -261,6 +273,9 @@ class Cluster:
 
     # --- the run ---------------------------------------------------------------------------------
 
+    def begin(self) -> None:
+        """Set up what happens besides the faults: nothing."""
+
     def run(self) -> ClusterRun:
         """Run to the end. Raises SeedFailed for whatever is wrong."""
         world = self.world
@@ -268,9 +283,10 @@ class Cluster:
         for name in list(world.hosts):
             world.start(name)
         self.faults.begin()
+        self.begin()
         world.schedule.at(_SAMPLE_US, self._sample)
-        world.run_until(HEAL_AT)
-        deadline = HEAL_AT + PROGRESS_US
+        world.run_until(self.heal_at)
+        deadline = self.heal_at + PROGRESS_US
         while not self._settled():
             if world.now >= deadline:
                 raise self._fail(self._unsettled())
@@ -278,7 +294,7 @@ class Cluster:
         faults = [
             *checkers.check_history(self.history),
             *checkers.check_progress(
-                self.history, HEAL_AT, [p.client_settings.name for p in self.publishers]
+                self.history, self.heal_at, [p.client_settings.name for p in self.publishers]
             ),
             *checkers.check_replicas_agree(self.views()),
         ]
@@ -304,7 +320,7 @@ class Cluster:
         if checkers.check_confirmed_delivered(self.history):
             return False
         views = self.views()
-        if any(view.messages for view in views):
+        if any(view.messages for view in views if view.queue in self._queue_arguments):
             return False
         return not checkers.check_replicas_agree(views)
 
@@ -319,7 +335,7 @@ class Cluster:
             f"{view.node} ({view.role}, epoch {view.epoch}) still holds {len(view.messages)} of "
             f"{view.queue}"
             for view in views
-            if view.messages
+            if view.messages and view.queue in self._queue_arguments
         ]
         return faults + checkers.check_replicas_agree(views)
 

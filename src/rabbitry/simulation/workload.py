@@ -186,7 +186,8 @@ class Publisher(Client):
 class ConsumerSettings:
     """How a consumer works. The probabilities are for each delivery, until `calm_at`.
 
-    Between `linger_at` and `calm_again_at` it leaves some unsettled that it has worked on.
+    Between `linger_at` and `calm_again_at` it leaves some unsettled that it has worked on. Until
+    then its work takes `slow_work_us` where that is given, so that messages wait.
     """
 
     prefetch_count: int
@@ -197,6 +198,7 @@ class ConsumerSettings:
     calm_at: int
     linger_probability: float = 0.0
     linger_at: int = 0
+    slow_work_us: int = 0
     calm_again_at: int = 0
 
 
@@ -256,7 +258,7 @@ class Consumer(Client):
             self._unsettled = sorted(self._unsettled + self._lingering)
             self._lingering.clear()
             if self._unsettled:
-                self.set_timer("work", self.settings.work_us)
+                self._set_work_timer()
 
     def _consume(self) -> None:
         name, queue = self.client_settings.name, self.client_settings.queue
@@ -285,10 +287,15 @@ class Consumer(Client):
             self.set_timer("linger", settings.calm_again_at - self.now)
             return
         if not self._unsettled:
-            self.set_timer("work", settings.work_us)
+            self._set_work_timer()
         self._unsettled.append(tag)
         if self.now < settings.calm_at and self.random.random() < settings.vanish_probability:
             self.disconnect(politely=self.random.random() < 0.5)
+
+    def _set_work_timer(self) -> None:
+        settings = self.settings
+        slow = settings.slow_work_us and self.now < settings.calm_again_at
+        self.set_timer("work", settings.slow_work_us if slow else settings.work_us)
 
     def _settle(self) -> None:
         settings, unsettled = self.settings, self._unsettled
@@ -307,7 +314,7 @@ class Consumer(Client):
             self.endpoint.send_method(CHANNEL, BasicAck(tag))
             self._acknowledged([tag])
         if unsettled:
-            self.set_timer("work", settings.work_us)
+            self._set_work_timer()
 
     def _acknowledged(self, tags: list[int]) -> None:
         name = self.client_settings.name

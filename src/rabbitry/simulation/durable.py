@@ -1,0 +1,167 @@
+"""A run of a cluster whose nodes keep what is confirmed in stores: whatever dies, it comes back.
+
+Beside what every run has (`cluster`): nodes and the coordinator die in any number, stores have
+trouble, a supervisor tells of the dead, and a client declares things that are looked for at the
+end. Most runs have an *encore*: when all has been healed and quiet for a while, every node dies at
+once, in some runs the coordinator with them, with messages left unacknowledged on purpose. Then it
+can be told exactly what has to come back, and what must not.
+
+Owns the watch over who has everything of a queue in memory: a process that was in the in-sync set
+and complete, and has lived since. Where the last of them dies, the history says so (`wipe`), for
+only then some things are forgiven.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from rabbitry.simulation.cluster import BEGIN_AT, Cluster, ClusterFactories
+from rabbitry.simulation.declarer import Declarer
+from rabbitry.simulation.faults import DURABLE_KINDS, FaultPlan, draw_durable_plan
+from rabbitry.simulation.history import Quiet
+from rabbitry.simulation.supervisor import SimulatedSupervisor
+from rabbitry.simulation.workload import ConsumerSettings
+
+ENCORE_AFTER_US = 3_500_000
+# After the last fault a cluster needs a lease's time to know who is there, and a little more.
+_RECOVERED_AFTER_US = 2_500_000
+_STORED_AFTER_US = 300_000
+
+
+class DurableCluster(Cluster):
+    """One run with stores under one seed. `kinds` are the faults to draw from."""
+
+    heal_at = 4_000_000
+    final_at = heal_at + 1_500_000
+    encore_at = heal_at + ENCORE_AFTER_US
+    persistent_probability = 0.75
+
+    def __init__(
+        self,
+        seed: int,
+        factories: ClusterFactories,
+        *,
+        kinds: Sequence[str] = DURABLE_KINDS,
+        keep_trace: bool = False,
+        events_max: int = 600_000,
+    ) -> None:
+        self.encore: str = ""
+        super().__init__(seed, factories, kinds=kinds, keep_trace=keep_trace, events_max=events_max)
+        # queue -> node -> the incarnation that has everything of it in memory
+        self._holders: dict[str, dict[str, int]] = {}
+        self._given: dict[str, Any] = {}
+        self._encore_random = self.world.schedule.random("encore")
+        self.supervisor = SimulatedSupervisor(
+            self.world,
+            factories.coordinator_name,
+            self._names,
+            self.world.schedule.random("supervisor"),
+        )
+        self.world.life_observers.append(self._observe_life)
+        self._add_declarer()
+
+    # --- putting together ------------------------------------------------------------------------
+
+    def draw_plan(self, kinds: Sequence[str]) -> FaultPlan:
+        """Draw the faults, and whether there is an encore."""
+        self.encore = self._draw.choice(("", "nodes", "nodes", "nodes and coordinator"))
+        return draw_durable_plan(self._draw, BEGIN_AT, self.heal_at, kinds)
+
+    def draw_consumer(self) -> ConsumerSettings:
+        """Draw how a consumer works; before the encore it leaves some unacknowledged."""
+        settings = super().draw_consumer()
+        slow_work_us = self._draw.choice((0, 30_000, 100_000, 400_000))
+        if not self.encore:
+            return replace(settings, slow_work_us=slow_work_us, calm_again_at=self.heal_at)
+        return replace(
+            settings,
+            linger_probability=self._draw.choice((0.0, 0.2, 0.5)),
+            linger_at=self.heal_at,
+            slow_work_us=slow_work_us,
+            calm_again_at=self.encore_at + 1_000_000,
+        )
+
+    def _add_declarer(self) -> None:
+        client = self._client_settings("declarer", "d0")
+        self.declarer = Declarer(
+            client,
+            self.history,
+            self.world.schedule.random("client declarer"),
+            interval_us=self._draw.choice((20_000, 200_000)),
+            look_at=self.encore_at + 1_000_000 if self.encore else self.final_at,
+            all_died=bool(self.encore),
+        )
+        self.world.add_host("declarer", lambda _incarnation, _entropy: self.declarer)
+
+    # --- the run ---------------------------------------------------------------------------------
+
+    def may_lose(self, name: str) -> bool:
+        """Any node may die at any time: its store remains."""
+        return True
+
+    def begin(self) -> None:
+        """Set up what happens besides the faults."""
+        if self.encore:
+            self.history.quiet = Quiet(
+                self.heal_at + _RECOVERED_AFTER_US,
+                self.encore_at - _STORED_AFTER_US,
+                self.encore_at,
+            )
+            self.world.schedule.at(self.encore_at, self._strike_encore)
+
+    def _strike_encore(self) -> None:
+        names = [*self._names]
+        if self.encore == "nodes and coordinator":
+            names.append(self.factories.coordinator_name)
+        self.world.note("faults", f"encore: {self.encore} die")
+        self.faults.kill(names, self._encore_random)
+
+    def _settled(self) -> bool:
+        if self.encore and self.world.now <= self.encore_at + 1_000_000:
+            return False
+        return self.declarer.done and super()._settled()
+
+    def _unsettled(self) -> list[str]:
+        faults = super()._unsettled()
+        if not self.declarer.done:
+            faults.insert(1, f"the declarer is not done ({self.declarer.progress})")
+        return faults
+
+    # --- who has everything in memory ------------------------------------------------------------
+
+    def _sample(self) -> None:
+        super()._sample()
+        self._see_holders()
+
+    def _see_holders(self) -> None:
+        """Look who holds everything; a node that is in sync and has been complete stays it."""
+        self._given = dict(self.given()) or self._given
+        views = {(view.node, view.queue): view for view in self.views()}
+        for queue, decided in self._given.items():
+            holders = self._holders.setdefault(queue, {})
+            for name in list(holders):
+                if name not in decided["in_sync"]:
+                    del holders[name]
+            for name in decided["in_sync"]:
+                view = views.get((name, queue))
+                if view is None or view.epoch != decided["epoch"]:
+                    continue
+                if view.role == "leader" or (view.begun and view.complete):
+                    holders[name] = self.world.hosts[name].incarnation
+
+    def _observe_life(self, name: str, what: str) -> None:
+        if what not in ("ending", "going dark"):
+            return
+        if name not in self._names:
+            if name == self.factories.coordinator_name:
+                self._see_holders()
+            return
+        now = self.world.now
+        self._see_holders()
+        self.history.die(now, name)
+        for queue, holders in self._holders.items():
+            if holders.pop(name, None) is not None and not holders:
+                self.world.note(name, f"was the last to have all of {queue} in memory")
+                self.history.wipe(now, queue)
