@@ -65,6 +65,7 @@ from rabbitry.machine import (
     SendBytes,
     SetTimer,
     Started,
+    Stop,
     TimerFired,
     WritingPaused,
     WritingResumed,
@@ -107,6 +108,7 @@ class Node:
             self, name, settings.incarnation, secret, settings.coordinator, entropy
         )
         self._hosting = Hosting(self, name, self._origin, self._peers)
+        self.statistics = self._hosting.statistics
         self._replies = Replies(self._origin, self._peers, self._hosting.routes)
         self._administration = Administration(
             self._origin, self._hosting, self.request, self._replies, self._clients.values
@@ -359,6 +361,10 @@ class Node:
         """Close a link at once."""
         self._effects.append(CloseLink(link, abort=True))
 
+    def stop(self, reason: str) -> None:
+        """End this process."""
+        self._effects.append(Stop(reason))
+
     def report(self, level: str, what: str, **details: object) -> None:
         """Tell people."""
         self._effects.append(Report(level, what, details))
@@ -381,10 +387,6 @@ class Node:
     def now(self) -> int:
         """Return the time, in microseconds since 1970."""
         return self._now + self._settings.wall_clock_offset_us
-
-    def statistics(self) -> list[tuple[int, int, int]]:
-        """Return (queue, messages, consumers) of each queue led here."""
-        return self._hosting.statistics()
 
     def peer_up(self, name: str, origin: str) -> None:
         """Records can be sent to the node."""

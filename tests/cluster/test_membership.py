@@ -39,6 +39,7 @@ class Stage:
         self.opened: list[Address] = []
         self.closed: list[int] = []
         self.reports: list[str] = []
+        self.stops: list[str] = []
         self.told: list[tuple[str, list[Change]]] = []
         self.heard: list[AnyRecord] = []
         self.answers: list[tuple[str, Refused | None]] = []
@@ -68,6 +69,9 @@ class Stage:
 
     def statistics(self) -> list[tuple[int, int, int]]:
         return [(1, 2, 3)]
+
+    def stop(self, reason: str) -> None:
+        self.stops.append(reason)
 
     # What happens.
 
@@ -255,3 +259,36 @@ def test_a_node_that_was_stopped_reads_first_what_has_come_meanwhile() -> None:
     stage = member()
     stage.wait(5 * SILENCE_US)
     assert stage.closed == []
+
+
+def test_a_node_tells_of_its_store() -> None:
+    stage = Stage()
+    stage.membership.store, stage.membership.damaged = "s", [7]
+    stage.begin()
+    (join,) = stage.heard
+    assert isinstance(join, Join)
+    assert (join.store, join.damaged) == ("s", [7])
+
+
+def test_a_node_belongs_to_one_cluster() -> None:
+    stage = Stage().begin()
+    assert stage.membership.cluster == ""
+    stage.say(Welcomed(1, [JOINED], "ours"))
+    assert stage.membership.cluster == "ours"
+    stage.membership.link_closed()
+    stage.connect()
+    stage.say(Welcomed(2, [JOINED], "ours"))
+    assert [what for what, _ in stage.told] == ["welcomed", "welcomed"]
+    assert stage.stops == []
+
+
+def test_a_node_with_the_store_of_another_cluster_ends_and_follows_nothing() -> None:
+    stage = Stage()
+    stage.membership.cluster = "theirs"
+    stage.begin()
+    stage.say(Welcomed(1, [], "ours"), Changed(2, [JOINED]))
+    assert stage.told == []
+    assert not stage.membership.joined
+    assert stage.membership.cluster == "theirs"
+    assert stage.reports == ["this node's store belongs to another cluster"]
+    assert len(stage.stops) == 1

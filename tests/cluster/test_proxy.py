@@ -29,7 +29,7 @@ from rabbitry.cluster.queue_records import (
     Unsubscribe,
 )
 from rabbitry.cluster.records import QueueDeclared
-from rabbitry.wire.errors import NOT_FOUND, RESOURCE_LOCKED
+from rabbitry.wire.errors import NOT_FOUND, PRECONDITION_FAILED, RESOURCE_LOCKED
 
 ROUTE = Route(b"x", b"k")
 HOLDER = ("here#1", 4)
@@ -365,6 +365,34 @@ def test_deleting_waits_for_the_coordinator() -> None:
     assert on_answer is not None
     on_answer()
     assert one.replies == [QueueReply(None, 5, 0)]
+
+
+def test_deleting_does_not_wait_for_a_leader_where_nobody_can_lead() -> None:
+    one = Remote()
+    one.proxy.connect("a", 1, None)
+    one.proxy.inquire("delete", one.replies.append)
+    one.proxy.inquire("count", one.replies.append)
+    one.proxy.disconnect()
+    assert one.deletions == [], "the leader may be another soon"
+    one.proxy.nobody_leads()
+    (on_answer,) = one.deletions
+    assert on_answer is not None
+    on_answer()
+    assert one.replies == [QueueReply(None, 0, 0)]
+    one.proxy.nobody_leads()
+    assert len(one.deletions) == 1
+    one.proxy.inquire("delete", one.replies.append, if_unused=True)
+    assert len(one.deletions) == 2
+
+
+def test_what_may_be_in_a_queue_that_nobody_leads_is_not_deleted_if_empty() -> None:
+    one = Remote()
+    one.proxy.inquire("delete", one.replies.append, if_empty=True)
+    assert one.deletions == []
+    (reply,) = one.replies
+    assert reply.refusal is not None
+    assert reply.refusal.reply_code == PRECONDITION_FAILED
+    assert reply.refusal.text == "queue 'q' in vhost '/' not empty"
 
 
 def test_a_queue_that_is_deleted_settles_all_that_waits() -> None:

@@ -100,6 +100,28 @@ def test_what_is_not_known_is_a_dash() -> None:
     )
 
 
+def test_why_a_queue_waits_has_a_column_while_one_does() -> None:
+    queues = [
+        QueueStatus(
+            "/", "q", "", ["b", "c"], [], None, None, ["b"], "waits for b: only it has all"
+        ),
+        QueueStatus("/", "r", "a", [], ["a"], 1, 0),
+    ]
+    shown = table(Status("/tmp/r", 1, [], queues, STATUS.balancer), coloured=False)
+    assert shown.splitlines()[2:5] == [
+        "vhost  queue  leader  mirrors  in sync  messages  consumers  why nobody leads",
+        "/      q      -       b, c     -               -          -  waits for b: only it has all",
+        "/      r      a       -        a               1          0  -",
+    ]
+
+
+def test_trouble_with_the_catalog_stands_first() -> None:
+    status = Status("/tmp/r", 1, [], [], STATUS.balancer, "No space left on device")
+    assert table(status, coloured=False).splitlines()[0] == (
+        "the catalog cannot be written, so that declarations wait: No space left on device"
+    )
+
+
 def test_colours_change_nothing_but_colours() -> None:
     import re
 

@@ -187,6 +187,9 @@ class Hosting:
         proxy, placed = site.proxy, site.entry.placed
         if proxy is None:
             return
+        if not placed.leader:
+            proxy.disconnect()
+            proxy.nobody_leads()
         if proxy.connected_to == (placed.leader, placed.epoch):
             return
         if proxy.connected_to[0]:

@@ -6,6 +6,10 @@ messages flow. Requests that were not answered are asked again after the next we
 may be carried out twice. Every `HEARTBEAT_US` the node says that it lives, and the coordinator
 answers; a link over which nothing comes for `SILENCE_US` leads nowhere (its other end went dark)
 and is given up.
+
+What a node has in its store belongs to one cluster, for ever. If the coordinator's is another
+(somebody has exchanged a data directory, or part of one), the node ends before it follows a catalog
+that does not know its queues.
 """
 
 from __future__ import annotations
@@ -62,6 +66,10 @@ class MembershipPort(Protocol):
         """Return (queue, messages, consumers) of each queue led here."""
         ...
 
+    def stop(self, reason: str) -> None:
+        """End this process."""
+        ...
+
 
 OnAnswer = Callable[[Refused | None], None]
 
@@ -80,6 +88,9 @@ class Membership:
     ) -> None:
         self.link: int | None = None
         self.revision = 0
+        self.store = ""  # what the node keeps its messages in
+        self.damaged: list[int] = []  # queues that it had, and cannot vouch for
+        self.cluster = ""  # of which cluster what it keeps is; empty: of none so far
         self.alarms: list[str] = []  # what this node is low on
         self.joined = False  # the catalog is known; it stays known when the link breaks
         self._port = port
@@ -156,7 +167,7 @@ class Membership:
         records = session.receive(data)
         if session.ready and not was_ready and self._address is not None:
             host, port = self._address.host, self._address.port
-            session.send(Join(self._name, self._incarnation, host, port))
+            session.send(Join(self._name, self._incarnation, host, port, self.store, self.damaged))
         for record in records:
             self._take(session, record)
         if session.failure:
@@ -166,7 +177,12 @@ class Membership:
             self.link_closed()
 
     def _take(self, session: ClusterLink, record: AnyRecord) -> None:
-        if isinstance(record, Welcomed):
+        if isinstance(record, Welcomed) and self.cluster not in ("", record.cluster):
+            what = "this node's store belongs to another cluster"
+            self._port.report("error", what, cluster=self.cluster, coordinator=record.cluster)
+            self._port.stop(f"{what}: give the node the data directory that it was started with")
+        elif isinstance(record, Welcomed):
+            self.cluster = record.cluster
             unanswered = list(self._requests.items())
             self._welcome = self.joined = True
             self.revision = record.revision

@@ -52,7 +52,7 @@ from rabbitry.cluster.queue_records import (
     ToUser,
     Unsubscribe,
 )
-from rabbitry.wire.errors import NOT_FOUND
+from rabbitry.wire.errors import NOT_FOUND, PRECONDITION_FAILED
 from rabbitry.wire.values import decode_table
 
 
@@ -280,6 +280,21 @@ class QueueProxy:
                 on_reply(result)
 
         self._question(question, answered)
+        if not (self._leader_node or self.entry.placed.leader):
+            self.nobody_leads()
+
+    def nobody_leads(self) -> None:
+        """Nobody can lead at present. Deleting does not wait for it, unless something may be there.
+
+        RabbitMQ: rabbit_classic_queue.erl delete/4, of a queue that has stopped.
+        """
+        for request, (question, on_reply) in list(self._questions.items()):
+            if isinstance(question, Inquire) and question.what == "delete":
+                declared = self.entry.declared
+                text = f"queue '{declared.name}' in vhost '{declared.virtual_host}' not empty"
+                refused = Refused(PRECONDITION_FAILED, text) if question.if_empty else None
+                del self._questions[request]
+                on_reply(Replied(self.number, self._epoch, request, refused, 0, 0))
 
     def refuse(self, owner: str) -> Refusal | None:
         """Return 405 where the queue is exclusive to another connection than `owner`."""

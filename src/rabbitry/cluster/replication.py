@@ -11,7 +11,7 @@ members of the in-sync set, and before it can become one of them:
               was confirmed without it; when it has come to `ask_at` it lacks nothing
     asked     the coordinator was asked to admit it, and may have done so already
     in sync   the coordinator has told us
-    stored    it was in sync, and its process has died: what its store has is still complete, until
+    kept      it was in sync, and its process has died: what its store has is still complete, until
               we confirm without it
 
 If its link breaks, one that was only joining is copying again. One that was asked for stays
@@ -67,13 +67,13 @@ class _Mirror:
         "copier",
         "dropping",
         "in_sync",
+        "kept",
         "sent",
-        "stored",
     )
 
     def __init__(self) -> None:
         self.in_sync = False  # so says the coordinator
-        self.stored = False  # so too: its process has died, its store has everything
+        self.kept = False  # so too: its process has died, its store has everything
         self.begun = False  # its link is up and `Begin` was sent
         self.complete = False  # it holds everything: `applied` counts
         self.sent = 0  # the number of the last record that went to it
@@ -86,7 +86,7 @@ class _Mirror:
     @property
     def required(self) -> bool:
         asked = self.ask_at is not None or self.asked is not None
-        return self.in_sync or self.stored or asked
+        return self.in_sync or self.kept or asked
 
     def restart(self, begun: bool) -> None:
         self.begun, self.complete, self.applied = begun, False, -1
@@ -114,7 +114,7 @@ class Replication:
             del self._mirrors[name]
         for name in placed.mirrors:
             mirror = self._mirrors.setdefault(name, _Mirror())
-            mirror.in_sync, mirror.stored = name in placed.in_sync, name in placed.stored
+            mirror.in_sync, mirror.kept = name in placed.in_sync, name in placed.stored
         self._find_streaming()
 
     def begin(self, name: str) -> bool | None:
@@ -133,7 +133,7 @@ class Replication:
         if mirror is not None:
             mirror.restart(begun=False)
             self._find_streaming()
-            if mirror.stored:
+            if mirror.kept:
                 self.give_up(name)
 
     def give_up(self, name: str) -> None:
@@ -161,7 +161,7 @@ class Replication:
         One that is required by its store only is taken out at once: it will not answer soon.
         """
         for name, mirror in self._mirrors.items():
-            if mirror.stored and not mirror.begun:
+            if mirror.kept and not mirror.begun:
                 self.give_up(name)
             elif mirror.complete and not mirror.in_sync and mirror.asked is None:
                 if mirror.ask_at is None:

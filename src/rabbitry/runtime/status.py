@@ -41,7 +41,8 @@ class QueueStatus(msgspec.Struct):
     """One queue, as the coordinator knows it. `leader`, `mirrors`, `in_sync` are names of nodes.
 
     `messages` and `consumers` are None where its leader has not told them in time, `leader` is None
-    or empty where there is none.
+    or empty where there is none. `stored` are nodes whose processes have died and whose stores have
+    all that was confirmed. `waits` is why nobody leads it at present, empty where somebody does.
     """
 
     vhost: str
@@ -51,6 +52,8 @@ class QueueStatus(msgspec.Struct):
     in_sync: list[str]
     messages: int | None
     consumers: int | None
+    stored: list[str] = []
+    waits: str = ""
 
 
 class Backend(msgspec.Struct):
@@ -72,13 +75,18 @@ class BalancerStatus(msgspec.Struct):
 
 
 class Status(msgspec.Struct):
-    """What `rabbitry status --json` prints."""
+    """What `rabbitry status --json` prints.
+
+    `catalog_trouble` is why nothing can be declared at present: the disk refuses the catalog. Empty
+    where all is well.
+    """
 
     data_dir: str
     pid: int
     nodes: list[NodeStatus]
     queues: list[QueueStatus]
     balancer: BalancerStatus
+    catalog_trouble: str = ""
 
 
 def node_state(*, alive: bool, killed: bool, stopped: bool, known: str) -> str:
@@ -115,6 +123,7 @@ def backends_of(page: str) -> list[Backend]:
 def table(status: Status, *, coloured: bool) -> str:
     """Return the status for people, with an end of line after each line."""
     alarms = any(node.alarms for node in status.nodes)
+    waits = any(queue.waits for queue in status.queues)
     nodes = [
         [
             node.name,
@@ -134,6 +143,7 @@ def table(status: Status, *, coloured: bool) -> str:
             ", ".join(queue.in_sync) or "-",
             "-" if queue.messages is None else str(queue.messages),
             "-" if queue.consumers is None else str(queue.consumers),
+            *([queue.waits or "-"] if waits else []),
         ]
         for queue in status.queues
     ]
@@ -149,7 +159,10 @@ def table(status: Status, *, coloured: bool) -> str:
             coloured,
         ),
         _rows(
-            ["vhost", "queue", "leader", "mirrors", "in sync", "messages", "consumers"],
+            [
+                *("vhost", "queue", "leader", "mirrors", "in sync", "messages", "consumers"),
+                *(["why nobody leads"] if waits else []),
+            ],
             queues,
             {5, 6},
             coloured,
@@ -163,6 +176,9 @@ def table(status: Status, *, coloured: bool) -> str:
             coloured,
         ),
     ]
+    if status.catalog_trouble:
+        why = _printable(status.catalog_trouble)
+        parts.insert(0, f"the catalog cannot be written, so that declarations wait: {why}\n")
     if backends:
         parts.append(_rows(["backend", "sessions", "state"], backends, {1}, coloured))
     return "\n".join(parts)
