@@ -123,7 +123,6 @@ def backends_of(page: str) -> list[Backend]:
 def table(status: Status, *, coloured: bool) -> str:
     """Return the status for people, with an end of line after each line."""
     alarms = any(node.alarms for node in status.nodes)
-    waits = any(queue.waits for queue in status.queues)
     nodes = [
         [
             node.name,
@@ -133,19 +132,6 @@ def table(status: Status, *, coloured: bool) -> str:
             node.state,
         ]
         for node in status.nodes
-    ]
-    queues = [
-        [
-            queue.vhost,
-            queue.name,
-            queue.leader or "-",
-            ", ".join(queue.mirrors) or "-",
-            ", ".join(queue.in_sync) or "-",
-            "-" if queue.messages is None else str(queue.messages),
-            "-" if queue.consumers is None else str(queue.consumers),
-            *([queue.waits or "-"] if waits else []),
-        ]
-        for queue in status.queues
     ]
     balancer = status.balancer
     backends = [
@@ -158,17 +144,7 @@ def table(status: Status, *, coloured: bool) -> str:
             {1, 2},
             coloured,
         ),
-        _rows(
-            [
-                *("vhost", "queue", "leader", "mirrors", "in sync", "messages", "consumers"),
-                *(["why nobody leads"] if waits else []),
-            ],
-            queues,
-            {5, 6},
-            coloured,
-        )
-        if queues
-        else "no queues\n",
+        _queues(status.queues, coloured) if status.queues else "no queues\n",
         _rows(
             ["balancer", "pid", "statistics", "state"],
             [[balancer.address, str(balancer.pid or "-"), balancer.statistics, balancer.state]],
@@ -182,6 +158,25 @@ def table(status: Status, *, coloured: bool) -> str:
     if backends:
         parts.append(_rows(["backend", "sessions", "state"], backends, {1}, coloured))
     return "\n".join(parts)
+
+
+def _queues(queues: list[QueueStatus], coloured: bool) -> str:
+    waits = any(queue.waits for queue in queues)
+    heads = ["vhost", "queue", "leader", "mirrors", "in sync", "messages", "consumers"]
+    rows = [
+        [
+            queue.vhost,
+            queue.name,
+            queue.leader or "-",
+            ", ".join(queue.mirrors) or "-",
+            ", ".join(queue.in_sync) or "-",
+            "-" if queue.messages is None else str(queue.messages),
+            "-" if queue.consumers is None else str(queue.consumers),
+            *([queue.waits or "-"] if waits else []),
+        ]
+        for queue in queues
+    ]
+    return _rows([*heads, *(["why nobody leads"] if waits else [])], rows, {5, 6}, coloured)
 
 
 def _rows(heads: list[str], rows: list[list[str]], right: set[int], coloured: bool) -> str:
