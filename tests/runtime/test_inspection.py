@@ -31,6 +31,7 @@ KNOWN = {
             "consumers": 0,
         }
     ],
+    "catalog_trouble": "disk full",
 }
 
 
@@ -79,6 +80,7 @@ def test_what_is_known_and_what_is_seen(
             ("rabbit_1", "starting", []),
         ]
         assert [(one.name, one.messages) for one in found.queues] == [("q", 3)]
+        assert found.catalog_trouble == "disk full"
         assert (found.balancer.state, found.balancer.pid) == ("down", None)
         for node in nodes.values():
             await node.stop(grace_s=10)

@@ -66,6 +66,7 @@ async def gather_status(
             ),
             backends=status.backends_of(page),
         ),
+        catalog_trouble=known["catalog_trouble"],
     )
 
 
