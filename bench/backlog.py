@@ -143,7 +143,8 @@ def measure(side: str, node: Node, messages: int, size: int, say: Callable[[str]
     say(f"backlog: {side}, {messages:,} published: {published.publish_per_s:,} msgs/s")
     flowing = dataclasses.replace(work, count=min(THROUGH, messages // 5), deep=True)
     through = _part(flowing, "publisher", "consumer")
-    say(f"backlog: {side}, through the deep queue: {through.consume_per_s:,} msgs/s")
+    through_per_s = min(through.publish_per_s, through.consume_per_s)
+    say(f"backlog: {side}, through the deep queue: {through_per_s:,} msgs/s")
     node.crash()
     start_s = _start_until_first_delivery(node, size)
     started = memory(_pid(node))
@@ -164,7 +165,7 @@ def measure(side: str, node: Node, messages: int, size: int, say: Callable[[str]
         publish_memory_peak=publishing.memory,
         deep_memory=deep,
         disk_bytes=disk_bytes,
-        through_per_s=through.consume_per_s,
+        through_per_s=through_per_s,
         start_s=round(start_s, 2),
         empty_start_s=round(empty_start_s, 2),
         started_memory=started,

@@ -97,6 +97,21 @@ def rss_bytes(pids: Sequence[int]) -> int:
     return Memory.total(memory(pid) for pid in pids).rss_bytes
 
 
+def parse_written_bytes(io: str) -> int:
+    """What the text of ``/proc/PID/io`` says the process had written to disks, in bytes."""
+    for line in io.splitlines():
+        if line.startswith("write_bytes:"):
+            return int(line.split()[1])
+    return 0
+
+
+def written_bytes(pid: int) -> int:
+    """What a process has had written to disks so far, in bytes; 0 where it is gone."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return parse_written_bytes(Path(f"/proc/{pid}/io").read_text())
+    return 0
+
+
 def file_system_in(mounts: str, path: str) -> str:
     """Type of the file system that holds ``path``, by the text of ``/proc/mounts``."""
     found, longest = "unknown", -1

@@ -6,6 +6,9 @@ stand beside those of the same load without it.
 
 LMDB syncs pages with fdatasync and writes the meta page, which makes a commit valid, through a
 descriptor opened with O_DSYNC: a pwrite that is a sync too.
+
+A message that was acknowledged before it was its turn to be written need not be written, on either
+side. How much of it was is told in bytes; `--alone` leaves the consumer out.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from pathlib import Path
 from bench import load, rabbitmq, rabbitry
 from bench.connection import LoadError
 from bench.load import Figures, Load
-from bench.processes import SideError, disk_directory, file_system_of
+from bench.processes import SideError, disk_directory, file_system_of, written_bytes
 from bench.scenarios import RABBITMQ, RABBITRY
 
 SYNC_CALLS = ("fdatasync", "fsync", "msync", "sync_file_range", "syncfs")
@@ -42,6 +45,7 @@ class Syncs:
     untraced: Figures
     calls: dict[str, int]
     table: str
+    written_bytes: int
 
     @property
     def syncs(self) -> int:
@@ -51,11 +55,13 @@ class Syncs:
     def text(self) -> str:
         """The table and what follows from it."""
         confirmed, seconds = self.figures.messages, self.figures.duration_s
+        each_bytes = self.written_bytes / max(1, confirmed)
         return (
             f"{self.side}: {confirmed:,} confirmed in {seconds:.1f} s traced"
-            f" ({self.figures.consume_per_s:,}/s; untraced {self.untraced.consume_per_s:,}/s)\n"
+            f" ({self.figures.publish_per_s:,}/s; untraced {self.untraced.publish_per_s:,}/s)\n"
             f"{self.syncs} syncs, {self.syncs / seconds:.0f} a second,"
-            f" {confirmed / max(1, self.syncs):.0f} confirms for each\n{self.table}"
+            f" {confirmed / max(1, self.syncs):.0f} confirms for each;"
+            f" {each_bytes:.0f} bytes written for a message\n{self.table}"
         )
 
 
@@ -105,8 +111,11 @@ def _is_traced(task: Path) -> bool:
     return True  # a thread that is gone need not be
 
 
-def measure(side: str, count: int, size: int, publishers: int) -> Syncs:
-    """The load on one node of ``side``, first without strace and then with it."""
+def measure(side: str, count: int, size: int, publishers: int, alone: bool) -> Syncs:
+    """The load on one node of ``side``, first without strace and then with it.
+
+    ``alone``: nobody consumes, so that nothing can be acknowledged before it is written.
+    """
     starter = rabbitmq.running if side == RABBITMQ else rabbitry.running
     with starter(1) as node:
         work = Load(
@@ -122,9 +131,12 @@ def measure(side: str, count: int, size: int, publishers: int) -> Syncs:
             prefix="syncs",
         )
         (pid,) = node.pids.values()
-        untraced = load.run(work)
-        figures, table = _traced(pid, lambda: load.run(work))
-    return Syncs(side, figures, untraced, parse_calls(table), table)
+        roles: tuple[load.Role, ...] = ("publisher",) if alone else ("consumer", "publisher")
+        untraced = load.run(work, roles=roles)
+        before = written_bytes(pid)
+        figures, table = _traced(pid, lambda: load.run(work, roles=roles))
+        written = written_bytes(pid) - before
+    return Syncs(side, figures, untraced, parse_calls(table), table, written)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -134,13 +146,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--size", type=int, default=1024, help="bytes of a body")
     parser.add_argument("--publishers", type=int, default=1)
+    parser.add_argument("--alone", action="store_true", help="publishers without a consumer")
     options = parser.parse_args(arguments)
     sides = [options.only] if options.only else [RABBITRY, RABBITMQ]
     try:
         directory = disk_directory()
         print(f"data in {directory} ({file_system_of(directory)})")
         for side in sides:
-            found = measure(side, options.count, options.size, options.publishers)
+            found = measure(side, options.count, options.size, options.publishers, options.alone)
             print(f"\n{found.text()}", flush=True)
     except (SideError, LoadError) as error:
         print(f"bench.syncs: {error}", file=sys.stderr)

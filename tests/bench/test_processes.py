@@ -27,6 +27,12 @@ def test_memory_in_bytes_and_of_a_zombie() -> None:
     assert processes.parse_memory("Name:\tx\nState:\tZ (zombie)\n") == Memory()
 
 
+def test_bytes_written_to_disks() -> None:
+    assert processes.parse_written_bytes("wchar: 7\nwrite_bytes: 4096\nx: 1\n") == 4096
+    assert processes.parse_written_bytes("") == 0
+    assert processes.written_bytes(os.getpid()) >= 0
+
+
 def test_a_file_system_is_that_of_the_deepest_mount() -> None:
     mounts = "/dev/vda / ext4 rw 0 0\ntmpfs /tmp tmpfs rw 0 0\n/dev/vdb /a\\040b xfs rw 0 0\n"
     assert processes.file_system_in(mounts, "/tmp/x") == "tmpfs"

@@ -41,9 +41,9 @@ def test_calls_are_read_from_the_table_with_and_without_errors() -> None:
 def test_the_text_says_syncs_and_confirms_for_each() -> None:
     figures = Figures(10_000, 5_000, 5_000, 2.0, 0.5)
     untraced = Figures(10_000, 8_000, 9_000, 1.0, 0.5)
-    text = Syncs("rabbitmq", figures, untraced, syncs.parse_calls(TABLE), TABLE).text()
-    assert "10,000 confirmed in 2.0 s traced (5,000/s; untraced 9,000/s)" in text
-    assert "100 syncs, 50 a second, 100 confirms for each" in text
+    text = Syncs("rabbitmq", figures, untraced, syncs.parse_calls(TABLE), TABLE, 12_500_000).text()
+    assert "10,000 confirmed in 2.0 s traced (5,000/s; untraced 8,000/s)" in text
+    assert "100 syncs, 50 a second, 100 confirms for each; 1250 bytes written for a message" in text
 
 
 def test_without_strace_one_line_says_so(
