@@ -1,9 +1,10 @@
 """Options of the whole suite, and the rule that a run which executed nothing is no success.
 
 Owns the options `--seeds N` and `--seed N` (what a seed means is told in
-tests/simulation/conftest.py), `--record-transcripts` (tests/support/beside.py), `--against BROKER`
-and `--whole-suites` (tests/support/client_suites.py), here because pytest takes options only from
-the top of the suite.
+tests/simulation/conftest.py), `--kills N` (tests/processes/test_kill_rounds.py),
+`--record-transcripts` (tests/support/beside.py), `--against BROKER` and `--whole-suites`
+(tests/support/client_suites.py), here because pytest takes options only from the
+top of the suite.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ settings.register_profile("rabbitry", deadline=None)
 settings.load_profile("rabbitry")
 
 SEEDS_DEFAULT = 200
+KILLS_DEFAULT = 12
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,6 +37,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         metavar="N",
         help="simulate this seed alone, to replay a failure; may be given several times",
+    )
+    parser.getgroup("processes").addoption(
+        "--kills",
+        type=int,
+        default=KILLS_DEFAULT,
+        metavar="N",
+        help=f"how often tests/processes/test_kill_rounds.py kills (default: {KILLS_DEFAULT})",
     )
     parser.getgroup("conformance").addoption(
         "--record-transcripts",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from support.running_cluster import RunningCluster
+from support.running_node import RunningNode
 
 Up = Callable[..., RunningCluster]
 
@@ -33,3 +34,26 @@ def up(tmp_path: Path) -> Iterator[Up]:
 def cluster(up: Up) -> RunningCluster:
     """Three nodes behind a balancer, ready."""
     return up().wait_ready()
+
+
+@pytest.fixture
+def node_alone(tmp_path: Path) -> Iterator[Callable[..., RunningNode]]:
+    """Return a function that starts `rabbitry node`, in `tmp_path / "node"` unless told where."""
+    started: list[RunningNode] = []
+
+    def start(
+        data_dir: Path | None = None, environment: dict[str, str] | None = None
+    ) -> RunningNode:
+        one = RunningNode(data_dir or tmp_path / "node", environment)
+        started.append(one)
+        return one
+
+    yield start
+    for one in started:
+        one.kill()
+
+
+@pytest.fixture
+def kills(request: pytest.FixtureRequest) -> int:
+    """How often to kill: `--kills`."""
+    return int(request.config.getoption("--kills"))

@@ -9,6 +9,7 @@ does not come as it was published ends the consumer with an error.
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 from collections.abc import Callable, Iterator
 
@@ -34,6 +35,9 @@ WINDOW = 50
 
 BACKLOG_MAX = 3000
 """Raw publishers wait while so many messages are confirmed and not delivered."""
+
+# It tells each connection refused in ten lines, and that is what crashes are made of.
+logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 PERSISTENT = BasicProperties(delivery_mode=2)
 

@@ -2,10 +2,10 @@
  *
  * Environment: FAULTY_DISK_UNDER, the directory whose files are looked at, no others;
  * FAULTY_DISK_CONTROL, a directory with
- *   rule    "CALLS ERRNO DELAY_MS PREFIX\n"; while the file is there, calls on files whose path begins
- *           with PREFIX wait DELAY_MS and then fail with ERRNO, or go on if ERRNO is 0. CALLS:
- *           letters of w (write, pwrite, writev, pwritev, ftruncate), s (fsync, fdatasync, msync, and
- *           what is written to a file opened with O_DSYNC), o (open for writing);
+ *   rule    "CALLS ERRNO PREFIX\n"; while the file is there, calls on files whose path begins with
+ *           PREFIX fail with ERRNO, or wait until the file is gone if ERRNO is 0. CALLS: letters of
+ *           w (write, pwrite, writev, pwritev, ftruncate), s (fsync, fdatasync, msync, and what is
+ *           written to a file opened with O_DSYNC), o (open for writing);
  *   counts  two counters of 64 bits that all processes share: calls of the kinds w and s.
  *
  * msync has no file descriptor; the file is looked up in /proc/self/maps.
@@ -50,23 +50,28 @@ static int begins(const char *path, const char *prefix) {
     return strncmp(path, prefix, strlen(prefix)) == 0;
 }
 
-/* Wait as the rule says; return the errno with which the call shall fail, or 0. */
-static int verdict(const char *path, const char *kinds) {
+/* Return the errno with which a call shall fail, 0 if it shall not, -1 if it shall wait. */
+static int rule_for(const char *path, const char *kinds) {
     char text[PATH_MAX + 64], calls[8], prefix[PATH_MAX] = "";
-    int error = 0, delay_ms = 0;
-    if (!counts || !begins(path, under)) return 0;
-    if (strchr(kinds, 'w')) __atomic_fetch_add(&counts[0], 1, __ATOMIC_SEQ_CST);
-    if (strchr(kinds, 's')) __atomic_fetch_add(&counts[1], 1, __ATOMIC_SEQ_CST);
+    int error = 0;
     int file = raw_open("rule", O_RDONLY);
     if (file < 0) return 0;
     ssize_t size = syscall(SYS_read, file, text, sizeof text - 1);
     syscall(SYS_close, file);
     if (size <= 0) return 0;
     text[size] = 0;
-    if (sscanf(text, "%7s %d %d %4095[^\n]", calls, &error, &delay_ms, prefix) != 4) return 0;
+    if (sscanf(text, "%7s %d %4095[^\n]", calls, &error, prefix) != 3) return 0;
     if (!strpbrk(kinds, calls) || !begins(path, prefix)) return 0;
-    struct timespec wait = {delay_ms / 1000, delay_ms % 1000 * 1000000L};
-    while (delay_ms && nanosleep(&wait, &wait) && errno == EINTR) continue;
+    return error ? error : -1;
+}
+
+static int verdict(const char *path, const char *kinds) {
+    const struct timespec look = {0, 1000000};
+    int error;
+    if (!counts || !begins(path, under)) return 0;
+    if (strchr(kinds, 'w')) __atomic_fetch_add(&counts[0], 1, __ATOMIC_SEQ_CST);
+    if (strchr(kinds, 's')) __atomic_fetch_add(&counts[1], 1, __ATOMIC_SEQ_CST);
+    while ((error = rule_for(path, kinds)) < 0) nanosleep(&look, NULL);
     return error;
 }
 

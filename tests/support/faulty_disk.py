@@ -1,4 +1,4 @@
-"""A disk that fails, is full, read-only or slow for as long as a test wants, and counts its syncs.
+"""A disk that fails, is full or read-only, or hangs for as long as a test wants, and counts syncs.
 
 Owns the making of `faulty_disk.c` into a library and the files by which running processes are told
 (they inherit `environment`). Files outside `under` are never touched. Knows nothing of stores.
@@ -55,24 +55,19 @@ class FaultyDisk:
     @contextlib.contextmanager
     def failing(self, error: int, calls: str = "ws", below: Path | None = None) -> Iterator[None]:
         """Let calls fail with this errno: letters of w (write), s (sync), o (open to write)."""
-        yield from self._ruled(calls, error, 0, below)
-
-    @contextlib.contextmanager
-    def full(self, below: Path | None = None) -> Iterator[None]:
-        """Have no room on it: writes fail, syncs do not."""
-        yield from self._ruled("w", errno.ENOSPC, 0, below)
-
-    @contextlib.contextmanager
-    def slow(self, delay_ms: int, calls: str = "s") -> Iterator[None]:
-        """Let calls take that much longer."""
-        yield from self._ruled(calls, 0, delay_ms, None)
-
-    def _ruled(self, calls: str, error: int, delay_ms: int, below: Path | None) -> Iterator[None]:
         # Written aside and renamed: no call sees half a rule.
         aside = self._rule.with_suffix(".new")
-        aside.write_text(f"{calls} {error} {delay_ms} {below or self._under}\n")
+        aside.write_text(f"{calls} {error} {below or self._under}\n")
         aside.replace(self._rule)
         try:
             yield
         finally:
             self._rule.unlink()
+
+    def full(self, below: Path | None = None) -> contextlib.AbstractContextManager[None]:
+        """Have no room on it: writes fail, syncs do not."""
+        return self.failing(errno.ENOSPC, "w", below)
+
+    def held(self, calls: str = "s") -> contextlib.AbstractContextManager[None]:
+        """Let calls wait until the end of the block."""
+        return self.failing(0, calls)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
+import select
 import socket
 from collections import deque
 from decimal import Decimal
@@ -263,6 +264,10 @@ class RawClient:
         """Return the next method without writing it down, None when the link has ended."""
         answer = self._take()
         return None if answer is None else answer[1]
+
+    def has_heard(self) -> bool:
+        """Say whether anything came that was not taken yet, without waiting for it."""
+        return bool(self._waiting or select.select([self._socket], [], [], 0)[0])
 
     def take_content(self) -> bytes:
         """Return the next content without writing it down."""

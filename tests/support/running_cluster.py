@@ -58,15 +58,16 @@ class RunningCluster:
         *,
         options: Sequence[str] = (),
         environment: dict[str, str] | None = None,
-        before: Sequence[str] = (),
+        inside: Sequence[str] = (),
     ) -> None:
-        """`options` are more options of `rabbitry up`; `before` is what stands before it."""
+        """`options` are more options of `rabbitry up`; `inside` stands before every command."""
         self.data_dir = data_dir
         self.port = free_ports(5) if port is None else port
         self.front = self.port + 3
         own = ["--data-dir", str(data_dir), "--port", str(self.port)]
         own += ["--balancer-port", str(self.front), "--stats-port", str(self.port + 4)]
-        self._arguments = [*before, *RABBITRY, "up", *own, *options]
+        self._inside = list(inside)
+        self._arguments = [*inside, *RABBITRY, "up", *own, *options]
         self._environment = environment
         self.begin()
 
@@ -100,12 +101,16 @@ class RunningCluster:
 
     # --- commands -------------------------------------------------------------------------------
 
-    def command(self, *arguments: str, exit_code: int = 0) -> str:
-        """Run `rabbitry ARGUMENTS` on this cluster; return its output, or its one line of error."""
+    def command(self, *arguments: str, exit_code: int = 0, says: str | None = None) -> str:
+        """Run `rabbitry ARGUMENTS` on this cluster; return its output, or its one line of error.
+
+        `says` is its standard input.
+        """
         done = subprocess.run(
-            [*RABBITRY, *arguments, "--data-dir", str(self.data_dir)],
+            [*self._inside, *RABBITRY, *arguments, "--data-dir", str(self.data_dir)],
             capture_output=True,
             text=True,
+            input=says,
             timeout=PATIENCE_S,
         )
         assert done.returncode == exit_code, f"{arguments}: {done}"
