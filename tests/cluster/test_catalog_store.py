@@ -159,3 +159,9 @@ def test_counters() -> None:
     assert load(Catalog(), []) == Counters(0, 1, {})
     counters = Counters(7, 3, {"a": 5})
     assert load(Catalog(), [write_counters(counters)]) == counters
+
+
+def test_what_others_keep_in_the_same_store_is_theirs() -> None:
+    counters = Counters(7, 3, {})
+    stored = [write_counters(counters), (b"q" + bytes(8), b"of a queue"), (b"store", b"a name")]
+    assert load(Catalog(), stored) == counters

@@ -149,7 +149,7 @@ def load(catalog: Catalog, stored: list[tuple[bytes, bytes]]) -> Counters:
     for key, value in stored:
         if key == _COUNTERS:
             counters = msgspec.msgpack.decode(value, type=Counters)
-        else:
+        elif key[:1].isdigit():  # others keep theirs in the same store
             catalog.apply(decode_change(value))
     return counters
 

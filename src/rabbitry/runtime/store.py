@@ -5,6 +5,9 @@ commit) and tells the machine `Committed` when that call is done. A store knows 
 atomic batches, nothing else: no tables, no queries, no meaning of a key, but that bulk values
 (`machine.BULK`) are read one by one when they are wanted.
 
+A key has from 1 to 511 bytes (LMDB's limit). `IDENTITY` is the store's own: a name that no other
+store has, made with it; it is among what a store on disk loads.
+
 Invariants: a batch is kept as a whole or not at all; of two writes to one key in a batch the later
 one counts; `load` returns keys in ascending order; no value is given out that is not what was
 written.
@@ -18,6 +21,9 @@ from typing import Protocol
 from rabbitry.machine import BULK, Started
 
 Values = list[bytes | None]
+
+IDENTITY = b"store"
+"""The key of the store's name: 32 hexadecimal digits."""
 
 
 class Store(Protocol):
