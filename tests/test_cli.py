@@ -13,7 +13,18 @@ from rabbitry import cli
 from rabbitry.runtime import control
 from rabbitry.runtime.errors import UserError
 
-COMMANDS = ["up", "status", "kill", "start", "restart", "stop", "node", "balance"]
+COMMANDS = [
+    "up",
+    "status",
+    "kill",
+    "start",
+    "restart",
+    "stop",
+    "backup",
+    "restore",
+    "node",
+    "balance",
+]
 GROUPS = {
     "users": [
         "list",

@@ -239,6 +239,64 @@ def stop(*, data_dir: DataDir = None) -> int:
 
 
 @app.command
+def backup(file: Path, /, *, data_dir: DataDir = None) -> int:
+    """Write all that is stored to one file, as of one moment, while Rabbitry runs or not.
+
+    Only you can read the file: it has messages, and hashes of passwords. An older one of that name
+    is replaced when the new one is whole.
+
+    Example: `rabbitry backup rabbits.backup`
+
+    Parameters
+    ----------
+    file
+        The file.
+    """
+    from rabbitry.runtime import backup as backups
+
+    path = directory(data_dir)
+    made = backups.back_up(path, file, lambda line: print(line, flush=True))
+    size = backups.shown(file.stat().st_size)
+    print(f"wrote {file}: {len(made.stores)} stores of {path}, {size}")
+    return 0
+
+
+@app.command
+def restore(
+    file: Path,
+    /,
+    *,
+    replace: Annotated[bool, Parameter(negative="")] = False,
+    data_dir: DataDir = None,
+) -> int:
+    """Make a data directory of a backup, for `rabbitry up`; nothing may be running in it.
+
+    Messages that had been delivered, but not acknowledged, come again, as after a power failure.
+
+    Example: `rabbitry restore rabbits.backup --data-dir /tmp/rabbits`
+
+    Parameters
+    ----------
+    file
+        The file that `rabbitry backup` wrote.
+    replace
+        Rename what is in the data directory, and restore in its place.
+    """
+    from rabbitry.runtime import backup as backups
+
+    path = directory(data_dir)
+
+    def tell(line: str) -> None:
+        print(line, flush=True)
+
+    found, gone = backups.restore(file, path, replace=replace, tell=tell)
+    if gone is not None:
+        print(f"what was in {path} is in {gone}")
+    print(f"restored {path} as of {found.made}; `rabbitry up` starts it")
+    return 0
+
+
+@app.command
 def node(
     *,
     listen: str = "127.0.0.1:5672",
