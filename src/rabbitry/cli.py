@@ -302,10 +302,11 @@ def node(
     listen: str = "127.0.0.1:5672",
     tls_listen: str = "127.0.0.1:5671",
     name: str = "rabbit",
+    data_dir: DataDir = None,
     definitions: Path | None = None,
     options: Options = DEFAULTS,
 ) -> int:
-    """Run one broker node alone, in the foreground, until Ctrl-C. It keeps nothing on disk.
+    """Run one broker node alone, in the foreground, until Ctrl-C.
 
     Prints one line when it serves: ready: amqp://guest:guest@127.0.0.1:5690/
 
@@ -318,7 +319,7 @@ def node(
     tls_listen
         HOST:PORT for clients that use TLS, with --tls-cert.
     name
-        Name of the node, as its clients see it.
+        Name of the node, as its clients see it, and as what it keeps is found again.
     definitions
         A file of definitions, RabbitMQ's or ours, to begin with.
     """
@@ -327,7 +328,7 @@ def node(
     options.check()
     tls_address = _address(tls_listen, "--tls-listen")
     address = _address(listen, "--listen")
-    return run_standalone(name, address, tls_address, options, definitions)
+    return run_standalone(name, address, tls_address, options, directory(data_dir), definitions)
 
 
 @app.command

@@ -14,6 +14,7 @@ from rabbitry.runtime.data_directory import (
     Layout,
     default_path,
     holder_of,
+    node_alone,
 )
 from rabbitry.runtime.errors import UserError
 
@@ -128,3 +129,24 @@ def test_without_a_home_it_must_be_said(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(Path, "home", homeless)
     with pytest.raises(UserError, match="say --data-dir DIR"):
         default_path()
+
+
+def test_each_process_has_a_store_of_its_own(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    names = ["..", "a/b", "rabbit", "rabbit@host", "."]
+    places = [layout.store(name) for name in ("coordinator", "rabbit", "rabbit_1")]
+    places += [layout.store_of_node_alone(name) for name in names]
+    assert len(set(places)) == len(places)
+    assert {place.parent.resolve() for place in places[3:]} == {tmp_path.resolve()}
+
+
+def test_a_node_alone_makes_its_data_directory(tmp_path: Path) -> None:
+    place = node_alone(tmp_path / "some" / "where", "rabbit")
+    assert place == tmp_path / "some" / "where" / "node-rabbit"
+    assert mode(place.parent) == 0o700
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="Not a directory; choose another with --data-dir"):
+        node_alone(tmp_path / "file" / "below", "rabbit")
+    place.parent.chmod(0o777)
+    with pytest.raises(UserError, match="others may write in it"):
+        node_alone(place.parent, "rabbit")

@@ -143,6 +143,30 @@ def test_commits_made_while_the_store_writes_become_one_batch(run: Run) -> None:
     run(main())
 
 
+def test_what_was_handed_over_is_written_before_the_store_is_closed(run: Run) -> None:
+    class Closed(SlowStore):
+        batches_at_close = -1
+
+        def close(self) -> None:
+            self.batches_at_close = len(self.batches)
+
+    async def main() -> None:
+        store, toy = Closed(), Toy()
+        async with driving(toy, store=store) as (driver, _):
+            await driver.ask([Commit(1, [(b"a", b"1")])])
+            first = await store.gates.get()
+            await driver.ask([Commit(2, [(b"b", b"2")])])
+            closing = asyncio.ensure_future(driver.close())
+            await asyncio.sleep(0)
+            first.set_result(None)
+            (await store.gates.get()).set_result(None)
+            await closing
+            assert store.batches_at_close == 2
+            assert Committed not in map(type, toy.events)
+
+    run(main())
+
+
 @pytest.mark.parametrize("later", [False, True], ids=["at once", "later"])
 def test_a_store_that_refuses_tells_the_machine_which_hands_over_again(
     run: Run, later: bool

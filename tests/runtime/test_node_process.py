@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -25,6 +26,8 @@ from rabbitry.machine import (
     SendBytes,
 )
 from rabbitry.runtime.driver import Driver
+from rabbitry.runtime.entropy import SystemEntropy
+from rabbitry.runtime.lmdb_store import LmdbStore
 from rabbitry.runtime.node_options import DEFAULTS
 from rabbitry.runtime.node_process import Listening, serve_node
 from rabbitry.runtime.processes import Child, ChildFailed
@@ -122,6 +125,7 @@ def node_child(tmp_path: Path, coordinator: Address, port: int = 0) -> Child:
         "coordinator_host": coordinator.host,
         "coordinator_port": coordinator.port,
         "log": str(tmp_path / "rabbit.log"),
+        "store": str(tmp_path / "store" / "rabbit"),
     }
     return Child(
         "node rabbit",
@@ -153,5 +157,35 @@ def test_the_process_says_which_port_it_cannot_have(run: Run, tmp_path: Path) ->
             with pytest.raises(ChildFailed, match=f"node rabbit: cannot listen on {address} "):
                 await child.ready
             assert await child.exited == 2
+
+    run(main())
+
+
+@pytest.mark.processes
+def test_the_process_sets_a_damaged_store_aside(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as coordinator:
+            place = Address(*coordinator.getsockname())
+            for number in range(2):
+                child = node_child(tmp_path, place)
+                await child.ready
+                await child.stop(grace_s=20)
+                if number == 0:
+                    os.truncate(tmp_path / "store" / "rabbit" / "data.mdb", 5000)
+        assert (tmp_path / "store" / "rabbit.damaged-1").is_dir()
+        assert "is damaged: " in (tmp_path / "rabbit.log").read_text()
+
+    run(main())
+
+
+@pytest.mark.processes
+def test_the_process_says_which_store_it_cannot_use(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        LmdbStore.open(tmp_path / "store" / "rabbit", SystemEntropy(), replace=True).close()
+        (tmp_path / "store" / "rabbit" / "format").write_text("rabbitry store 9\n")
+        child = node_child(tmp_path, Address("127.0.0.1", 1))
+        with pytest.raises(ChildFailed, match=r"node rabbit: the store .* has format 9, and this"):
+            await child.ready
+        assert await child.exited == 2
 
     run(main())

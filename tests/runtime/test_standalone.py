@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,18 +27,23 @@ PATIENCE_S = 20.0
 
 @contextlib.contextmanager
 def node(listen: str, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """A node that ends with the test, also where the test fails and has not ended it."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rabbitry", "node", "--listen", listen, *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    """A node that ends with the test, also where the test fails and has not ended it.
+
+    It has a data directory of its own, unless the options name one.
+    """
+    with tempfile.TemporaryDirectory() as home:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rabbitry", "node", "--listen", listen, *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "RABBITRY_DATA_DIR": home},
+        )
+        with process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
 
 @pytest.mark.processes
@@ -51,6 +58,42 @@ def test_it_says_where_it_serves_and_ends_in_order(number: signal.Signals) -> No
         process.send_signal(number)
         assert process.communicate(timeout=PATIENCE_S) == ("", "")
         assert process.returncode == 0
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_what_was_declared_is_there_again(tmp_path: Path, number: signal.Signals) -> None:
+    for again in (False, True):
+        with node("127.0.0.1:0", "--data-dir", str(tmp_path)) as process:
+            assert process.stdout is not None
+            port = int(process.stdout.readline().rstrip("/\n").rpartition(":")[2])
+            with pika.BlockingConnection(pika.ConnectionParameters(port=port)) as connection:
+                channel = connection.channel()
+                channel.exchange_declare("kept", "topic", passive=again, durable=True)
+                channel.queue_declare("kept", passive=again, durable=True)
+            process.send_signal(number)
+
+
+@pytest.mark.processes
+def test_a_data_directory_that_cannot_be_used(tmp_path: Path) -> None:
+    with (
+        node("127.0.0.1:0", "--data-dir", str(tmp_path)) as first,
+        node("127.0.0.1:0", "--data-dir", str(tmp_path), "--name", "other") as other,
+    ):
+        for process in (first, other):
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("ready: ")
+        with node("127.0.0.1:0", "--data-dir", str(tmp_path)) as second:
+            line = second.communicate(timeout=PATIENCE_S)[1]
+        assert second.returncode == 2
+        assert line.startswith(f"rabbitry: the store {tmp_path}/node-rabbit is in use by another")
+        assert line.count("\n") == 1
+    os.truncate(tmp_path / "node-rabbit" / "data.mdb", 5000)
+    with node("127.0.0.1:0", "--data-dir", str(tmp_path)) as damaged:
+        line = damaged.communicate(timeout=PATIENCE_S)[1]
+    assert damaged.returncode == 2
+    assert line.startswith(f"rabbitry: the store {tmp_path}/node-rabbit is damaged: ")
+    assert line.count("\n") == 1
 
 
 @pytest.mark.processes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import lmdb
@@ -43,6 +44,14 @@ def test_only_one_holds_it(tmp_path: Path) -> None:
     assert refused.value.exit_code == EXIT_USAGE
     directory.release()
     StoreDirectory.hold(tmp_path / "store").release()
+
+
+def test_who_has_patience_gets_it_after_the_other(tmp_path: Path) -> None:
+    first = StoreDirectory.hold(tmp_path / "store")
+    with ThreadPoolExecutor(1) as executor:
+        waiting = executor.submit(StoreDirectory.hold, tmp_path / "store", 20)
+        first.release()
+        waiting.result().release()
 
 
 def test_a_place_that_cannot_be_used(tmp_path: Path) -> None:

@@ -57,7 +57,9 @@ class RabbitryBroker:
     def __init__(self, certificates: Path | None = None) -> None:
         self.port = free_ports(2)
         self.tls_port = self.port + 1 if certificates else 0
+        self._home = Path(tempfile.mkdtemp(prefix="rabbitry-clients-"))
         self._command = [rabbitry.command(), "node", "--listen", f"127.0.0.1:{self.port}"]
+        self._command += ["--data-dir", str(self._home)]
         if certificates is not None:
             self._command += ["--tls-listen", f"127.0.0.1:{self.tls_port}", "--tls-verify"]
             self._command += ["--tls-ca", str(certificates / "ca.pem")]
@@ -89,6 +91,7 @@ class RabbitryBroker:
         if self._server is not None:
             self._server.stop()
             self._server = None
+        shutil.rmtree(self._home, ignore_errors=True)
 
 
 class RabbitMQBroker:

@@ -17,6 +17,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 
@@ -52,6 +53,14 @@ class Layout:
     @property
     def balancer_configuration(self) -> Path:
         return self.path / "balancer.cfg"
+
+    def store(self, name: str) -> Path:
+        """Return the store of the process `name` of `rabbitry up`."""
+        return self.path / "store" / name
+
+    def store_of_node_alone(self, name: str) -> Path:
+        """Return the store of a `rabbitry node` of this name, which may be any text."""
+        return self.path / f"node-{quote(name, safe='')}"
 
     def log(self, name: str) -> Path:
         """Return the log of the process `name`."""
@@ -112,15 +121,11 @@ class DataDirectory:
         """
         layout = Layout(path.absolute())
         try:
-            layout.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _check_private(layout.path)
+            make_private(layout.path)
             (layout.path / "log").mkdir(exist_ok=True, mode=0o700)
             lock = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise UserError(
-                f"cannot use the data directory {layout.path}: {error.strerror}; "
-                "choose another with --data-dir"
-            ) from None
+            raise _cannot_use(layout.path, error) from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -163,14 +168,37 @@ class DataDirectory:
         os.close(self._lock)
 
 
-def _check_private(path: Path) -> None:
-    """Refuse a directory in which others could put files in place of ours (/tmp, say)."""
+def make_private(path: Path) -> None:
+    """Make the directory if it is not there. Raises `UserError`, OSError if it cannot be made.
+
+    Refuses one in which others could put files in place of ours (/tmp, say).
+    """
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
     found = path.stat()
     if found.st_uid != os.geteuid() or found.st_mode & 0o022:
         raise UserError(
             f"the data directory {path} is another's, or others may write in it; "
             "choose another with --data-dir"
         )
+
+
+def node_alone(path: Path, name: str) -> Path:
+    """Make the data directory if it is not there; return where a node alone has its store.
+
+    Raises `UserError` if it cannot be used.
+    """
+    layout = Layout(path.absolute())
+    try:
+        make_private(layout.path)
+    except OSError as error:
+        raise _cannot_use(layout.path, error) from None
+    return layout.store_of_node_alone(name)
+
+
+def _cannot_use(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"cannot use the data directory {path}: {error.strerror}; choose another with --data-dir"
+    )
 
 
 def _held(path: Path, written: bytes) -> UserError:

@@ -16,6 +16,7 @@ Invariants
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
 from collections import deque
@@ -58,12 +59,8 @@ from rabbitry.runtime.tls import HANDSHAKE_S, Tls, TlsSettings
 __all__ = ["Driver", "DriverStopped", "ListenFailed", "MachineFailed"]
 
 _log = logging.getLogger("rabbitry")
-_LEVELS = {
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
-}
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO}
+_LEVELS |= {"warning": logging.WARNING, "error": logging.ERROR}
 
 
 class MachineFailed(Exception):
@@ -126,6 +123,7 @@ class Driver:
         self._timers: dict[str, _Timer] = {}
         self._commits: list[Commit] = []
         self._committing = False
+        self._writing: asyncio.Task[None] | None = None
         self._questions: dict[int, asyncio.Future[Any]] = {}
         self._last_question = 0
         self._act: dict[type[Effect], Callable[[Any], None]] = {
@@ -202,7 +200,7 @@ class Driver:
     async def close(self, patience_s: float = LINGER_S) -> None:
         """End it from outside: no more steps, ports freed, links closed in order, timers gone.
 
-        Links whose peers have not taken everything after `patience_s` are cut off.
+        Links whose peers have not taken all after `patience_s` are cut off. Closes the store.
         """
         self._end("closed", None)
         if self._closing:
@@ -212,9 +210,14 @@ class Driver:
             for link in list(self._closing.values()):
                 link.abort()
             await gone
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                while self._committing:  # what was handed over is written, though nobody hears it
+                    await (asyncio.wait([self._writing]) if self._writing else asyncio.sleep(0))
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._store.close()
 
     # --- steps ----------------------------------------------------------------------------------
 
@@ -422,18 +425,19 @@ class Driver:
         if done is None:
             self._committed(commits)
         else:
-            self._keep(self.loop.create_task(self._await_commits(done, commits)))
+            self._writing = self.loop.create_task(self._await_commits(done, commits))
+            self._keep(self._writing)
 
     async def _await_commits(self, done: Awaitable[None], commits: list[Commit]) -> None:
         try:
             await done
         except OSError as error:
             self._commit_failed(commits, error)
-            return
         except Exception as error:
+            self._committing = False
             self._fail(Committed(commits[-1].commit), error)
-            return
-        self._committed(commits)
+        else:
+            self._committed(commits)
 
     def _committed(self, commits: list[Commit]) -> None:
         self._committing = False

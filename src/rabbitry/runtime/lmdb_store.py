@@ -95,6 +95,7 @@ class LmdbStore:
         entropy: Entropy,
         *,
         replace: bool,
+        patience_s: float = 0.0,
         map_bytes: int = MAP_BYTES,
         check_s: float = CHECK_S,
     ) -> LmdbStore:
@@ -102,10 +103,10 @@ class LmdbStore:
 
         One that is damaged is set aside and a fresh one made, with an error in the log, if it may
         be replaced (by what others have). Otherwise `UserError`, as also for one that
-        is in use, of another format, or cannot be opened.
+        is in use (for longer than `patience_s`), of another format, or cannot be opened.
         """
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        directory = StoreDirectory.hold(path)
+        directory = StoreDirectory.hold(path, patience_s)
 
         def sound(found: bool) -> LmdbStore:
             if not found:
@@ -168,8 +169,9 @@ class LmdbStore:
     def close(self) -> None:
         """End what is under way, and let others have the directory."""
         self._mine()
-        self._end()
-        self._directory.release()
+        if not self._closing.is_set():
+            self._end()
+            self._directory.release()
 
     def _end(self) -> None:
         self._closing.set()

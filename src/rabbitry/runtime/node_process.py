@@ -30,7 +30,8 @@ from rabbitry.runtime.driver import (
     wall_clock_offset_us,
 )
 from rabbitry.runtime.entropy import SystemEntropy
-from rabbitry.runtime.errors import EXIT_SOFTWARE, EXIT_USAGE
+from rabbitry.runtime.errors import EXIT_SOFTWARE, EXIT_USAGE, UserError
+from rabbitry.runtime.lmdb_store import LmdbStore
 from rabbitry.runtime.loop import run
 from rabbitry.runtime.node_options import DEFAULTS, NodeOptions
 from rabbitry.runtime.processes import raise_open_files_limit
@@ -57,7 +58,7 @@ _log = logging.getLogger("rabbitry")
 
 
 class NodeProcessSettings(msgspec.Struct, kw_only=True):
-    """What the supervisor gives a node process. `log` is the path of its log file."""
+    """What the supervisor gives a node process. `log` and `store` are paths of its own."""
 
     name: str
     secret: str
@@ -67,6 +68,7 @@ class NodeProcessSettings(msgspec.Struct, kw_only=True):
     coordinator_host: str
     coordinator_port: int
     log: str
+    store: str
     options: NodeOptions = DEFAULTS
 
 
@@ -119,6 +121,10 @@ def tune_garbage_collection() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
+STORE_S = 10.0
+"""How long to wait for the store: a process of a supervisor that was killed may be about to end."""
+
+
 async def _main(settings: NodeProcessSettings, ready: int | None) -> int:
     from rabbitry.node import Node, NodeSettings
 
@@ -133,6 +139,13 @@ async def _main(settings: NodeProcessSettings, ready: int | None) -> int:
         ),
         SystemEntropy(),
     )
+    try:
+        store = LmdbStore.open(
+            Path(settings.store), SystemEntropy(), replace=True, patience_s=STORE_S
+        )
+    except UserError as error:
+        tell_failed(ready, str(error))
+        return EXIT_USAGE
     tune_garbage_collection()
 
     def serving(addresses: dict[str, Address]) -> None:
@@ -145,7 +158,7 @@ async def _main(settings: NodeProcessSettings, ready: int | None) -> int:
         listeners.append(("amqps", host, settings.tls_port, tls))
     try:
         return await serve_node(
-            Driver(machine),
+            Driver(machine, store=store),
             listeners,
             watermarks=settings.options.watermarks(str(Path(settings.log).parent)),
             supervised=True,

@@ -1,7 +1,7 @@
 """`rabbitry node`: one broker node alone, in the foreground, until Ctrl-C.
 
 Owns how it stands in the terminal: the ready line, warnings, the end, errors as `UserError`. There
-is no data directory and no log: reports of level warning and error go to standard error.
+is no log: reports of level warning and error go to standard error.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from typing import Any
 
 from rabbitry.machine import Address
 from rabbitry.runtime.boot_definitions import read_boot_definitions
+from rabbitry.runtime.data_directory import node_alone
 from rabbitry.runtime.driver import Driver, ListenFailed, wall_clock_offset_us
 from rabbitry.runtime.entropy import SystemEntropy
 from rabbitry.runtime.errors import EXIT_SOFTWARE, UserError
+from rabbitry.runtime.lmdb_store import LmdbStore
 from rabbitry.runtime.loop import run
 from rabbitry.runtime.node_options import NodeOptions
 from rabbitry.runtime.node_process import Listening, serve_node, tune_garbage_collection
@@ -53,12 +55,14 @@ def run_standalone(
     listen: tuple[str, int],
     tls_listen: tuple[str, int],
     options: NodeOptions,
+    data_dir: Path,
     definitions: Path | None = None,
 ) -> int:
     """Run one broker node that listens on (host, port); return the exit code.
 
     It begins with what the file `definitions` says. With TLS, where the options have a certificate,
-    it listens on `tls_listen`. Raises `UserError` if it cannot listen there.
+    it listens on `tls_listen`. It keeps what it has in `data_dir`, under its name. Raises
+    `UserError` if it cannot listen there, or its store cannot be used.
     """
     from rabbitry.node import NodeSettings
     from rabbitry.standalone import StandaloneNode
@@ -74,7 +78,9 @@ def run_standalone(
         **options.settings(),
     )
     boot = read_boot_definitions(definitions)
-    driver = Driver(StandaloneNode(settings, SystemEntropy()))
+    place = node_alone(data_dir, name)
+    store = LmdbStore.open(place, SystemEntropy(), replace=False)
+    driver = Driver(StandaloneNode(settings, SystemEntropy()), store=store)
     tune_garbage_collection()
 
     def serving(addresses: dict[str, Address]) -> None:
@@ -86,16 +92,13 @@ def run_standalone(
         await boot.secure(driver.ask)
         await boot.declare(driver.ask)
 
-    tls = options.tls()
-    listeners: list[Listening] = [("amqp", *listen, None)]
-    if tls is not None:
-        listeners.append(("amqps", *tls_listen, tls))
+    listeners = _listeners(listen, tls_listen, options)
     try:
         code = run(
             serve_node(
                 driver,
                 listeners,
-                watermarks=options.watermarks(""),  # it keeps nothing on disk
+                watermarks=options.watermarks(str(place.parent)),
                 supervised=False,
                 serving=serving,
                 prepare=prepare,
@@ -107,3 +110,11 @@ def run_standalone(
     if code == EXIT_SOFTWARE:
         raise UserError("the node failed, a bug of ours; the lines above say how", code)
     return code
+
+
+def _listeners(
+    listen: tuple[str, int], tls_listen: tuple[str, int], options: NodeOptions
+) -> list[Listening]:
+    tls = options.tls()
+    plain: Listening = ("amqp", *listen, None)
+    return [plain] if tls is None else [plain, ("amqps", *tls_listen, tls)]

@@ -19,6 +19,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from time import monotonic, sleep
 from typing import BinaryIO
 
 import lmdb
@@ -29,6 +30,7 @@ from rabbitry.runtime.errors import UserError
 FORMAT = 1
 """The version that this code writes, and the only one that it reads."""
 
+_LOOK_AGAIN_S = 0.02
 _FORMAT_LINE = "rabbitry store "
 _IDENTITY_BYTES_MAX = 64
 
@@ -50,8 +52,12 @@ class StoreDirectory:
         self._lock = lock
 
     @classmethod
-    def hold(cls, path: Path) -> StoreDirectory:
-        """Take the lock. Raises `UserError` if another process has it, or it cannot be written."""
+    def hold(cls, path: Path, patience_s: float = 0.0) -> StoreDirectory:
+        """Take the lock. Raises `UserError` if another process has it, or it cannot be written.
+
+        With patience for another one that is about to end, if it was told to.
+        """
+        until = monotonic() + patience_s
         path = path.absolute()
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -59,17 +65,22 @@ class StoreDirectory:
             lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise _cannot_use(path, error) from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(lock)
-            if not isinstance(error, BlockingIOError):
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return cls(path, lock)
+            except BlockingIOError:
+                if monotonic() < until:
+                    sleep(_LOOK_AGAIN_S)  # nobody tells when a lock is given back
+                    continue
+                os.close(lock)
+                raise UserError(
+                    f"the store {path} is in use by another process; "
+                    "end that one, or choose another with --data-dir"
+                ) from None
+            except OSError as error:
+                os.close(lock)
                 raise _cannot_use(path, error) from None
-            raise UserError(
-                f"the store {path} is in use by another process; "
-                "end that one, or choose another with --data-dir"
-            ) from None
-        return cls(path, lock)
 
     def look(self) -> bool:
         """Say whether a store is here, and sound; False: there was none.

@@ -33,6 +33,7 @@ from rabbitry.runtime.data_directory import DataDirectory
 from rabbitry.runtime.driver import Driver, DriverStopped, ListenFailed, MachineFailed
 from rabbitry.runtime.entropy import SystemEntropy
 from rabbitry.runtime.errors import EXIT_NOT_SO, EXIT_SOFTWARE, UserError
+from rabbitry.runtime.lmdb_store import LmdbStore
 from rabbitry.runtime.logs import bound_log
 from rabbitry.runtime.managed import ManagedProcess
 from rabbitry.runtime.processes import Child, ChildFailed
@@ -183,7 +184,9 @@ class Supervisor:
 
         names = tuple(name for name, _ in self._settings.places)
         machine = Coordinator(CoordinatorSettings(secret=secret, node_names=names), SystemEntropy())
-        return Driver(machine, on_report=self._reported)
+        path = self._directory.layout.store("coordinator")
+        store = LmdbStore.open(path, SystemEntropy(), replace=False)
+        return Driver(machine, store=store, on_report=self._reported)
 
     def _reported(self, report: Report) -> None:
         node = self._nodes.get(str(report.details.get("node")))
@@ -216,6 +219,7 @@ class Supervisor:
                 "coordinator_host": coordinator.host,
                 "coordinator_port": coordinator.port,
                 "log": str(log),
+                "store": str(self._directory.layout.store(name)),
                 "options": self._settings.options,
             }
         )
