@@ -95,6 +95,19 @@ def test_deleting_a_queue_takes_its_bindings_away() -> None:
     assert catalog.bindings_of("/", "queue", "q") == []
 
 
+def test_queues_that_a_node_leads_are_counted() -> None:
+    catalog = made(QUEUE, QueuePlaced(1, 1, "a", [], ["a"]))
+    assert catalog.led == {"a": 1}
+    catalog.apply(QueuePlaced(1, 1, "a", ["b"], ["a"]))
+    catalog.apply(QueuePlaced(1, 2, "b", ["a"], ["b"]))
+    assert catalog.led == {"a": 0, "b": 1}
+    catalog.apply(QueuePlaced(1, 2, "", ["a", "b"], [], ["b"]))
+    assert catalog.led == {"a": 0, "b": 0}
+    catalog.apply(QueuePlaced(1, 3, "b", ["a"], ["b"]))
+    catalog.apply(QueueDeleted("/", "q", 1))
+    assert catalog.led == {"a": 0, "b": 0}
+
+
 def test_deleting_an_exchange_takes_bindings_away_both_ways() -> None:
     onward = Bound("/", "y", "queue", "q", "", b"")
     catalog = made(QUEUE, EXCHANGE, OTHER, TO_EXCHANGE, onward)

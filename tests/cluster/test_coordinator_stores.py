@@ -188,6 +188,28 @@ def test_a_drop_that_is_not_durable_was_not_confirmed_without() -> None:
     assert placed(stage).leader == "b", "whatever a has confirmed b has too"
 
 
+def test_late_admission_of_one_that_has_died_is_void() -> None:
+    stage = stored_stage("a", "b")
+    dies(stage, "b")
+    drop(stage, "a", "b")
+    stage.join("b", "2")
+    a = stage.nodes["a"]
+    known = a.revision
+    dies(stage, "b")
+    number = a.ask(AdmitMirror(1, 1, "b", known))
+    assert a.answers[number] is None
+    assert shown(stage) == "a/a/", "confirms would wait for it, and nobody give it up"
+
+
+def test_a_node_that_may_not_join_any_more_is_dead() -> None:
+    stage = stored_stage("a", "b")
+    stage.names = ("a",)
+    stage.restart()
+    assert shown(stage) == "a/a/b"
+    stage.ask(100, ("node died", "a"))
+    assert shown(stage) == "//ba"
+
+
 # --- transient ------------------------------------------------------------------------------------
 
 
@@ -356,7 +378,7 @@ def test_leadership_is_handed_over_before_a_node_stops() -> None:
 # --- a store that refuses -------------------------------------------------------------------------
 
 
-def test_what_the_store_refuses_waits_and_is_written_when_there_is_room() -> None:
+def test_store_refuses_what_waits_and_is_written_when_there_is_room() -> None:
     stage = stored_stage("a", "b")
     stage.commits_wait = True
     a, b = stage.nodes["a"], stage.nodes["b"]
@@ -398,7 +420,7 @@ def test_trouble_with_the_store_is_said_once_and_shown() -> None:
     assert stage.answers[51]["catalog_trouble"] == ""
 
 
-def test_a_failover_waits_for_the_store_too() -> None:
+def test_store_refuses_a_failover_too() -> None:
     stage = stored_stage("a", "b", "c")
     stage.commits_wait = True
     stage.lose_link("a")

@@ -27,6 +27,7 @@ from rabbitry.cluster.records import (
     ExchangeDeclared,
     ExchangeDeleted,
     NodeJoined,
+    NodeLeft,
     QueueDeclared,
     QueueDeleted,
     QueuePlaced,
@@ -375,6 +376,8 @@ def test_a_connection_takes_its_queues_and_what_withers_by_all_of_them() -> None
 
 def placed(*in_sync: str) -> Catalog:
     catalog = having(queue())
+    for name in "abc":
+        catalog.apply(NodeJoined(name, "1", "h", 1))
     catalog.apply(QueuePlaced(1, 5, "a", ["b", "c"], list(in_sync)))
     return catalog
 
@@ -384,6 +387,17 @@ def test_admitting_and_dropping_a_mirror() -> None:
     assert judged(placed("a", "b"), AdmitMirror(1, 5, "c", 0)) == [admitted]
     dropped = QueuePlaced(1, 5, "a", ["b", "c"], ["a", "b"])
     assert judged(placed("a", "b", "c"), DropMirror(1, 5, "c")) == [dropped]
+
+
+def test_admitting_and_dropping_one_that_is_stored() -> None:
+    catalog = placed()
+    catalog.apply(QueuePlaced(1, 5, "a", ["b", "c"], ["a"], ["b", "c"]))
+    admitted = QueuePlaced(1, 5, "a", ["b", "c"], ["a", "b"], ["c"])
+    assert judged(catalog, AdmitMirror(1, 5, "b", 0)) == [admitted]
+    dropped = QueuePlaced(1, 5, "a", ["b", "c"], ["a"], ["c"])
+    assert judged(catalog, DropMirror(1, 5, "b")) == [dropped]
+    catalog.apply(NodeLeft("b", "1", True))
+    assert judged(catalog, AdmitMirror(1, 5, "b", 0)) == [], "it would be waited for"
 
 
 @pytest.mark.parametrize(

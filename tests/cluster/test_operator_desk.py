@@ -7,7 +7,7 @@ from typing import Any
 from support.coordination_catalogs import History, NodeComes, shape
 
 from rabbitry.cluster.access_records import AddVirtualHost, SetPermissions, SetUser
-from rabbitry.cluster.operator_desk import STATISTICS_TIMEOUT_US, StatusDesk, judge_all
+from rabbitry.cluster.operator_desk import STATISTICS_TIMEOUT_US, StatusDesk, judge_all, who_leads
 from rabbitry.cluster.records import DeclareQueue, QueueDeclared, Refused, StatisticsTold
 
 HOST = AddVirtualHost("v", "", [], b"")
@@ -84,3 +84,12 @@ def test_status_where_nobody_is() -> None:
     stage.desk.ask(1, (), 0)
     assert stage.answers[1]["queues"][0]["waits"] == "q waits"
     assert stage.answers[1]["catalog_trouble"] == "disk full"
+
+
+def test_who_leads_is_plain_data() -> None:
+    history = History()
+    history.grant(NodeComes("a"))
+    history.grant(queue("q", "/"))
+    assert who_leads(history.catalog) == {
+        "q": {"epoch": 1, "leader": "a", "in_sync": ["a"], "stored": []}
+    }

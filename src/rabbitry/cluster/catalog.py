@@ -98,6 +98,7 @@ class Catalog:
             DEFAULT_VIRTUAL_HOST: VirtualHost(DEFAULT_VIRTUAL_HOST)
         }
         self.queues: dict[int, QueueEntry] = {}
+        self.led: dict[str, int] = {}  # how many queues each node leads
         # Exclusive queues by their connection: many end, each with a few queues among very many.
         self.owned: dict[str, dict[int, QueueEntry]] = {}
         # Queues whose policy has changed, until whom it concerns takes the list.
@@ -113,7 +114,7 @@ class Catalog:
         self.routing_version += 1
         match change:
             case QueuePlaced():
-                self.queues[change.queue].placed = change
+                self._place(change)
             case NodeJoined():
                 self.nodes[change.name] = change
                 self.away.pop(change.name, None)
@@ -206,6 +207,17 @@ class Catalog:
     ) -> VirtualHost:
         return self.virtual_hosts[change.virtual_host]
 
+    def _place(self, change: QueuePlaced) -> None:
+        entry = self.queues[change.queue]
+        if change.leader != entry.placed.leader:
+            self._count_led(entry.placed.leader, -1)
+            self._count_led(change.leader, 1)
+        entry.placed = change
+
+    def _count_led(self, node: str, more: int) -> None:
+        if node:
+            self.led[node] = self.led.get(node, 0) + more
+
     def _node_left(self, change: NodeLeft) -> None:
         self.nodes.pop(change.name, None)
         if change.dead:
@@ -238,6 +250,7 @@ class Catalog:
     def _delete_queue(self, change: QueueDeleted) -> None:
         host = self._virtual_host(change)
         entry = self.queues.pop(change.queue)
+        self._count_led(entry.placed.leader, -1)
         del host.queues[change.name]
         owned = self.owned.get(entry.declared.owner)
         if owned is not None:

@@ -6,7 +6,7 @@ commit: a node's leaving and the new places of its queues are in the store toget
 A request is judged against the catalog with everything before it, and answered when every node that
 is in the cluster has followed to its revision: what is declared through one node is there on all.
 
-Told race by race, each with its test of the same name in tests/cluster/test_coordinator.py:
+Told race by race, each with its test of the same name in tests/cluster/test_coordinator*.py:
 
 lease. A node that has not been heard of for `lease_us` has left, as has one whose link broke: its
 queues get new leaders at once, from their in-sync sets. It may be alive for all that; it is fenced,
@@ -15,13 +15,16 @@ and mirrors. A coordinator that was away itself (started again, stopped by a sig
 machine) has heard nobody; it gives every node a lease's time from then on.
 
 dead or hung. Only when a node's process is known to be dead (it said so itself by joining with
-another incarnation, or its supervisor says so) are its exclusive queues deleted, and queues that
-nobody else can lead without loss given to somebody else. The store keeps who has left without being
-dead, for its next word may be that it is another process now.
+another incarnation, or its supervisor says so) are its exclusive queues deleted, and its replicas
+worth what its store has (`cluster.placement` tells those cases). The store keeps who has left
+without being dead, for its next word may be that it is another process now.
 
 late admission. A leader asks to admit a mirror that has left and joined again since: the request
 carries the revision that the leader knew, and is void if the mirror's joining is younger. So it is
 where a policy has moved mirrors since, for one may have been taken away and put back, empty.
+
+store refuses. What is not durable is not told, not even a failover: a coordinator started again
+would name another leader in the same epoch. What was refused is tried again (`cluster.annals`).
 
 asker gone. The answer to a request waits for nodes, not for the asker: one that has gone does not
 hear it, and asks again when it is back; all requests may be carried out twice. Nodes that a
@@ -42,7 +45,7 @@ from rabbitry.cluster.declarations import judge
 from rabbitry.cluster.definitions import definitions_of
 from rabbitry.cluster.links import ClusterLink
 from rabbitry.cluster.members import Member
-from rabbitry.cluster.operator_desk import StatusDesk, judge_all
+from rabbitry.cluster.operator_desk import StatusDesk, judge_all, who_leads
 from rabbitry.cluster.operator_log import lines_of
 from rabbitry.cluster.placement import place_by_policy
 from rabbitry.cluster.records import (
@@ -93,7 +96,8 @@ LOGIN_TIMEOUT_US: Final = 5_000_000
 class CoordinatorSettings:
     """`node_names`: who may join (empty: anybody who knows the secret). `lease_us`: see "lease".
 
-    `alone`: nodes live in this process, so none that the store knows can have outlived it.
+    `alone`: nodes live in this process, so none that the store knows can have outlived it. (Nor do
+    those live that may not join any more.)
     """
 
     secret: bytes
@@ -191,8 +195,8 @@ class Coordinator:
         for name, left in self.catalog.away.items():
             self._members[name] = Member(left.incarnation)
             self._members[name].state = "hung"
-        if self._settings.alone:
-            for name in [*self.catalog.nodes, *self.catalog.away]:
+        for name in [*self.catalog.nodes, *self.catalog.away]:
+            if self._settings.alone or self._is_foreign(name):
                 self._leave(name, dead=True)
         self._set_tick()
 
@@ -283,17 +287,14 @@ class Coordinator:
 
     def _join(self, number: int, link: ClusterLink, record: Join) -> None:
         name = record.name
-        foreign = self._settings.node_names and name not in self._settings.node_names
-        if foreign or (name, record.incarnation) != (link.peer_name, link.peer_incarnation):
+        is_peer = (name, record.incarnation) == (link.peer_name, link.peer_incarnation)
+        if self._is_foreign(name) or not is_peer:
             self._report("warning", "node is not of this cluster", node=name)
             self._effects.append(CloseLink(number, abort=True))
             return
         member = self._members.setdefault(name, Member(""))
-        if member.link is not None and member.link != number:
-            self._member_of.pop(member.link, None)
-            self._links.pop(member.link, None)
-            self._effects.append(CloseLink(member.link, abort=True))
-            member.link = None
+        if member.link != number:
+            self._cut(member)
         if member.incarnation != record.incarnation:
             if member.incarnation:
                 self._leave(name, dead=True)
@@ -311,14 +312,20 @@ class Coordinator:
         if self._annals.durable:
             self._welcome()
 
-    def _leave(self, name: str, dead: bool) -> None:
-        """Take a node out of the cluster, and its queues from it."""
-        member = self._members[name]
+    def _cut(self, member: Member) -> None:
         if member.link is not None:
             self._effects.append(CloseLink(member.link, abort=True))
             self._member_of.pop(member.link, None)
             self._links.pop(member.link, None)
         member.link, member.welcomed = None, False
+
+    def _is_foreign(self, name: str) -> bool:
+        return bool(self._settings.node_names) and name not in self._settings.node_names
+
+    def _leave(self, name: str, dead: bool) -> None:
+        """Take a node out of the cluster, and its queues from it."""
+        member = self._members[name]
+        self._cut(member)
         member.state = "down" if dead else "hung"
         self._change(self._relocation.left(name, member.incarnation, dead))
         if dead:
@@ -430,15 +437,7 @@ class Coordinator:
 
     def inspect(self) -> dict[str, dict[str, Any]]:
         """Return who leads what in which epoch, for checkers: by queue name, plain data."""
-        return {
-            entry.declared.name: {
-                "epoch": entry.placed.epoch,
-                "leader": entry.placed.leader,
-                "in_sync": list(entry.placed.in_sync),
-                "stored": list(entry.placed.stored),
-            }
-            for entry in self.catalog.queues.values()
-        }
+        return who_leads(self.catalog)
 
     # --- the operator -----------------------------------------------------------------------------
 

@@ -401,6 +401,8 @@ def _change_in_sync(catalog: Catalog, request: AdmitMirror | DropMirror) -> list
         # its contents), whatever its leader has seen of it before.
         if request.node in placed.in_sync or request.node not in placed.mirrors:
             return []
+        if request.node not in catalog.nodes and request.node not in catalog.away:
+            return []  # it has died, and would be waited for
         return [place_admitted(entry, request.node)]
     if request.node not in [*placed.in_sync, *placed.stored] or request.node == placed.leader:
         return []

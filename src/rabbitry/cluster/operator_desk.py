@@ -52,6 +52,19 @@ def judge_all(
     return made, next_queue
 
 
+def who_leads(catalog: Catalog) -> dict[str, dict[str, Any]]:
+    """Return who leads what in which epoch, for checkers: by queue name, plain data."""
+    return {
+        entry.declared.name: {
+            "epoch": entry.placed.epoch,
+            "leader": entry.placed.leader,
+            "in_sync": list(entry.placed.in_sync),
+            "stored": list(entry.placed.stored),
+        }
+        for entry in catalog.queues.values()
+    }
+
+
 @dataclass(slots=True)
 class _Status:
     """A question that waits for the nodes' figures."""

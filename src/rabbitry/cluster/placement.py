@@ -301,9 +301,4 @@ def _changed(
 
 
 def _least_loaded(catalog: Catalog, candidates: list[str]) -> str:
-    led = dict.fromkeys(candidates, 0)
-    for entry in catalog.queues.values():
-        leader = entry.placed.leader
-        if leader in led:
-            led[leader] += 1
-    return min(candidates, key=lambda name: led[name])
+    return min(candidates, key=lambda name: catalog.led.get(name, 0))
