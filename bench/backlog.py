@@ -27,7 +27,7 @@ from bench import frames, load, rabbitmq, rabbitry
 from bench.connection import Connection, LoadError
 from bench.frames import PeerFault
 from bench.load import Load
-from bench.processes import Memory, SideError, disk_usage_bytes, memory
+from bench.processes import Memory, SideError, disk_usage_bytes, forget_pages, memory
 from bench.scenarios import RABBITMQ, RABBITRY
 
 MESSAGES = 1_000_000
@@ -65,9 +65,10 @@ class Node(Protocol):
 class Backlog:
     """What one side did. Rates in messages a second, memory in bytes, times in seconds.
 
-    ``start_s``: from starting the killed process again to its first delivery; ``empty_start_s``: to
-    the opening of a connection, when the queue was gone, for comparison. Of tenths, the first and
-    the last: the queue is short in the first of publishing and in the last of consuming.
+    ``start_s``: from starting the killed process again to its first delivery; ``cold_start_s``:
+    the same when its files are not in the page cache, as after a loss of power; ``empty_start_s``:
+    to the opening of a connection, when the queue was gone, for comparison. Of tenths, the first
+    and the last: the queue is short in the first of publishing and in the last of consuming.
     """
 
     side: str
@@ -80,6 +81,7 @@ class Backlog:
     disk_bytes: int
     through_per_s: int
     start_s: float
+    cold_start_s: float
     empty_start_s: float
     started_memory: Memory
     consume_per_s: int
@@ -149,7 +151,11 @@ def measure(side: str, node: Node, messages: int, size: int, say: Callable[[str]
     start_s = _start_until_first_delivery(node, size)
     started = memory(_pid(node))
     _check_depth(work, messages)
-    say(f"backlog: {side}, delivers {start_s:.1f} s after being started again")
+    node.crash()
+    forget_pages(node.directory)
+    cold_start_s = _start_until_first_delivery(node, size)
+    _check_depth(work, messages)
+    say(f"backlog: {side}, started again delivers in {start_s:.1f} s, cold {cold_start_s:.1f} s")
     with Peak(_pid(node)) as consuming:
         consumed = _part(work, "consumer")
     _check_depth(work, 0)
@@ -167,6 +173,7 @@ def measure(side: str, node: Node, messages: int, size: int, say: Callable[[str]
         disk_bytes=disk_bytes,
         through_per_s=through_per_s,
         start_s=round(start_s, 2),
+        cold_start_s=round(cold_start_s, 2),
         empty_start_s=round(empty_start_s, 2),
         started_memory=started,
         consume_per_s=consumed.consume_per_s,
@@ -301,6 +308,7 @@ _LINES: tuple[tuple[str, Callable[[Backlog], str]], ...] = (
     ("MiB on disk", lambda one: f"{one.disk_bytes // MEBIBYTE}"),
     ("in and out while deep/s", lambda one: f"{one.through_per_s:,}"),
     ("start to first delivery, s", lambda one: f"{one.start_s:.2f}"),
+    ("the same, nothing in page cache", lambda one: f"{one.cold_start_s:.2f}"),
     ("start when empty, s", lambda one: f"{one.empty_start_s:.2f}"),
     ("MiB anon + file, started", lambda one: _mebibytes(one.started_memory)),
     (

@@ -15,7 +15,7 @@ from bench.processes import Memory, SideError
 
 HELD = Memory(64 << 20, 48 << 20, 16 << 20)
 FOUND = Backlog(
-    "rabbitry", 1000, 10, 11, 12, HELD, HELD, 3 << 20, 13, 1.5, 0.5, HELD, 20, 21, 22, HELD
+    "rabbitry", 1000, 10, 11, 12, HELD, HELD, 3 << 20, 13, 1.5, 2.5, 0.5, HELD, 20, 21, 22, HELD
 )
 
 
