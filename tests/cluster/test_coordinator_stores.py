@@ -157,6 +157,18 @@ def test_in_sync_ones_that_were_waited_for_and_are_dead_are_not_waited_for_longe
     assert shown(stage) == "b/b/ac"
 
 
+def test_all_are_known_to_be_dead_before_one_is_started_again() -> None:
+    """A supervisor that did not say so would leave the rest to look as if they could be alive."""
+    for told in (True, False):
+        stage = stored_stage("a", "b")
+        stage.restart()
+        for name in "ab" if told else "":
+            stage.ask(100, ("node died", name))
+        stage.join("b", "2")
+        stage.wait(2 * LEASE_US, "b")
+        assert shown(stage) == ("b/b/a" if told else "a/a/b")
+
+
 def test_a_coordinator_that_crashes_between_the_deaths_has_what_it_told() -> None:
     stage = stored_stage("a", "b", "c")
     dies(stage, "b")

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pika
 import pytest
 
 from rabbitry.runtime import control
@@ -206,6 +207,20 @@ def test_children_go_when_the_supervisor_is_killed(up: Callable[..., Rabbits]) -
     with pytest.raises(UserError, match="no Rabbitry is running"):
         rabbits.status()
     assert up(port=rabbits.port).ready().end() == 0
+
+
+@pytest.mark.processes
+def test_after_a_kill_of_all_what_is_not_durable_is_gone(up: Callable[..., Rabbits]) -> None:
+    rabbits = up().ready()
+    connection = pika.BlockingConnection(pika.ConnectionParameters(port=rabbits.front))
+    channel = connection.channel()
+    channel.queue_declare("durable", durable=True)
+    channel.queue_declare("transient")
+    with all_gone_after(list(rabbits.pids().values())):
+        rabbits.process.kill()
+    again = up(port=rabbits.port).ready()
+    assert [(one["name"], one["waits"]) for one in again.status()["queues"]] == [("durable", "")]
+    assert again.end() == 0
 
 
 @pytest.mark.processes

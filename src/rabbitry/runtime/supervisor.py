@@ -101,6 +101,10 @@ class Supervisor:
 
     async def _serve(self, secret: bytes) -> int:
         self._coordinator.start()
+        for name, _ in self._settings.places:
+            # None can be told anything any more: nodes end with their supervisor, and a new one of
+            # that name runs only when it has its store to itself.
+            await self._tell_of_death(name)
         await self._boot.secure(self._coordinator.ask)
         address = await self._coordinator.listen("cluster", self._settings.host, 0)
         # The balancer first: it takes longest, for its statistics page needs a web server.
