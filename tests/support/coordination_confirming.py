@@ -17,6 +17,7 @@ from support.coordination_stage import Stage
 
 from rabbitry.cluster.records import AdmitMirror, DeclareQueue, DropMirror, QueuePlaced
 
+ADMIT_OR_DROP = 4  # how often, see `Confirming.possible`
 FORSAKEN = "queue has lost all replicas that held everything"
 
 
@@ -100,10 +101,10 @@ class Confirming:
         asked = [one.request.node for one in self.processes[name].asked]
         for one in placed.mirrors:
             follows = self.follows(one, placed)
-            if one in required and not follows and one not in asked:
-                found.append((4, partial(self.drop, name, placed, one)))
+            if one in required and not follows and one not in asked and self.seen(name, one):
+                found.append((ADMIT_OR_DROP, partial(self.drop, name, placed, one)))
             if one not in placed.in_sync and follows and one not in asked:
-                found.append((4, partial(self.admit, name, placed, one)))
+                found.append((ADMIT_OR_DROP, partial(self.admit, name, placed, one)))
         return found
 
     # --- processes --------------------------------------------------------------------------------
@@ -164,6 +165,12 @@ class Confirming:
         required = dict.fromkeys([*placed.in_sync, *placed.stored, *asked])
         return [one for one in required if one != name]
 
+    def seen(self, name: str, mirror: str) -> bool:
+        """Whether a leader would see that a mirror is out of reach (`Hosting.tick`)."""
+        catalog = self.stage.nodes[name].catalog
+        stored = catalog.queues[1].placed.stored
+        return mirror in catalog.nodes or mirror in catalog.away or mirror in stored
+
     def confirm(self, name: str, required: list[str]) -> None:
         self.confirms += 1
         self.stores[name].add(self.confirms)
@@ -199,8 +206,19 @@ class Confirming:
                     continue
                 assert not missing, f"{name} leads epoch {placed.epoch} without {missing}"
 
+    def settle(self, name: str) -> None:
+        """Let a leader do what it can to get on."""
+        for _ in range(10):
+            for weight, one in self.possible_of_leader(name):
+                if weight == ADMIT_OR_DROP:
+                    one()
+            self.sends(name)
+
     def finish(self) -> None:
-        """Everything comes back: somebody leads, and everybody knows."""
+        """Everything comes back: somebody leads, everybody knows, and gets into the in-sync set.
+
+        Then all others die: the leader goes on alone.
+        """
         stage = self.stage
         stage.commits_wait = False
         while stage.under_way:
@@ -216,3 +234,15 @@ class Confirming:
         assert leader in stage.coordinator.catalog.nodes
         known = [self.placed(name) for name in "abc"]
         assert all(one == other for one, other in pairwise(known))
+        self.settle(leader)
+        placed = self.placed(leader)
+        assert placed is not None
+        assert sorted(placed.in_sync) == ["a", "b", "c"]
+        assert not placed.stored
+        others = [name for name in "abc" if name != leader]
+        for name in others:
+            self.dies(name, heard=True)
+        self.settle(leader)
+        placed = self.placed(leader)
+        assert placed is not None
+        assert not self.required(leader, placed), "it waits for the dead for ever"
