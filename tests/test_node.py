@@ -264,6 +264,7 @@ def test_shutdown_does_not_wait_for_a_client_that_does_not_answer() -> None:
 def test_shutdown_without_clients() -> None:
     network = running("a")
     network.hosts["a"].step(Asked(7, "shutdown"))
+    network.run()
     assert network.hosts["a"].answers == {7: None}
 
 

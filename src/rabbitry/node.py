@@ -22,9 +22,11 @@ from rabbitry.broker.connection_log import ConnectionLog
 from rabbitry.broker.reading import Reading
 from rabbitry.cluster.access_records import ConnectionsTold, UserDeleted, VirtualHostDeleted
 from rabbitry.cluster.administration import Administration
+from rabbitry.cluster.alarming import Alarming
 from rabbitry.cluster.catalog import Catalog
 from rabbitry.cluster.dead_letter_routing import DeadLetterRouter
 from rabbitry.cluster.hosting import Hosting
+from rabbitry.cluster.keeping import Keeping
 from rabbitry.cluster.membership import Membership
 from rabbitry.cluster.node_settings import NodeSettings
 from rabbitry.cluster.peers import Peers
@@ -51,6 +53,8 @@ from rabbitry.machine import (
     Asked,
     BytesReceived,
     CloseLink,
+    CommitFailed,
+    Committed,
     Effect,
     Entropy,
     Event,
@@ -58,6 +62,7 @@ from rabbitry.machine import (
     LinkFinished,
     LinkOpened,
     ListenerOpened,
+    Loaded,
     OpenLink,
     PauseReading,
     Report,
@@ -65,7 +70,6 @@ from rabbitry.machine import (
     SendBytes,
     SetTimer,
     Started,
-    Stop,
     TimerFired,
     WritingPaused,
     WritingResumed,
@@ -78,7 +82,6 @@ __all__ = ["Node", "NodeSettings"]
 CLIENT_LISTENERS: Final = ("amqp", "amqps")
 TICK_US: Final = 100_000
 CLIENT_TURNS: Final = MICROSECONDS_PER_SECOND // TICK_US
-SHUTDOWN_US: Final = MICROSECONDS_PER_SECOND
 
 
 class Node:
@@ -97,17 +100,17 @@ class Node:
         self._to_go_on: dict[ClientConnection, None] = {}  # in the next step
         self._wake_at: int | None = None  # when the timer fires; it may be in vain
         self._alarms = Alarms()
+        self._alarming = Alarming(self, settings.name, self._alarms)
         self._reading = Reading(self._clients, self._alarms, self._set_reading)
-        self._shutting_down = False
-        self._shutdown: int | None = None
-        self._shutdown_until = 0
         name, secret = settings.name, settings.secret
         self._origin = f"{name}#{settings.incarnation}"
         self._peers = Peers(self, name, settings.incarnation, secret, entropy)
         self._membership = Membership(
             self, name, settings.incarnation, secret, settings.coordinator, entropy
         )
-        self._hosting = Hosting(self, name, self._origin, self._peers)
+        self._keeping = Keeping(self, self._alarming, entropy)
+        self._hosting = Hosting(self, name, self._origin, self._peers, self._keeping.store)
+        self._keeping.hosting = self._hosting
         self.statistics = self._hosting.statistics
         self._replies = Replies(self._origin, self._peers, self._hosting.routes)
         self._administration = Administration(
@@ -146,6 +149,7 @@ class Node:
             dirty, self._dirty = self._dirty, {}
             for client in dirty:
                 self._flush_client(client)
+        effects += self._keeping.store.take_effects()
         self._effects = []
         return effects
 
@@ -169,11 +173,14 @@ class Node:
                 self._writing_changed(event.link, isinstance(event, WritingPaused))
             case ListenerOpened():
                 if event.listener == "cluster":
-                    self._membership.begin(event.address, self._now)
+                    self._keeping.listening(event.address)
             case AlarmChanged():
-                self._alarm_changed(event)
+                self._alarm_changed(event.resource, event.resource, event.low)
+            case Committed() | CommitFailed() | Loaded():
+                self._keeping.take(event, self._now)
             case Started():
                 self._effects.append(SetTimer("tick", self._now + TICK_US))
+                self._keeping.take(event, self._now)
             case Asked():
                 self._asked(event)
 
@@ -191,7 +198,7 @@ class Node:
 
     def _link_opened(self, event: LinkOpened) -> None:
         if event.listener in CLIENT_LISTENERS:
-            if self._shutting_down:
+            if self._keeping.ending:
                 self._effects.append(CloseLink(event.link, abort=True))
             else:
                 self._client_opened(event)
@@ -234,7 +241,8 @@ class Node:
             self._reading.forget(client)
             client.lost()
             self._tracking.changed = True
-            self._end_shutdown()
+            if not self._clients:
+                self._keeping.clients_gone()
         elif link == self._membership.link:
             self._membership.link_closed()
         else:
@@ -300,7 +308,7 @@ class Node:
                 self._client_turns[turn] = next_second + turn * TICK_US
                 self._tick_clients(turn)
                 self._tracking.changed |= not turn  # channels may have come and gone
-        if self._shutdown is not None and now >= self._shutdown_until:
+        if self._keeping.tick(now):
             for link in list(self._clients):
                 self._effects.append(CloseLink(link, abort=True))
 
@@ -319,20 +327,15 @@ class Node:
 
     def _asked(self, event: Asked) -> None:
         if event.question == "shutdown":
-            self._shutting_down = True
-            self._shutdown, self._shutdown_until = event.number, self._now + SHUTDOWN_US
+            self._keeping.end(event.number, self._now)
             text = "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"
             for client in self._clients.values():
                 client.close(CONNECTION_FORCED, text, self._now)
                 self._reading.judge(client)
-            self._end_shutdown()
+            if not self._clients:
+                self._keeping.clients_gone()
         else:
             self._effects.append(Answer(event.number, None))
-
-    def _end_shutdown(self) -> None:
-        if self._shutdown is not None and not self._clients:
-            self._effects.append(Answer(self._shutdown, None))
-            self._shutdown = None
 
     def inspect(self) -> dict[str, dict[str, Any]]:
         """Return what this node holds of each queue, for checkers: by name, plain data."""
@@ -361,16 +364,16 @@ class Node:
         """Close a link at once."""
         self._effects.append(CloseLink(link, abort=True))
 
-    def stop(self, reason: str) -> None:
-        """End this process."""
-        self._effects.append(Stop(reason))
+    def emit(self, effect: Effect) -> None:
+        """Have this done by the driver."""
+        self._effects.append(effect)
 
     def report(self, level: str, what: str, **details: object) -> None:
         """Tell people."""
         self._effects.append(Report(level, what, details))
 
     def _tell(self, level: str, what: str, details: dict[str, object]) -> None:
-        self._effects.append(Report(level, what, details))
+        self.emit(Report(level, what, details))
 
     def request(self, request: Request, on_answer: Callable[[Refused | None], None]) -> None:
         """Ask the coordinator."""
@@ -393,9 +396,8 @@ class Node:
         self.report("debug", "node connected", node=name)
         self._hosting.peer_up(name, origin)
         self._tell_connections(again=True)
-        own = self._alarms.of(self._settings.name)
-        if own:
-            self._peers.send(name, AlarmsTold(own))
+        if self._alarming.own:
+            self._peers.send(name, AlarmsTold(self._alarming.own))
 
     def _tell_connections(self, again: bool = False) -> None:
         """Tell the other nodes how many connections there are here, where limits are set."""
@@ -411,7 +413,7 @@ class Node:
         self.report("debug", "node disconnected", node=name)
         self._hosting.peer_down(name, origin)
         self._replies.peer_down(name)
-        self._set_alarms(name, [])
+        self._alarming.told(name, [])
 
     def take_record(self, name: str, origin: str, record: AnyRecord) -> None:
         """Take a record of another node."""
@@ -420,39 +422,37 @@ class Node:
         elif isinstance(record, ReplyRecord):
             self._replies.take(name, record)
         elif isinstance(record, AlarmsTold):
-            self._set_alarms(name, record.resources)
+            self._alarming.told(name, record.resources)
         else:
             self._hosting.take_record(name, origin, record)
 
-    # --- alarms -----------------------------------------------------------------------------------
+    # --- alarms and the store ---------------------------------------------------------------------
 
-    def _alarm_changed(self, event: AlarmChanged) -> None:
-        """This node has become low on something, or has enough of it again: tell everybody."""
-        name = self._settings.name
-        low = [one for one in self._alarms.of(name) if one != event.resource]
-        if event.low:
-            low.append(event.resource)
-        self._set_alarms(name, low)
-        self._membership.alarms = low
-        for other in self._administration.catalog.nodes:
-            self._peers.send(other, AlarmsTold(low))
+    def tell_nodes(self, record: AnyRecord) -> None:
+        """Send a record to all other nodes that can be reached."""
+        for name in self._administration.catalog.nodes:
+            self._peers.send(name, record)
 
-    def _set_alarms(self, node: str, resources: list[str]) -> None:
-        before = self._alarms.reason
-        self._alarms.set(node, resources)
-        if self._alarms.reason != before:
-            if self._alarms.reason:
-                reason = self._alarms.reason
-                self.report("warning", "alarm: publishers are blocked", node=node, reason=reason)
-            else:
-                self.report("warning", "alarm is over", node=node)
-        if before and not self._alarms.reason:
-            self._reading.alarms_over(self._now)
+    def alarms_over(self) -> None:
+        """Nothing keeps publishers any more."""
+        self._reading.alarms_over(self._now)
+
+    def recovered(self, address: Address) -> None:
+        """All that was kept is in its place, and other nodes reach this one at `address`: join."""
+        self._membership.store = self._keeping.store.name
+        self._membership.damaged = self._keeping.store.damaged
+        self._membership.cluster = self._keeping.store.cluster
+        self._membership.begin(address, self._now)
+
+    def _alarm_changed(self, watched: str, resource: str, low: bool) -> None:
+        self._alarming.changed(watched, resource, low)
+        self._membership.alarms = self._alarming.own
 
     # --- the catalog ------------------------------------------------------------------------------
 
     def welcomed(self, changes: list[Change]) -> None:
         """Take the whole catalog anew."""
+        self._keeping.store.join_cluster(self._membership.cluster)
         catalog = Catalog()
         for change in changes:
             catalog.apply(change)

@@ -94,16 +94,16 @@ def test_login_and_records_byte_by_byte() -> None:
             for byte in sender.take_bytes():
                 got += receiver.receive(bytes((byte,)))
         if opener.ready and not got:
-            opener.send(Applied(1, 1, 1))
-    assert got == [Applied(1, 1, 1)]
+            opener.send(Applied(1, 1, 1, 1))
+    assert got == [Applied(1, 1, 1, 1)]
 
 
 def test_records_right_behind_the_login_are_taken() -> None:
     opener, acceptor = make(True), make(False)
     acceptor.receive(opener.take_bytes())
     opener.receive(acceptor.take_bytes())
-    opener.send(Applied(1, 1, 1))
-    assert acceptor.receive(opener.take_bytes()) == [Applied(1, 1, 1)]
+    opener.send(Applied(1, 1, 1, 1))
+    assert acceptor.receive(opener.take_bytes()) == [Applied(1, 1, 1, 1)]
 
 
 @pytest.mark.parametrize("opener", [True, False])
@@ -158,9 +158,9 @@ def test_after_login_frames_may_be_large() -> None:
 
 def test_what_is_no_record_ends_the_link_after_those_before_it() -> None:
     opener, acceptor = log_in()
-    opener.send(Applied(1, 1, 1))
+    opener.send(Applied(1, 1, 1, 1))
     data = opener.take_bytes() + frame(msgspec.msgpack.encode((999, 1))) + frame(b"\x00")
-    assert acceptor.receive(data) == [Applied(1, 1, 1)]
+    assert acceptor.receive(data) == [Applied(1, 1, 1, 1)]
     assert acceptor.failure
 
 

@@ -23,7 +23,7 @@ from rabbitry.cluster.records import (
     StatisticsTold,
     Welcomed,
 )
-from rabbitry.machine import Address
+from rabbitry.machine import Address, Effect
 
 TICK = 100_000
 COORDINATOR = Address("127.0.0.1", 9000)
@@ -39,7 +39,7 @@ class Stage:
         self.opened: list[Address] = []
         self.closed: list[int] = []
         self.reports: list[str] = []
-        self.stops: list[str] = []
+        self.stops: list[Effect] = []
         self.told: list[tuple[str, list[Change]]] = []
         self.heard: list[AnyRecord] = []
         self.answers: list[tuple[str, Refused | None]] = []
@@ -70,8 +70,8 @@ class Stage:
     def statistics(self) -> list[tuple[int, int, int]]:
         return [(1, 2, 3)]
 
-    def stop(self, reason: str) -> None:
-        self.stops.append(reason)
+    def emit(self, effect: Effect) -> None:
+        self.stops.append(effect)
 
     # What happens.
 

@@ -88,7 +88,7 @@ def test_it_says_what_it_lacks_and_how_far_it_has_come() -> None:
     mirrored.enqueue(12, 5, b"5")
     mirror.answer()
     mirror.answer()
-    assert mirrored.told[1:] == [Applied(1, 1, 12)]
+    assert mirrored.told[1:] == [Applied(1, 1, 12, 12)]
     assert not mirror.complete
     mirrored.copy(13, (2, b"2"), (4, b"4"), complete=True)
     assert mirror.complete
@@ -141,16 +141,18 @@ def test_what_it_held_counts_until_the_copy_is_complete() -> None:
     assert (replica.origins, replica.seen_through) == ({"u": 3}, 0)
 
 
-def test_positions_of_another_stream_are_other_messages() -> None:
+def test_what_the_leader_never_had_stays_with_what_was_held() -> None:
     mirrored = Mirrored()
-    mirrored.filled(b"1", b"old", b"old")
+    mirrored.filled(b"1", b"2", b"3")
     mirrored.mirror.follow(2)
-    mirrored.begin((1, 3), epoch=2, next_position=4, follows=1, first_position=2)
-    assert mirrored.told == [Lacked(1, 2, 10, [(2, 3)])]
-    mirrored.mirror.receive(Removed(1, 2, 11, [(1, 3)]))
-    assert bodies(mirrored.mirror.take_replica()) == {2: b"old", 3: b"old"}
-    mirrored.copy(12, complete=True)
-    assert bodies(mirrored.mirror.take_replica()) == {}
+    mirrored.begin((1, 1), (50, 51), epoch=2, next_position=52, follows=1, first_position=3)
+    assert mirrored.told == [Lacked(1, 2, 10, [(50, 51)])]
+    # The second is settled, for the leader has had it; the third belongs to what was taken here.
+    assert bodies(mirrored.mirror.take_replica()) == {1: b"1", 3: b"3"}
+    mirrored.mirror.receive(Removed(1, 2, 11, [(1, 1)]))
+    assert bodies(mirrored.mirror.take_replica()) == {3: b"3"}
+    mirrored.copy(12, (50, b"50"), (51, b"51"), complete=True)
+    assert bodies(mirrored.mirror.take_replica()) == {50: b"50", 51: b"51"}
     assert mirrored.mirror.take_replica().epoch == 2
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from rabbitry.broker.message import Routes
 from rabbitry.cluster.queue_records import Announced, Begin, Copied, Enqueued, Removed
-from rabbitry.cluster.replica import Replica
+from rabbitry.cluster.replica import Replica, first_position_of
 
 ROUTES = Routes()
 
@@ -34,11 +34,27 @@ def test_messages_come_go_and_are_copied_in_order_of_position() -> None:
     assert replica.messages[3][0] is ROUTES.get(b"x", b"k")
 
 
-def test_removing_stops_at_a_position() -> None:
+def test_removing_a_range_costs_what_is_held_at_most() -> None:
     replica = Replica()
     replica.apply(enqueued(1, b"1", b"2", b"3"), ROUTES)
-    replica.remove([(1, 3)], 3)
-    assert bodies(replica) == {3: b"3"}
+    replica.remove([(2, 1 << 60)])
+    assert bodies(replica) == {1: b"1"}
+
+
+def test_what_is_kept_makes_the_replica_again_but_for_its_messages() -> None:
+    replica = Replica()
+    replica.epoch, replica.generation, replica.seen_through, replica.consumed = 3, 2, 1, True
+    replica.apply(enqueued(1, b"1", b"2"), ROUTES)
+    replica.counts[1] = 4
+    replica.rejections["u"] = [(7, 8)]
+    again = Replica.of(replica.describe())
+    again.messages = replica.messages
+    assert all(getattr(again, name) == getattr(replica, name) for name in Replica.__slots__)
+
+
+def test_positions_of_epochs_follow_each_other() -> None:
+    assert first_position_of(1) == 1
+    assert first_position_of(3) - first_position_of(2) == first_position_of(2) - 1 > 1 << 39
 
 
 @pytest.mark.parametrize(
@@ -55,4 +71,4 @@ def test_two_prefixes_agree_as_far_as_both_go(epoch: int, next_position: int, be
     replica = Replica()
     replica.epoch, replica.next_position = epoch, next_position
     begin = Begin(1, 4, 0, False, [], 20, 0, {}, 2, 6)
-    assert replica.common_before(begin) == before
+    assert replica.settled_before(begin) == before

@@ -47,7 +47,7 @@ class Replicated:
         return number
 
     def applied(self, name: str, number: int) -> None:
-        self.replication.applied(name, Applied(1, 1, number))
+        self.replication.applied(name, Applied(1, 1, number, number))
 
     def complete(self, name: str) -> None:
         """Begin, and let it lack nothing; the leader has not heard that it has come to the end."""
@@ -61,25 +61,25 @@ def test_the_floor_waits_for_required_mirrors_only() -> None:
         one.complete(name)
     number = one.send()
     one.applied("b", number)
-    assert one.replication.floor < number
+    assert one.replication.floors()[1] < number
     one.applied("c", number - 1)
-    assert one.replication.floor == number - 1
+    assert one.replication.floors()[1] == number - 1
     one.applied("c", number)
-    assert one.replication.floor == number
+    assert one.replication.floors()[1] == number
 
 
 def test_the_floor_waits_for_one_out_of_reach() -> None:
     one = Replicated("b", "b")
     one.send()
-    assert one.replication.floor == -1
+    assert one.replication.floors()[1] == -1
     one.complete("b")
     one.applied("b", one.replication.sequence)
-    assert one.replication.floor == one.replication.sequence
+    assert one.replication.floors()[1] == one.replication.sequence
     one.replication.lose("b")
-    assert one.replication.floor == -1
+    assert one.replication.floors()[1] == -1
     assert one.replication.not_begun() == ["b"]
     one.place("b", "")
-    assert one.replication.floor == one.replication.sequence
+    assert one.replication.floors()[1] == one.replication.sequence
 
 
 def test_the_floor_does_not_wait_for_what_goes_to_another() -> None:
@@ -90,7 +90,7 @@ def test_the_floor_does_not_wait_for_what_goes_to_another() -> None:
     one.replication.begin("c")
     one.replication.lacked("c", Lacked(1, 1, one.replication.sequence, []))
     one.applied("c", one.replication.sequence)
-    assert one.replication.floor == one.replication.sequence
+    assert one.replication.floors()[1] == one.replication.sequence
 
 
 def test_the_stages_of_a_mirror() -> None:
@@ -102,11 +102,11 @@ def test_the_stages_of_a_mirror() -> None:
     replication.lacked("b", Lacked(1, 1, 0, []))
     one.applied("b", 1)
     number = one.send()
-    assert replication.floor == number, "copied, but confirms do not wait yet"
+    assert replication.floors()[1] == number, "copied, but confirms do not wait yet"
     assert replication.wants_asking
     replication.ask()
     assert requests == [], "it may lack what was confirmed without it"
-    assert replication.floor < number, "and nothing more is confirmed without it"
+    assert replication.floors()[1] < number, "and nothing more is confirmed without it"
     one.applied("b", number)
     replication.ask()
     replication.ask()
@@ -115,7 +115,7 @@ def test_the_stages_of_a_mirror() -> None:
     replication.answered(requests[0])
     assert not replication.wants_asking
     one.send()
-    assert replication.floor == number
+    assert replication.floors()[1] == number
 
 
 def test_one_that_was_joining_starts_over_when_its_link_breaks() -> None:
@@ -125,7 +125,7 @@ def test_one_that_was_joining_starts_over_when_its_link_breaks() -> None:
     one.send()
     one.replication.ask()
     one.replication.lose("b")
-    assert one.replication.floor == one.replication.sequence
+    assert one.replication.floors()[1] == one.replication.sequence
     assert not one.replication.limited
 
 
@@ -137,11 +137,11 @@ def test_one_that_was_asked_for_stays_required_until_the_answer() -> None:
     (request,) = one.port.requests
     one.replication.lose("b")
     one.place("b", "")
-    assert one.replication.floor == -1
+    assert one.replication.floors()[1] == -1
     one.replication.answered(AdmitMirror(1, 1, "b", 0))  # the answer for one before it
-    assert one.replication.floor == -1
+    assert one.replication.floors()[1] == -1
     one.replication.answered(request)
-    assert one.replication.floor == one.replication.sequence
+    assert one.replication.floors()[1] == one.replication.sequence
 
 
 def test_one_that_was_refused_is_asked_for_again() -> None:
@@ -211,13 +211,13 @@ def test_one_required_by_its_store_is_dropped_at_once() -> None:
     number = one.send()
     one.applied("c", number)
     one.replication.place(QueuePlaced(1, 1, "a", ["b", "c"], ["a", "c"], ["b"]))
-    assert one.replication.floor < number, "what it has stored counts until it is taken out"
+    assert one.replication.floors()[1] < number, "what it has stored counts until it is taken out"
     one.replication.ask()
     one.replication.ask()
     assert one.port.requests == [DropMirror(1, 1, "b")]
     one.place("bc", "c")
     one.replication.answered(DropMirror(1, 1, "b"))
-    assert one.replication.floor == number
+    assert one.replication.floors()[1] == number
     one.replication.ask()
     assert len(one.port.requests) == 1
 

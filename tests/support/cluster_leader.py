@@ -133,7 +133,7 @@ class LeaderAlone:
         return self.leader._replication.sequence
 
     def applied(self, mirror: str, sequence: int) -> None:
-        self.leader.applied(mirror, Applied(1, 1, sequence))
+        self.leader.applied(mirror, Applied(1, 1, sequence, sequence))
         self.pump()
 
     def answer_all(self, mirror: str) -> None:

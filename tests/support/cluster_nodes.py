@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from rabbitry.broker.dead_letters import Reason
@@ -13,9 +14,12 @@ from rabbitry.cluster.catalog import Catalog, QueueEntry
 from rabbitry.cluster.hosting import Hosting
 from rabbitry.cluster.leader import QueueLeader
 from rabbitry.cluster.mirror import QueueMirror
+from rabbitry.cluster.node_store import NodeStore
 from rabbitry.cluster.proxy import QueueProxy
 from rabbitry.cluster.queue_records import Record, Refused
 from rabbitry.cluster.records import Request, encode
+from rabbitry.machine import Commit
+from rabbitry.simulation.schedule import SeededEntropy
 
 if TYPE_CHECKING:
     from support.cluster_hostings import HostingCluster
@@ -42,6 +46,31 @@ class Ask:
     on_answer: OnAnswer
 
 
+class CommittingHosting(Hosting):
+    """Commits, at the end of each step, what is to be stored."""
+
+    def __init__(self, node: Node, name: str, origin: str, peers: Any) -> None:
+        self.node_store = NodeStore(self, SeededEntropy(Random(origin)))
+        super().__init__(node, name, origin, peers, self.node_store)
+
+    def flush(self) -> None:
+        super().flush()
+        while effects := self.node_store.take_effects():
+            for effect in effects:
+                assert isinstance(effect, Commit)
+                self.node_store.committed(effect.commit)
+            super().flush()
+
+    def queue_stored(self, queue: int) -> None:
+        self.stored(queue)
+
+    def store_refuses(self, reason: str) -> None:
+        raise AssertionError(reason)
+
+    def store_failed(self, queue: int) -> None:
+        raise AssertionError(queue)
+
+
 class Node:
     """One process; also the fake of what `Hosting` needs of its node and of its peers."""
 
@@ -60,7 +89,7 @@ class Node:
         self.dead_letters: list[tuple[Reason, bytes]] = []
         self.undone: list[Callable[[], None]] = []  # of the dead letters: not accepted yet
         peers: Any = self
-        self.hosting = Hosting(self, name, self.origin, peers)
+        self.hosting = CommittingHosting(self, name, self.origin, peers)
 
     # --- HostingPort ---
 

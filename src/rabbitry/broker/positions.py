@@ -1,4 +1,4 @@
-"""Positions of messages in a queue (see `message`), many of them told as ranges."""
+"""Positions of messages in a queue (see `message`), many of them told as inclusive ranges."""
 
 from __future__ import annotations
 
@@ -57,6 +57,13 @@ def joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
             first = found.pop()[0]
         found.append((first, last))
     return found
+
+
+def without(
+    ranges: Iterable[tuple[int, int]], others: Sequence[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """Return what of `ranges` is not in `others`; all of them ascending."""
+    return [(first, last) for first, last, inside in cut(ranges, others) if not inside]
 
 
 def any_within(ranges: Sequence[tuple[int, int]], first: int, last: int) -> bool:

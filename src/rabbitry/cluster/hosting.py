@@ -19,32 +19,24 @@ from rabbitry.broker.queue import Consumer
 from rabbitry.cluster.catalog import Catalog, QueueEntry
 from rabbitry.cluster.hosting_port import HostingPort
 from rabbitry.cluster.leader import QueueLeader
+from rabbitry.cluster.leading import tell_leader
 from rabbitry.cluster.mirror import QueueMirror
+from rabbitry.cluster.node_store import NodeStore
 from rabbitry.cluster.peers import Peers
-from rabbitry.cluster.proxy import QueueProxy, consumer_of
+from rabbitry.cluster.proxy import QueueProxy
 from rabbitry.cluster.queue_records import (
     Accepted,
-    Applied,
     Begin,
     Delivered,
-    Get,
-    Inquire,
-    Lacked,
-    PauseConsumer,
-    Publish,
     Record,
     Refused,
-    Reject,
-    Release,
-    Requeue,
-    Settle,
-    Subscribe,
     ToLeader,
     ToMirror,
     ToUser,
-    Unsubscribe,
 )
+from rabbitry.cluster.queue_store import QueueStore
 from rabbitry.cluster.records import AdmitMirror, AnyRecord, DeleteQueue, DropMirror
+from rabbitry.cluster.replica import Replica
 from rabbitry.cluster.wakes import Wakes
 
 # How long confirms wait for a mirror whose link is down before it is taken out of the in-sync set.
@@ -52,20 +44,7 @@ MIRROR_PATIENCE_US: Final = 500_000
 # How many ticks an auto-delete queue waits after a failover for consumers to come back.
 DESERTED_TICKS: Final = 50
 
-_TO_LEADER: Final = (
-    Publish,
-    Subscribe,
-    Unsubscribe,
-    Settle,
-    Requeue,
-    Reject,
-    Release,
-    Get,
-    Inquire,
-    PauseConsumer,
-    Lacked,
-    Applied,
-)
+_TO_LEADER: Final = ToLeader.__args__
 _TO_USER: Final = ToUser.__args__
 _route_of = itemgetter(0)
 
@@ -73,13 +52,14 @@ _route_of = itemgetter(0)
 class _Site:
     """One queue on this node."""
 
-    __slots__ = ("entry", "leader", "mirror", "proxy")
+    __slots__ = ("entry", "leader", "mirror", "proxy", "store")
 
     def __init__(self, entry: QueueEntry) -> None:
         self.entry = entry
         self.leader: QueueLeader | None = None
         self.mirror: QueueMirror | None = None
         self.proxy: QueueProxy | None = None
+        self.store: QueueStore | None = None
 
     @property
     def epoch(self) -> int:
@@ -89,12 +69,16 @@ class _Site:
 class Hosting:
     """See the module. `origin` names this process in the whole cluster: node and incarnation."""
 
-    def __init__(self, port: HostingPort, name: str, origin: str, peers: Peers) -> None:
+    def __init__(
+        self, port: HostingPort, name: str, origin: str, peers: Peers, store: NodeStore
+    ) -> None:
         self.origin = origin
         self.routes = Routes()
         self._port = port
         self._name = name
         self._peers = peers
+        self._store = store
+        self._recovered: dict[int, Replica] = {}  # what the store had, until it has its place
         self._catalog = Catalog()
         self._sites: dict[int, _Site] = {}
         self._newest_queue = 0
@@ -103,6 +87,7 @@ class Hosting:
         self._to_pump: dict[QueueLeader, None] = {}
         self._to_answer: dict[QueueMirror, None] = {}
         self._accepted: dict[tuple[int, str], int] = {}  # to tell at the end of the step
+        self.halted = False  # this node is about to end: nothing goes out any more
         self._deserted: dict[int, int] = {}  # auto-delete queues after a failover: ticks seen so
         self._lost_since: dict[str, int] = {}  # peers that are not up: since when we know
 
@@ -111,6 +96,7 @@ class Hosting:
     def set_catalog(self, catalog: Catalog) -> None:
         """Follow a catalog that was told anew: what it does not list is gone."""
         self._catalog = catalog
+        self._forget_recovered(catalog)
         for number in [number for number in self._sites if number not in catalog.queues]:
             self.delete(number)
         for entry in catalog.queues.values():
@@ -123,12 +109,31 @@ class Hosting:
                     site.leader.entry = entry
             self.place(entry)
 
+    def recover(self, queue: int, replica: Replica) -> None:
+        """Take what the node's store had of a queue, before anything is known of the cluster."""
+        self._recovered[queue] = replica
+
+    def _forget_recovered(self, catalog: Catalog) -> None:
+        """Let go queues that are no more, and of others what publishers that are dead have sent."""
+        for number in self._store.queues():
+            if number not in catalog.queues:
+                self._recovered.pop(number, None)
+                self._store.forget(number)
+        alive = [f"{one.name}#{one.incarnation}" for one in catalog.nodes.values()]
+        alive += [f"{one.name}#{one.incarnation}" for one in catalog.away.values()]
+        for replica in self._recovered.values():
+            for origin in [one for one in replica.origins if one not in alive]:
+                replica.forget_origin(origin)
+
     def place(self, entry: QueueEntry) -> None:
         """Follow where the catalog places a queue now."""
         self._newest_queue = max(self._newest_queue, entry.number)
         site = self._sites.get(entry.number)
         if site is None:
             site = self._sites[entry.number] = _Site(entry)
+            if entry.declared.durable and not entry.declared.owner:
+                site.store = self._store.queue(entry.number)
+            self._place_recovered(site)
         placed = entry.placed
         if placed.leader == self._name:
             self._lead(site)
@@ -138,15 +143,27 @@ class Hosting:
         for name, origin, record in self._early.pop(entry.number, []):
             self.take_record(name, origin, record)
 
+    def _place_recovered(self, site: _Site) -> None:
+        """Go on with what the store had, as a mirror would that has lost its leader."""
+        replica = self._recovered.pop(site.entry.number, None)
+        if replica is not None:
+            number = site.entry.number
+            tell = self._tell_leader
+            site.mirror = QueueMirror(number, 0, self.routes, tell, site.store, replica)
+
     def _mirror(self, site: _Site) -> None:
         """Another node leads the queue: follow it, with what was held here so far."""
         placed, leader = site.entry.placed, site.leader
         site.leader = None
         if self._name not in placed.mirrors:
             site.mirror = None
+            if site.store is not None:
+                self._store.forget(site.entry.number)
+                site.store = self._store.queue(site.entry.number)
         elif site.mirror is None:
             number, epoch = site.entry.number, placed.epoch
-            site.mirror = QueueMirror(number, epoch, self.routes, self._tell_leader)
+            tell = self._tell_leader
+            site.mirror = QueueMirror(number, epoch, self.routes, tell, site.store)
             if leader is not None:
                 site.mirror.held = leader.replica()
         else:
@@ -160,7 +177,9 @@ class Hosting:
         leader = site.leader
         if leader is None or leader.epoch != placed.epoch:
             before, mirror = leader, site.mirror
-            leader = site.leader = QueueLeader(self, site.entry)
+            if site.store is not None and site.store.damaged:
+                site.store.discard()
+            leader = site.leader = QueueLeader(self, site.entry, site.store)
             if before is not None:
                 self._retire(before)
                 replica = before.replica()
@@ -202,6 +221,7 @@ class Hosting:
     def delete(self, queue: int) -> None:
         """A queue is no more."""
         self._early.pop(queue, None)
+        self._store.forget(queue)
         site = self._sites.pop(queue, None)
         if site is not None:
             if site.leader is not None:
@@ -218,6 +238,14 @@ class Hosting:
                 site.leader.forget_origin(origin)
             if site.mirror is not None:
                 site.mirror.forget_origin(origin)
+
+    def stored(self, queue: int) -> None:
+        """More of what the store was given of this queue is durable."""
+        site = self._sites.get(queue)
+        if site is not None and site.leader is not None:
+            site.leader.stored()
+        elif site is not None and site.mirror is not None:
+            self._to_answer[site.mirror] = None
 
     def proxy(self, entry: QueueEntry) -> QueueProxy:
         """Return the queue as channels of this node use it."""
@@ -307,6 +335,8 @@ class Hosting:
 
     def take_record(self, name: str, origin: str, record: AnyRecord) -> None:
         """Take a record of another node."""
+        if self.halted:
+            return
         queue: int = getattr(record, "queue", 0)
         site = self._sites.get(queue)
         epoch: int = getattr(record, "epoch", 0)
@@ -318,7 +348,7 @@ class Hosting:
         elif epoch == site.epoch:
             if isinstance(record, _TO_LEADER):
                 if site.leader is not None:
-                    self._lead_record(site.leader, name, origin, record)
+                    tell_leader(site.leader, self.routes, name, origin, cast("ToLeader", record))
             elif isinstance(record, _TO_USER):
                 if site.proxy is not None and site.proxy.connected_to == (name, epoch):
                     site.proxy.receive(cast("ToUser", record))
@@ -329,42 +359,12 @@ class Hosting:
                 # A policy has this node mirror from now on; the leader has heard of it first.
                 self._early.setdefault(queue, []).append((name, origin, record))
 
-    def _lead_record(self, leader: QueueLeader, name: str, origin: str, record: ToLeader) -> None:
-        match record:
-            case Publish():
-                messages = self.routes.messages(record.run)
-                leader.publish(origin, record.last, messages, record.settled)
-            case Applied():
-                leader.applied(name, record)
-            case Settle():
-                leader.settle(record.holder, record.positions)
-            case Requeue():
-                leader.requeue(record.holder, record.positions, record.redelivered)
-            case Reject():
-                leader.reject(record.holder, record.positions)
-            case Subscribe():
-                leader.subscribe(origin, record.request, consumer_of(record))
-            case Unsubscribe():
-                leader.unsubscribe(origin, record.request, record.holder, record.number)
-            case Release():
-                leader.release(record.holder)
-            case Get():
-                leader.get(origin, record.request, record.holder, record.no_ack)
-            case Inquire():
-                leader.inquire(
-                    origin, record.request, record.what, record.if_unused, record.if_empty
-                )
-            case PauseConsumer():
-                leader.pause_consumer(
-                    record.holder, record.number, record.paused, record.prefetch_count
-                )
-            case Lacked():
-                leader.lacked(name, record)
-
     # --- the end of a step ------------------------------------------------------------------------
 
     def flush(self) -> None:
         """Do what is done once for each step: deal, answer leaders, tell publishers."""
+        if self.halted:
+            return
         while self._to_pump:
             to_pump, self._to_pump = self._to_pump, {}
             for leader in to_pump:

@@ -2,9 +2,9 @@
 
 Everything that changes the queue happens here first and goes out as a numbered record of the
 stream (`sequence`): enqueued, removed, announced, copied. A mirror answers with the number through
-which it holds the effect. `floor` is the least number that all *required* mirrors have answered;
-what waits for replication (`_pending`: confirms to publishing nodes, the answer to a purge) is
-released by it.
+which it holds the effect, and with that through which its store has what is to be kept. Messages
+may go out when all *required* mirrors hold them. What waits longer (confirms to publishing
+nodes, the answer to a purge) is released when they, and this node, have stored it.
 
 Told race by race, each with its test of the same name in tests/cluster/test_leader*.py:
 
@@ -43,15 +43,6 @@ leader says so again; the node tells with each publish how far it has heard, whi
 expired in a mirror's time. What expires is decided by the leader alone, at the front of its queue,
 and told as removed; mirrors keep when each message is due, so that the next leader goes on. Time
 runs on in a failover: what was due goes before anything is delivered.
-
-mirror that lost the thread. After a new epoch or a broken link, `Begin` tells the mirror exactly
-which positions the leader holds, and the mirror asks for what it lacks (`Lacked`). It is copied in
-the background, in chunks, within the same stream: what is removed meanwhile is not copied or
-removed again, because order decides. A mirror's answers count only once its copy is complete, and
-until then what it held before is kept (see `cluster.mirror`). A position names the same message on
-both only as far as both hold prefixes of one stream: a new leader may have published at positions
-that its predecessor had given to other messages, which never were confirmed but lie on the mirror
-still. So `Begin` says in which epoch, and up to where, the leader's own beginnings lie.
 """
 
 from __future__ import annotations
@@ -66,6 +57,7 @@ from rabbitry.broker.queue import Consumer, Holder, Queue
 from rabbitry.broker.queue_settings import QueueSettings
 from rabbitry.cluster.announcing import Announcing
 from rabbitry.cluster.catalog import QueueEntry
+from rabbitry.cluster.chunks import Kept
 from rabbitry.cluster.dead_lettering import DeadLettering
 from rabbitry.cluster.leader_port import LeaderPort
 from rabbitry.cluster.limits import Limits
@@ -82,8 +74,10 @@ from rabbitry.cluster.queue_records import (
     Refused,
     Replied,
 )
+from rabbitry.cluster.queue_store import QueueStore
 from rabbitry.cluster.records import AdmitMirror, DropMirror, QueuePlaced
-from rabbitry.cluster.replica import Replica, note_rejected
+from rabbitry.cluster.releasing import Releasing
+from rabbitry.cluster.replica import Replica, first_position_of, note_rejected
 from rabbitry.cluster.replication import Replication
 from rabbitry.wire.errors import ACCESS_REFUSED, PRECONDITION_FAILED
 
@@ -93,7 +87,9 @@ NO_RUN: Final[Run] = (b"", b"", 0, [])
 class QueueLeader:
     """Leads one queue in one epoch."""
 
-    def __init__(self, port: LeaderPort, entry: QueueEntry) -> None:
+    def __init__(
+        self, port: LeaderPort, entry: QueueEntry, store: QueueStore | None = None
+    ) -> None:
         self._port = port
         self.number = entry.number
         self.epoch = entry.placed.epoch
@@ -108,9 +104,13 @@ class QueueLeader:
         then = self._remove, partial(port.wants_pump, self)
         self._dead = DeadLettering(port, self.number, self.queue, entry.settings, *then)
         self._replication = Replication(port, entry.number, entry.placed.epoch, self.queue)
-        self._pending: deque[tuple[int, str, Record | int]] = deque()
+        self._releasing = Releasing(port, entry.number, self._replication, store)
         self._gets: deque[tuple[str, int, Holder, bool]] = deque()
         self._had_consumer = False
+        self._store = store
+        self.queue.begin_at(first_position_of(entry.placed.epoch))
+        if store is not None:
+            store.describe = self._describe
 
     # --- beginning --------------------------------------------------------------------------------
 
@@ -118,27 +118,34 @@ class QueueLeader:
         """Take over what this node held as a mirror. Comes before everything else."""
         queue = self.queue
         held = ranges_of(sorted(replica.messages))
-        queue.restore(held, replica.messages, replica.seen_through, replica.next_position)
+        next_position = max(replica.next_position, first_position_of(self.epoch))
+        queue.restore(held, replica.messages, replica.seen_through, next_position)
         queue.expiries, queue.counts = dict(replica.expiries), dict(replica.counts)
         self._follows, self._first_position = replica.epoch, replica.next_position
         self._announcing.restore(replica.seen_through)
         self.origins = dict(replica.origins)
         self.rejections = dict(replica.rejections)
         self._had_consumer = replica.consumed
+        if self._store is not None:
+            self._store.describe_again()
 
     def replica(self) -> Replica:
         """Return what is held here, for this node to mirror, or to lead in a later epoch."""
-        replica = Replica()
-        replica.epoch = self.epoch
+        replica = Replica.of(self._describe())
         replica.messages = dict(self.queue.entries())
-        replica.next_position = self.queue.next_position
-        replica.seen_through = self._announcing.catch_up()
-        replica.origins = dict(self.origins)
-        replica.rejections = dict(self.rejections)
         replica.expiries = dict(self.queue.expiries)
-        replica.counts = dict(self.queue.counts)
-        replica.consumed = self._had_consumer
         return replica
+
+    def _describe(self) -> Kept:
+        """Return what the store keeps of it besides its messages."""
+        queue, generation = self.queue, self._store.generation if self._store is not None else 0
+        head = self.epoch, generation, queue.next_position, self._announcing.catch_up()
+        numbers = dict(self.origins), dict(self.rejections)
+        return Kept(*head, self._had_consumer, *numbers, list(queue.counts.items()))
+
+    def stored(self) -> None:
+        """More of what the store was given is durable."""
+        self._advance()
 
     def configure(self, settings: QueueSettings) -> None:
         """Follow settings that have changed: a policy is another."""
@@ -161,19 +168,10 @@ class QueueLeader:
         queue = self.queue
         announced = self._announcing.catch_up()
         begin = Begin(
-            self.number,
-            self.epoch,
-            self._replication.sequence,
-            not required,
-            queue.ranges(),
-            queue.next_position,
-            announced,
-            self.origins,
-            self._follows,
-            self._first_position,
-            self._had_consumer,
-            self.rejections,
-            list(queue.counts.items()),
+            *(self.number, self.epoch, self._replication.sequence, not required),
+            *(queue.ranges(), queue.next_position, announced),
+            *(self.origins, self._follows, self._first_position),
+            *(self._had_consumer, self.rejections, list(queue.counts.items())),
         )
         self._replication.send_begin(name, begin)
         self._limit_deliveries()
@@ -216,10 +214,10 @@ class QueueLeader:
             self._announcing.enqueued(replication.sequence)
         if rejected:
             self._after_replication(user, Accepted(self.number, self.epoch, last, rejected))
-        elif replication.any_mirrors:
-            self._after_replication(user, last)
-        else:
+        elif self._releasing.at_once:
             self._port.accepted(self.number, user, last)
+        else:
+            self._after_replication(user, last)
         self._port.wants_pump(self)
 
     def _enqueue(self, user: str, last: int, messages: list[Message], settled: int) -> list[Range]:
@@ -234,9 +232,14 @@ class QueueLeader:
         queue, replication = self.queue, self._replication
         first = queue.next_position
         queue.publish(messages, expiries)
+        store = self._store
+        if store is None and not replication.streaming:
+            return rejected
+        run = run_of(messages) if messages else NO_RUN
+        if store is not None:
+            store.enqueue(first, run, expiries)
         if replication.streaming:
             number = replication.next_number()
-            run = run_of(messages) if messages else NO_RUN
             head = self.number, self.epoch, number, first, user, last
             replication.send(Enqueued(*head, run, expiries, rejected, settled))
         return rejected
@@ -341,6 +344,8 @@ class QueueLeader:
             count = self.queue.ready_count
             self._remove(self.queue.purge())
             reply = Replied(self.number, self.epoch, request, None, count, 0)
+            if self._store is not None:
+                self._store.describe_again()  # so that the answer waits for what is removed
             self._after_replication(user, reply)
         elif what == "count":
             self._limits.touch(self._port.now())
@@ -372,25 +377,13 @@ class QueueLeader:
     # --- what waits for the stream ----------------------------------------------------------------
 
     def _after_replication(self, user: str, what: Record | int) -> None:
-        """Do this once all required mirrors hold the stream as it is now."""
-        replication = self._replication
-        self._pending.append((replication.sequence, user, what))
-        if replication.floor >= replication.sequence:
+        """Do this once all required mirrors, and this node, have stored the stream as it is now."""
+        if self._releasing.add(user, what):
             self._advance()
 
     def _advance(self) -> None:
         """Release what waited for replication."""
-        floor, pending = self._replication.floor, self._pending
-        accepted: dict[str, int] = {}
-        while pending and pending[0][0] <= floor:
-            _, user, what = pending.popleft()
-            if isinstance(what, int):
-                accepted[user] = what
-            else:
-                self._port.tell_user(user, what)
-        for user, last in accepted.items():
-            self._port.accepted(self.number, user, last)
-        self._announcing.advance(floor)
+        self._announcing.advance(self._releasing.release())
         self._limit_deliveries()
 
     def _limit_deliveries(self) -> None:
@@ -438,6 +431,8 @@ class QueueLeader:
             if self.queue.expiries or self.queue.counts:
                 self.queue.forget(ranges)
             self._replication.remove(ranges)
+            if self._store is not None:
+                self._store.remove(ranges)
 
     def _announce(self) -> bool:
         """Announce further deliveries where consumers could soon take them; True: deal again."""

@@ -32,7 +32,7 @@ from rabbitry.cluster.records import (
     StatisticsTold,
     Welcomed,
 )
-from rabbitry.machine import Address, Entropy
+from rabbitry.machine import Address, Effect, Entropy, Stop
 
 HEARTBEAT_US: Final = 250_000
 RETRY_US: Final = 100_000
@@ -66,8 +66,8 @@ class MembershipPort(Protocol):
         """Return (queue, messages, consumers) of each queue led here."""
         ...
 
-    def stop(self, reason: str) -> None:
-        """End this process."""
+    def emit(self, effect: Effect) -> None:
+        """Have this done by the driver."""
         ...
 
 
@@ -180,7 +180,8 @@ class Membership:
         if isinstance(record, Welcomed) and self.cluster not in ("", record.cluster):
             what = "this node's store belongs to another cluster"
             self._port.report("error", what, cluster=self.cluster, coordinator=record.cluster)
-            self._port.stop(f"{what}: give the node the data directory that it was started with")
+            text = f"{what}: give the node the data directory that it was started with"
+            self._port.emit(Stop(text))
         elif isinstance(record, Welcomed):
             self.cluster = record.cluster
             unanswered = list(self._requests.items())

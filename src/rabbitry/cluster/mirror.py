@@ -6,44 +6,75 @@ has: out of the messages that both have, those that are copied, and what the str
 when that is complete does it take the place of the old one. Until then the old one counts, for it
 holds all that was ever confirmed, and fits together; so if this node is made the leader meanwhile,
 `take_replica` gives the old one still.
+
+mirror that lost the thread. After a new epoch or a broken link, `Begin` tells the mirror exactly
+which positions the leader holds, and the mirror asks for what it lacks (`Lacked`). It is copied in
+the background, in chunks, within the same stream: what is removed meanwhile is not copied or
+removed again, because order decides. A position names one message for ever, so what both hold needs
+no copying. What the leader lacks it has removed, as far as both hold prefixes of one stream, and
+is gone here too; beyond that it may never have had it, and then it stays part of the old replica,
+whose numbers count it as taken. So `Begin` says of which epoch, and how long, the prefix was that
+the leader began with.
+
+What is persistent goes to the node's store as it comes (`cluster.queue_store`), where both replicas
+lie side by side: what is only of the new one has a later generation. The one that counts is the one
+that is described there.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from rabbitry.broker.message import Message, Routes
-from rabbitry.broker.positions import ranges_of
+from rabbitry.broker.positions import ranges_of, without
 from rabbitry.cluster.queue_records import (
     Applied,
     Begin,
     Copied,
+    Counted,
+    Enqueued,
     Lacked,
     Range,
     Record,
     Removed,
     ToMirror,
 )
+from rabbitry.cluster.queue_store import QueueStore
 from rabbitry.cluster.replica import Replica
 
 
 class QueueMirror:
-    """What this node holds of a queue that another leads. `tell` sends a record to the leader."""
+    """What this node holds of a queue that another leads. `tell` sends a record to the leader.
+
+    `store` is None for a queue of which nothing is kept.
+    """
 
     def __init__(
-        self, queue: int, epoch: int, routes: Routes, tell: Callable[[int, Record], None]
+        self,
+        queue: int,
+        epoch: int,
+        routes: Routes,
+        tell: Callable[[int, Record], None],
+        store: QueueStore | None = None,
+        held: Replica | None = None,
     ) -> None:
         self.number = queue
         self.epoch = epoch
         self.sequence = 0
         self.begun = False  # in this epoch: the stream has started
-        self.held = Replica()
+        self.held = held or Replica()
         self._coming: Replica | None = None  # what is made in the place of `held`
-        self._common_before = 0  # as far as positions in both name the same message
         self._fresh = False  # `held` was not in sync, so whatever has come is better
         self._routes = routes
         self._tell = tell
-        self._told = 0
+        self._told = (0, 0)
+        self._store = store
+        # What the store had been given when the stream had come to a number, until it is durable.
+        self._unstored: deque[tuple[int, int]] = deque()
+        self._stored = 0  # the number through which the store has all
+        if store is not None:
+            store.describe = lambda: self.held.describe()
 
     @property
     def complete(self) -> bool:
@@ -61,11 +92,13 @@ class QueueMirror:
         A mirror that never was in sync is made the leader only where nobody is left who was. Then
         it gives what it has, and forgets what was accepted: a message twice is better than none.
         """
+        replica = self.held
         if self._coming is not None and self._fresh:
-            self._coming.origins = {}
-            self._coming.rejections = {}
-            return self._coming
-        return self.held
+            replica = self._coming
+            replica.origins = {}
+            replica.rejections = {}
+        self._keep_only([replica])
+        return replica
 
     def follow(self, epoch: int) -> None:
         """A new leader was named: what the old one still says does not count any more."""
@@ -78,8 +111,7 @@ class QueueMirror:
         """That process has ended and will never publish again."""
         for replica in (self.held, self._coming):
             if replica is not None:
-                replica.origins.pop(origin, None)
-                replica.rejections.pop(origin, None)
+                replica.forget_origin(origin)
 
     def receive(self, record: ToMirror) -> None:
         """Apply a record of the stream, of this epoch."""
@@ -88,21 +120,41 @@ class QueueMirror:
         elif self.begun:
             self.sequence = record.sequence
             self.current.apply(record, self._routes)
+            if self._store is not None:
+                self._keep(self._store, record)
             if self._coming is not None:
                 if isinstance(record, Removed):
-                    self.held.remove(record.ranges, self._common_before)
+                    self.held.remove(record.ranges)
                 elif isinstance(record, Copied) and record.complete:
                     self.held, self._coming = self._coming, None
+                    self._keep_only([self.held])
+                    if self._store is not None:
+                        self._store.describe_again()
 
     def answer(self) -> None:
         """Tell the leader how far we have come, if that is news. Called once for each step."""
-        if self.begun and self.sequence != self._told:
-            self._told = self.sequence
-            self._tell(self.number, Applied(self.number, self.epoch, self.sequence))
+        if not self.begun:
+            return
+        told = self.sequence, self._stored_through()
+        if told != self._told:
+            self._told = told
+            self._tell(self.number, Applied(self.number, self.epoch, *told))
+
+    # --- the beginning of a stream ----------------------------------------------------------------
 
     def _begin(self, record: Begin) -> None:
         """Start a new replica with what we share with the leader, and ask for what we lack."""
-        known = self._share(record)
+        store = self._store
+        if store is not None and store.damaged:
+            store.discard()
+        before = self.held.settled_before(record)
+        if before:
+            held = ranges_of(sorted(self.held.messages))
+            self.held.remove(without(_before(held, before), record.ranges))
+        known = self.held.messages
+        dues = self.held.expiries
+        if self._coming is not None:  # the link broke while messages were being copied
+            known, dues = known | self._coming.messages, dues | self._coming.expiries
         coming = Replica()
         coming.epoch = record.epoch
         coming.next_position = record.next_position
@@ -112,36 +164,78 @@ class QueueMirror:
         coming.counts = dict(record.counts)
         coming.consumed = record.consumed
         ranges: list[Range] = record.ranges
-        dues = self.current.expiries | self.held.expiries
         if known:
-            lacking: list[int] = []
-            for first, last in record.ranges:
-                for position in range(first, last + 1):
-                    message = known.get(position)
-                    if message is None:
-                        lacking.append(position)
-                    else:
-                        coming.messages[position] = message
+            coming.messages, ranges = _shared(known, record.ranges)
             coming.expiries = {at: due for at, due in dues.items() if at in coming.messages}
-            ranges = ranges_of(lacking)
         self._coming, self._fresh = coming, record.fresh
+        self._keep_only([self.held, coming])
+        if store is not None:
+            coming.generation = store.begin_generation()
         self.begun = True
-        self.sequence = self._told = record.sequence
+        self.sequence = record.sequence
+        self._stored = -1
+        self._unstored.clear()
+        self._told = (self.sequence, self._stored_through())
         self._tell(self.number, Lacked(self.number, self.epoch, record.sequence, ranges))
 
-    def _share(self, record: Begin) -> dict[int, Message]:
-        """Return the messages that are the leader's too, after what it has removed is gone."""
-        held, before = self.held, self.held.common_before(record)
-        self._common_before = before
-        shared: dict[int, Message] = {}
-        for first, last in record.ranges:
-            for position in range(first, min(last + 1, before)):
-                message = held.messages.get(position)
-                if message is not None:
-                    shared[position] = message
-        beyond = {one: message for one, message in held.messages.items() if one >= before}
-        held.messages = shared | beyond
-        if self._coming is not None and self._coming.epoch == record.epoch:
-            # The link broke while this leader's messages were being copied.
-            return self._coming.messages | shared
-        return shared
+    # --- the store --------------------------------------------------------------------------------
+
+    def _keep(self, store: QueueStore, record: ToMirror) -> None:
+        """Have the store follow a record of the stream."""
+        if isinstance(record, Enqueued):
+            store.enqueue(record.first, record.run, record.expiries)
+        elif isinstance(record, Removed):
+            store.remove(record.ranges)
+        elif isinstance(record, Copied):
+            dues = dict(record.expiries)
+            for position, exchange, routing_key, flags, frames in record.entries:
+                due = dues.get(position)
+                run = exchange, routing_key, flags, [frames]
+                store.enqueue(position, run, () if due is None else (due,))
+        elif isinstance(record, Counted):
+            store.describe_again()
+
+    def _keep_only(self, replicas: list[Replica]) -> None:
+        """Have the store forget what is in none of these."""
+        store = self._store
+        if store is None:
+            return
+        stale = store.ranges()
+        for replica in replicas:
+            stale = without(stale, ranges_of(sorted(replica.messages)))
+        store.remove(stale)
+
+    def _stored_through(self) -> int:
+        """Return the number of the stream through which the store has what it must have."""
+        store = self._store
+        if store is None or store.is_durable:
+            self._unstored.clear()
+            self._stored = self.sequence
+            return self._stored
+        unstored = self._unstored
+        if unstored and unstored[-1][0] == store.written:
+            unstored.pop()
+        unstored.append((store.written, self.sequence))
+        while unstored[0][0] <= store.durable:
+            self._stored = unstored.popleft()[1]
+        return self._stored
+
+
+def _before(ranges: list[Range], position: int) -> list[Range]:
+    return [(first, min(last, position - 1)) for first, last in ranges if first < position]
+
+
+def _shared(
+    known: dict[int, Message], ranges: list[Range]
+) -> tuple[dict[int, Message], list[Range]]:
+    """Return what is known of the messages at these positions, and the ranges that are not."""
+    shared: dict[int, Message] = {}
+    lacking: list[int] = []
+    for first, last in ranges:
+        for position in range(first, last + 1):
+            message = known.get(position)
+            if message is None:
+                lacking.append(position)
+            else:
+                shared[position] = message
+    return shared, ranges_of(lacking)

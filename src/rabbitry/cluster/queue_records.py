@@ -191,8 +191,8 @@ class Begin(Record, tag=70):
 
     `fresh`: the mirror is not in sync. `origins`: the last number accepted from each publishing
     node. `seen_through`: no later position has been out. `follows`: of which epoch's stream the
-    leader held a prefix when it took over; from `first_position` on it gave out positions anew.
-    `consumed`: the queue has had a consumer. `rejections`: see `Replica`.
+    leader held a prefix when it took over, which went to before `first_position`. `consumed`: the
+    queue has had a consumer. `rejections`: see `Replica`.
     `counts` as in `Counted`.
     """
 
@@ -280,11 +280,15 @@ class Lacked(Record, tag=75):
 
 
 class Applied(Record, tag=76):
-    """The mirror holds the effect of the stream through `sequence`."""
+    """The mirror holds the effect of the stream through `sequence`.
+
+    Through `stored` its store has what it must have of it.
+    """
 
     queue: int
     epoch: int
     sequence: int
+    stored: int
 
 
 ToLeader = (

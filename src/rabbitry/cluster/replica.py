@@ -11,8 +11,12 @@ Owns applying the stream's records; when a replica counts and where it comes fro
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Final
+
 from rabbitry.broker.message import Message, Routes
 from rabbitry.broker.waiting import note_expiries
+from rabbitry.cluster.chunks import Kept
 from rabbitry.cluster.queue_records import (
     Announced,
     Begin,
@@ -23,6 +27,15 @@ from rabbitry.cluster.queue_records import (
     StreamRecord,
 )
 
+# A leader gives out so many positions at most; its successor's lie behind them. So a position names
+# one message for ever, whoever has led and whatever a mirror may have of it.
+POSITIONS_OF_EPOCH: Final = 1 << 40
+
+
+def first_position_of(epoch: int) -> int:
+    """Return the first position that the leader of an epoch gives out."""
+    return (epoch - 1) * POSITIONS_OF_EPOCH + 1
+
 
 class Replica:
     """An empty one is a prefix of every stream; its epoch is 0."""
@@ -32,6 +45,7 @@ class Replica:
         "counts",
         "epoch",
         "expiries",
+        "generation",
         "messages",
         "next_position",
         "origins",
@@ -41,6 +55,7 @@ class Replica:
 
     def __init__(self) -> None:
         self.epoch = 0
+        self.generation = 0  # of its chunks in the store, at most
         self.messages: dict[int, Message] = {}
         self.next_position = 1
         self.seen_through = 0
@@ -50,6 +65,11 @@ class Replica:
         self.counts: dict[int, int] = {}  # position -> how often the message came back
         self.expiries: dict[int, int] = {}  # position -> when the message expires
         self.consumed = False  # the queue has had a consumer
+
+    def forget_origin(self, origin: str) -> None:
+        """That process has ended and will never publish again."""
+        self.origins.pop(origin, None)
+        self.rejections.pop(origin, None)
 
     def entries(self) -> list[tuple[int, Message]]:
         """Return what is held as (position, message), in order of position."""
@@ -69,7 +89,7 @@ class Replica:
             if record.rejected or record.origin in self.rejections:
                 note_rejected(self.rejections, record.origin, record.rejected, record.settled)
         elif isinstance(record, Removed):
-            self.remove(record.ranges, self.next_position)
+            self.remove(record.ranges)
         elif isinstance(record, Announced):
             self.seen_through = record.through
             self.consumed = record.consumed
@@ -80,25 +100,56 @@ class Replica:
                 self.messages[position] = (routes.get(exchange, routing_key, flags), frames)
             self.expiries.update(record.expiries)
 
-    def remove(self, ranges: list[Range], before: int) -> None:
-        """Forget the messages in these ranges whose position is less than `before`."""
+    def remove(self, ranges: list[Range]) -> None:
+        """Forget the messages in these ranges."""
         for held in (self.messages, self.expiries, self.counts):
             pop = held.pop
             for first, last in ranges if held else ():
-                for position in range(first, min(last + 1, before)):
+                positions: Iterable[int] = range(first, last + 1)
+                if last - first > len(held):
+                    positions = [position for position in held if first <= position <= last]
+                for position in positions:
                     pop(position, None)
 
-    def common_before(self, begin: Begin) -> int:
-        """Return before which position a message here and one of that leader are the same one.
+    def settled_before(self, begin: Begin) -> int:
+        """Return before which position what that leader lacks was removed by it.
 
-        Two prefixes of one stream agree as far as both go. Where this replica and the leader's
-        beginnings are of different epochs, nothing is known.
+        Where this replica and the leader's beginnings are prefixes of one stream, the leader has
+        had everything as far as both go. It may never have had what lies beyond, or is of a stream
+        that it does not know.
         """
         if self.epoch == begin.epoch:
             return self.next_position
         if self.epoch == begin.follows:
             return min(self.next_position, begin.first_position)
         return 0
+
+    def describe(self) -> Kept:
+        """Return what the store keeps of it besides its messages."""
+        return Kept(
+            self.epoch,
+            self.generation,
+            self.next_position,
+            self.seen_through,
+            self.consumed,
+            dict(self.origins),
+            dict(self.rejections),
+            list(self.counts.items()),
+        )
+
+    @classmethod
+    def of(cls, kept: Kept) -> Replica:
+        """Return the replica that was kept, without its messages."""
+        replica = cls()
+        replica.epoch = kept.epoch
+        replica.generation = kept.generation
+        replica.next_position = kept.next_position
+        replica.seen_through = kept.seen_through
+        replica.consumed = kept.consumed
+        replica.origins = kept.origins
+        replica.rejections = kept.rejections
+        replica.counts = dict(kept.counts)
+        return replica
 
 
 def note_rejected(

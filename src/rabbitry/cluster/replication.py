@@ -8,11 +8,14 @@ members of the in-sync set, and before it can become one of them:
 
     copying   the stream goes to it, and what it lacked at the beginning is copied
     joining   it has all of that: from here on confirms wait for it, but it may lag behind what
-              was confirmed without it; when it has come to `ask_at` it lacks nothing
+              was confirmed without it; when its store has come to `ask_at` it lacks nothing
     asked     the coordinator was asked to admit it, and may have done so already
     in sync   the coordinator has told us
     kept      it was in sync, and its process has died: what its store has is still complete, until
               we confirm without it
+
+It answers with two numbers: how far it holds the stream in memory (`applied`), which lets messages
+go out, and how far its store has what it must have (`durable`), which confirms wait for.
 
 If its link breaks, one that was only joining is copying again. One that was asked for stays
 required until the answer has come, for nobody but the coordinator knows which it is; and the
@@ -66,6 +69,7 @@ class _Mirror:
         "complete",
         "copier",
         "dropping",
+        "durable",
         "in_sync",
         "kept",
         "sent",
@@ -77,7 +81,7 @@ class _Mirror:
         self.begun = False  # its link is up and `Begin` was sent
         self.complete = False  # it holds everything: `applied` counts
         self.sent = 0  # the number of the last record that went to it
-        self.applied = -1
+        self.applied = self.durable = -1
         self.copier: Copier | None = None
         self.ask_at: int | None = None
         self.asked: int | None = None  # at which revision of the catalog
@@ -89,7 +93,8 @@ class _Mirror:
         return self.in_sync or self.kept or asked
 
     def restart(self, begun: bool) -> None:
-        self.begun, self.complete, self.applied = begun, False, -1
+        self.begun, self.complete = begun, False
+        self.applied = self.durable = -1
         self.copier = self.ask_at = None
 
 
@@ -166,7 +171,7 @@ class Replication:
             elif mirror.complete and not mirror.in_sync and mirror.asked is None:
                 if mirror.ask_at is None:
                     mirror.ask_at = mirror.sent
-                if mirror.applied >= mirror.ask_at:
+                if mirror.durable >= mirror.ask_at:
                     mirror.ask_at, mirror.asked = None, self._port.catalog_revision()
                     self._port.ask_about_mirror(
                         AdmitMirror(self._number, self._epoch, name, mirror.asked)
@@ -230,17 +235,18 @@ class Replication:
         if counts and self._streaming:
             self.send(Counted(self._number, self._epoch, self.next_number(), counts))
 
-    @property
-    def floor(self) -> int:
-        """The number through which all required mirrors hold what concerns them.
+    def floors(self) -> tuple[int, int]:
+        """Return through which numbers all required mirrors hold, and have stored, the stream.
 
-        (Not all have heard of it: copies go to one mirror only.)
+        That is, what of it concerns them: copies go to one mirror only.
         """
-        floor = self.sequence
+        held = stored = self.sequence
         for mirror in self._mirrors.values():
-            if mirror.applied < mirror.sent and mirror.applied < floor and mirror.required:
-                floor = mirror.applied
-        return floor
+            if mirror.durable < mirror.sent and mirror.required:
+                stored = min(stored, mirror.durable)
+                if mirror.applied < mirror.sent:
+                    held = min(held, mirror.applied)
+        return held, stored
 
     # --- from mirrors -----------------------------------------------------------------------------
 
@@ -250,13 +256,13 @@ class Replication:
         if mirror is None or not mirror.begun:
             return
         copier = mirror.copier
-        if copier is not None and record.sequence >= copier.sent_at:
+        if copier is not None and record.stored >= copier.sent_at:
             if copier.finished:
                 mirror.copier, mirror.complete = None, True
             else:
                 self._copy(name, mirror, copier)
         if mirror.complete:
-            mirror.applied = record.sequence
+            mirror.applied, mirror.durable = record.sequence, record.stored
 
     def lacked(self, name: str, record: Lacked) -> None:
         """A mirror says what it lacks: copy it there in the background."""

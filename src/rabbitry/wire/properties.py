@@ -60,6 +60,18 @@ def header_end(frames: bytes) -> int:
     return 7 + int(_U32.unpack_from(frames, 3)[0])
 
 
+def delivery_mode_of(frames: bytes) -> int | None:
+    """Return the property `delivery-mode` of a content, or None."""
+    try:
+        offset, flags = _values(frames)
+        if not flags & DELIVERY_MODE:
+            return None
+        offset = _to_priority(frames, offset, flags) - 1
+        return frames[offset] if offset < header_end(frames) else None
+    except IndexError:
+        return None
+
+
 def priority_of(frames: bytes) -> int | None:
     """Return the property `priority` of a content, or None."""
     try:

@@ -1,0 +1,437 @@
+"""What a node's store has of one queue, or is about to have: messages, and their replica.
+
+The leader or the mirror of the queue tells what comes (`enqueue`) and goes (`remove`), and
+describes its replica when asked (`describe`); `cluster.node_store` asks for what is to be written
+(`gather`) when the commit before is durable, and says when that is so for this one (`stored`). So
+whatever comes while a commit is under way lies in one chunk, and what has gone again by then is
+never written.
+
+`written` counts what was given, `durable` tells how far of that is safe: what has to wait for the
+store notes the one and waits for the other. Removals are not counted: one that a crash forgets
+means that a message comes again.
+
+A position names one message for ever, so two replicas of the queue may share chunks: the one that
+counts, and one that a mirror is making beside it (`cluster.mirror`). What belongs to the second
+alone has a later *generation* than `Kept.generation`; when the second takes the place of the first,
+one commit writes the new `Kept` and removes what only the first had.
+
+Invariants: chunks do not overlap; `_firsts` is sorted; a chunk has at least one message that is
+held; a chunk in memory (`runs`) is one that is not durable yet.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from rabbitry.broker.message import Message, Routes, Run
+from rabbitry.broker.persistence import persistent_parts
+from rabbitry.broker.positions import without
+from rabbitry.cluster.chunks import (
+    ChunkKey,
+    ChunkRun,
+    Kept,
+    decode_runs,
+    encode_holes,
+    encode_kept,
+    encode_runs,
+    holes_key,
+    kept_key,
+)
+from rabbitry.cluster.queue_records import Range
+
+Writes = list[tuple[bytes, bytes | None]]
+Entry = tuple[int, Message]
+
+# A chunk is closed when it has become so large: it is read, and taken into memory, as a whole.
+CHUNK_BYTES_MAX: Final = 256 * 1024
+CHUNK_MESSAGES_MAX: Final = 4096
+_HEAD_MAX: Final = 1024
+
+
+class _Chunk:
+    """Consecutive messages. `runs`: what is not durable yet; `written`: that a commit has it."""
+
+    __slots__ = (
+        "count",
+        "first",
+        "generation",
+        "holes",
+        "lasting",
+        "live",
+        "runs",
+        "size_bytes",
+        "written",
+    )
+
+    def __init__(self, first: int, count: int, generation: int, lasting: bool) -> None:
+        self.first = first
+        self.count = count
+        self.generation = generation
+        self.lasting = lasting
+        self.live = count
+        self.holes: list[Range] = []
+        self.runs: list[ChunkRun] | None = None
+        self.size_bytes = 0
+        self.written = True
+
+    @property
+    def last(self) -> int:
+        return self.first + self.count - 1
+
+    def key(self, queue: int) -> ChunkKey:
+        return ChunkKey(queue, self.first, self.count, self.generation, self.lasting)
+
+
+class QueueStore:
+    """See the module. `touched` is called when there is something to write."""
+
+    def __init__(self, number: int, touched: Callable[[QueueStore], None]) -> None:
+        self.number = number
+        self.generation = 0  # of chunks that are written from now on
+        self.written = 0
+        self.durable = 0
+        self.damaged = False  # nothing of what was found here can be vouched for
+        self.describe: Callable[[], Kept] | None = None
+        self._touched = touched
+        self._firsts: list[int] = []  # from `_head` on; what lies before is gone
+        self._head = 0
+        self._chunks: dict[int, _Chunk] = {}
+        self._fresh: list[_Chunk] = []  # not handed over yet
+        self._under_way: list[_Chunk] = []
+        self._gathered = 0  # `written` when the commit under way was made
+        self._gone: list[bytes] = []  # keys
+        self._holed: dict[_Chunk, None] = {}  # whose holes are to be written
+
+    # --- what was found at start ------------------------------------------------------------------
+
+    def found(self, key: ChunkKey) -> None:
+        """Take a chunk that the store has. Call it in order of keys."""
+        chunk = _Chunk(key.first, key.count, key.generation, key.lasting)
+        self._firsts.append(key.first)
+        self._chunks[key.first] = chunk
+
+    def found_holes(self, first: int, generation: int, holes: list[Range]) -> bool:
+        """Take the holes of a chunk that was found; False: there is no such chunk."""
+        chunk = self._chunks.get(first)
+        if chunk is None or chunk.generation != generation:
+            return False
+        chunk.holes = holes
+        chunk.live -= sum(last - first + 1 for first, last in holes)
+        return True
+
+    # --- what is held -----------------------------------------------------------------------------
+
+    def ranges(self) -> list[Range]:
+        """Return the positions that are held here, as ranges."""
+        held: list[Range] = []
+        for first in self._firsts[self._head :]:
+            for part in _without(self._chunks[first]):
+                if held and held[-1][1] + 1 == part[0]:
+                    held[-1] = (held[-1][0], part[1])
+                else:
+                    held.append(part)
+        return held
+
+    def stored_ranges(self, first: int, last: int) -> list[Range]:
+        """Return which of these positions are durable here, as ranges."""
+        held: list[Range] = []
+        for chunk in self._overlapping(first, last):
+            if chunk.runs is None:
+                held += [
+                    (max(one, first), min(other, last))
+                    for one, other in _without(chunk)
+                    if one <= last and other >= first
+                ]
+        return held
+
+    def chunk_keys(self, first: int, last: int) -> list[bytes]:
+        """Return the keys of the chunks that hold any of these positions and are in the store."""
+        return [
+            chunk.key(self.number).encode()
+            for chunk in self._overlapping(first, last)
+            if chunk.runs is None
+        ]
+
+    def entries_of(
+        self, key: ChunkKey, value: bytes, routes: Routes
+    ) -> tuple[list[Entry], dict[int, int]]:
+        """Return what is held of a chunk, and when it expires, out of its value.
+
+        Raises ValueError where the value is not that of the chunk.
+        """
+        chunk = self._chunks.get(key.first)
+        if chunk is None or chunk.generation != key.generation:
+            return [], {}  # gone since it was asked for
+        runs = decode_runs(value)
+        if sum(len(run[3]) for run, _ in runs) != chunk.count:
+            raise ValueError("not the messages of this chunk")
+        return _entries(chunk, runs, routes)
+
+    def entries_under_way(
+        self, first: int, last: int, routes: Routes
+    ) -> tuple[list[Entry], dict[int, int]]:
+        """Return which of these messages are not durable yet, and when they expire."""
+        entries: list[Entry] = []
+        expiries: dict[int, int] = {}
+        for chunk in self._overlapping(first, last):
+            if chunk.runs is not None:
+                found, dues = _entries(chunk, chunk.runs, routes)
+                entries += [entry for entry in found if first <= entry[0] <= last]
+                expiries.update(dues)
+        return entries, expiries
+
+    # --- what comes and goes ----------------------------------------------------------------------
+
+    def enqueue(self, first: int, run: Run, expiries: Sequence[int] = ()) -> None:
+        """Keep what is persistent of a run whose first message has this position."""
+        contents = run[3]
+        for start, end in persistent_parts(run[2], contents):
+            if end - start == len(contents):
+                self.keep(first, run, list(expiries))
+            else:
+                part = (*run[:3], contents[start:end])
+                dues = expiries[start:end] if len(expiries) > 1 else expiries
+                self.keep(first + start, part, list(dues))
+
+    def keep(self, first: int, run: Run, expiries: list[int], lasting: bool = True) -> None:
+        """Keep all messages of a run."""
+        if self._firsts and first <= self._chunks_end():
+            self._keep_again(first, run, expiries, lasting)
+        else:
+            self._keep_new(first, run, expiries, lasting)
+
+    def _chunks_end(self) -> int:
+        if self._head == len(self._firsts):
+            return 0
+        return self._chunks[self._firsts[-1]].last
+
+    def _keep_again(self, first: int, run: Run, expiries: list[int], lasting: bool) -> None:
+        """Keep what may have been here: a leader whose store missed its removal has it still.
+
+        A position names one message for ever, so in the chunk that had it it is there to be held
+        again.
+        """
+        contents = run[3]
+        at = 0
+        for chunk in list(self._overlapping(first, first + len(contents) - 1)):
+            start, end = max(chunk.first - first, 0), min(chunk.last - first + 1, len(contents))
+            if start > at:
+                self._keep_new(first + at, *_part(run, expiries, at, start), lasting)
+            holes = without(chunk.holes, [(first + start, first + end - 1)])
+            chunk.live += _count(chunk.holes) - _count(holes)
+            chunk.holes = holes
+            self._holed[chunk] = None
+            at = end
+        if at < len(contents):
+            self._keep_new(first + at, *_part(run, expiries, at, len(contents)), lasting)
+        self.written += 1
+        self._touched(self)
+
+    def _keep_new(self, first: int, run: Run, expiries: list[int], lasting: bool) -> None:
+        contents = run[3]
+        count, size_bytes = len(contents), sum(map(len, contents))
+        chunk = self._fresh[-1] if self._fresh else None
+        if (
+            chunk is None
+            or chunk.first + chunk.count != first
+            or chunk.size_bytes + size_bytes > CHUNK_BYTES_MAX
+            or chunk.count + count > CHUNK_MESSAGES_MAX
+            or chunk.generation != self.generation
+            or chunk.lasting != lasting
+            or not chunk.live
+        ):
+            chunk = self._open_chunk(first, lasting)
+        assert chunk.runs is not None
+        chunk.runs.append((run, expiries))
+        chunk.count += count
+        chunk.live += count
+        chunk.size_bytes += size_bytes
+        self.written += 1
+        self._touched(self)
+
+    def _open_chunk(self, first: int, lasting: bool) -> _Chunk:
+        chunk = _Chunk(first, 0, self.generation, lasting)
+        chunk.runs, chunk.written = [], False
+        self._fresh.append(chunk)
+        firsts = self._firsts
+        if not firsts or first > firsts[-1]:
+            firsts.append(first)
+        else:
+            firsts.insert(bisect_left(firsts, first, self._head), first)
+        self._chunks[first] = chunk
+        return chunk
+
+    def remove(self, ranges: Sequence[Range]) -> None:
+        """Messages are no more, or never were here."""
+        if not self._chunks:
+            return
+        touched = False
+        for first, last in ranges:
+            for chunk in list(self._overlapping(first, last)):
+                touched = True
+                self._remove_of(chunk, max(first, chunk.first), min(last, chunk.last))
+        if touched:
+            self._touched(self)
+
+    def _remove_of(self, chunk: _Chunk, first: int, last: int) -> None:
+        if first == chunk.first and last == chunk.last:
+            self._forget(chunk)
+            return
+        before = sum(end - start + 1 for start, end in chunk.holes)
+        chunk.holes = _merged(chunk.holes, (first, last))
+        chunk.live -= sum(end - start + 1 for start, end in chunk.holes) - before
+        if not chunk.live:
+            self._forget(chunk)
+        else:
+            self._holed[chunk] = None
+
+    def _forget(self, chunk: _Chunk) -> None:
+        """Nothing of a chunk is held any more."""
+        chunk.live = 0
+        del self._chunks[chunk.first]
+        self._unlist(chunk.first)
+        holed = chunk in self._holed
+        self._holed.pop(chunk, None)
+        if chunk.written:
+            self._gone.append(chunk.key(self.number).encode())
+            if chunk.holes or holed:
+                self._gone.append(holes_key(self.number, chunk.first, chunk.generation))
+
+    def _unlist(self, first: int) -> None:
+        """Take a chunk out of the order; the first one, as it mostly is, without moving others."""
+        firsts = self._firsts
+        if firsts[self._head] != first:
+            del firsts[bisect_left(firsts, first, self._head)]
+            return
+        self._head += 1
+        if self._head > _HEAD_MAX and self._head * 2 > len(firsts):
+            del firsts[: self._head]
+            self._head = 0
+
+    def discard(self) -> None:
+        """What was found here is damaged, and another replica takes its place."""
+        self.damaged = False
+        self.remove(self.ranges())
+
+    def describe_again(self) -> None:
+        """What `describe` tells has changed, and is to be written."""
+        self.written += 1
+        self._touched(self)
+
+    def begin_generation(self) -> int:
+        """A replica is made beside the one that counts; return the number of its generation."""
+        self.generation += 1
+        return self.generation
+
+    def drop(self) -> None:
+        """The queue is no more, or not here: nothing of it stays in the store."""
+        for chunk in list(self._chunks.values()):
+            self._forget(chunk)
+        self.describe = None
+        self._touched(self)
+
+    # --- into the store ---------------------------------------------------------------------------
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether the store has all that it was given."""
+        return self.durable == self.written
+
+    def gather(self) -> Writes:
+        """Return what is to be written now; `stored` or `failed` follows."""
+        writes: Writes = [(key, None) for key in self._gone]
+        self._gone = []
+        for chunk in self._fresh:
+            if chunk.live:
+                assert chunk.runs is not None
+                writes.append((chunk.key(self.number).encode(), encode_runs(chunk.runs)))
+                chunk.written = True
+                self._under_way.append(chunk)
+        self._fresh = []
+        for chunk in self._holed:
+            key = holes_key(self.number, chunk.first, chunk.generation)
+            writes.append((key, encode_holes(chunk.holes) if chunk.holes else None))
+        self._holed = {}
+        kept = None if self.describe is None else encode_kept(self.describe())
+        writes.append((kept_key(self.number), kept))
+        self._gathered = self.written
+        return writes
+
+    def stored(self) -> None:
+        """What was gathered is durable."""
+        for chunk in self._under_way:
+            chunk.runs = None
+        self._under_way = []
+        self.durable = self._gathered
+
+    def _overlapping(self, first: int, last: int) -> Iterator[_Chunk]:
+        firsts = self._firsts
+        at = max(bisect_right(firsts, first, self._head) - 1, self._head)
+        while at < len(firsts) and firsts[at] <= last:
+            chunk = self._chunks[firsts[at]]
+            if chunk.last >= first:
+                yield chunk
+            at += 1
+
+
+def _entries(
+    chunk: _Chunk, runs: list[ChunkRun], routes: Routes
+) -> tuple[list[Entry], dict[int, int]]:
+    entries: list[Entry] = []
+    expiries: dict[int, int] = {}
+    position = chunk.first
+    for run, dues in runs:
+        messages = routes.messages(run)
+        entries += enumerate(messages, position)
+        if dues:
+            all_dues = dues * len(messages) if len(dues) == 1 else dues
+            expiries.update((at, due) for at, due in enumerate(all_dues, position) if due >= 0)
+        position += len(messages)
+    if chunk.holes:
+        holes = {at for first, last in chunk.holes for at in range(first, last + 1)}
+        entries = [entry for entry in entries if entry[0] not in holes]
+        expiries = {at: due for at, due in expiries.items() if at not in holes}
+    return entries, expiries
+
+
+def _part(run: Run, expiries: list[int], start: int, end: int) -> tuple[Run, list[int]]:
+    dues = expiries[start:end] if len(expiries) > 1 else expiries
+    return (*run[:3], run[3][start:end]), dues
+
+
+def _count(ranges: list[Range]) -> int:
+    return sum(last - first + 1 for first, last in ranges)
+
+
+def _without(chunk: _Chunk) -> list[Range]:
+    """Return what is held of a chunk, as ranges."""
+    held: list[Range] = []
+    first = chunk.first
+    for start, end in chunk.holes:
+        if start > first:
+            held.append((first, start - 1))
+        first = end + 1
+    if first <= chunk.last:
+        held.append((first, chunk.last))
+    return held
+
+
+def _merged(holes: list[Range], hole: Range) -> list[Range]:
+    """Return disjoint ascending ranges with one more, which may overlap them."""
+    if holes and holes[-1][1] + 1 == hole[0]:
+        return [*holes[:-1], (holes[-1][0], hole[1])]
+    merged: list[Range] = []
+    first, last = hole
+    for start, end in holes:
+        if end + 1 < first or start > last + 1:
+            merged.append((start, end))
+        else:
+            first, last = min(first, start), max(last, end)
+    merged.append((first, last))
+    merged.sort()
+    return merged
+
+
+__all__ = ["CHUNK_BYTES_MAX", "Entry", "QueueStore", "Writes"]

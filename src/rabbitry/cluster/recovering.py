@@ -1,0 +1,78 @@
+"""What a node does with what its store kept, before it joins the cluster.
+
+Reads the messages of each queue, makes replicas of them, and says when all is there. A value that
+does not come as it was written ends the process: it has been verified at the start, so this is
+damage in the middle of use; the next start finds it and says of which queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from rabbitry.broker.message import Routes
+from rabbitry.cluster.chunks import chunk_key_of
+from rabbitry.cluster.node_store import NodeStore
+from rabbitry.cluster.replica import Replica
+
+# So many chunks are read at a time: they are in memory twice meanwhile.
+CHUNKS_AT_ONCE: Final = 64
+
+
+class Recovering:
+    """Call `begin`; `found` gets each queue's replica, `done` is called once, at the end."""
+
+    def __init__(
+        self,
+        store: NodeStore,
+        routes: Routes,
+        found: Callable[[int, Replica], None],
+        done: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._routes = routes
+        self._found = found
+        self._done = done
+        self._left: list[int] = []
+
+    def begin(self) -> None:
+        """Read what there is, queue by queue."""
+        self._left = sorted(self._store.kept, reverse=True)
+        self._next_queue()
+
+    def _next_queue(self) -> None:
+        if not self._left:
+            self._store.when_durable(self._done)
+            return
+        queue = self._left.pop()
+        store = self._store.queue(queue)
+        ranges = store.ranges()
+        keys = store.chunk_keys(ranges[0][0], ranges[-1][1]) if ranges else []
+        self._read(queue, Replica.of(self._store.kept[queue]), keys)
+
+    def _read(self, queue: int, replica: Replica, keys: list[bytes]) -> None:
+        if keys:
+            now, later = keys[:CHUNKS_AT_ONCE], keys[CHUNKS_AT_ONCE:]
+            self._store.load(now, partial(self._take, queue, replica, now, later))
+        else:
+            self._found(queue, replica)
+            self._next_queue()
+
+    def _take(
+        self,
+        queue: int,
+        replica: Replica,
+        keys: list[bytes],
+        later: list[bytes],
+        values: list[bytes | None],
+    ) -> None:
+        store = self._store.queue(queue)
+        for key, value in zip(keys, values, strict=True):
+            if value is None:
+                self._store.fail(queue)
+                return
+            entries, expiries = store.entries_of(chunk_key_of(key), value, self._routes)
+            replica.messages.update(entries)
+            replica.expiries.update(expiries)
+        self._read(queue, replica, later)
