@@ -70,6 +70,31 @@ def test_echo_and_half_close(run: Run) -> None:
     run(main())
 
 
+def test_a_link_that_is_not_to_be_read_from_the_beginning_is_not_read(run: Run) -> None:
+    def respond(event: Event, now: int) -> list[Effect]:
+        first = isinstance(event, LinkOpened) and event.link == 1
+        return [PauseReading(1)] if first else []
+
+    async def main() -> None:
+        toy = Toy(respond)
+        async with driving(toy) as (driver, address):
+            _, early = await connect(address)
+            early.write(b"too early")
+            await early.drain()
+            _, other = await connect(address)
+            other.write(b"in time")
+            assert (await toy.saw(BytesReceived)).link == 2
+            other.write(b"again")
+            await toy.saw(BytesReceived, 2)
+            assert BytesReceived not in toy.of(1)
+            await driver.ask([ResumeReading(1)])
+            assert await toy.saw(BytesReceived, 3) == BytesReceived(1, b"too early")
+            early.close()
+            other.close()
+
+    run(main())
+
+
 def test_links_are_numbered_upwards_and_each_closes_once(run: Run) -> None:
     async def main() -> None:
         toy = Toy(echo)

@@ -151,8 +151,12 @@ class Link(asyncio.Protocol):
         """Tell `BytesReceived`: one read, one step, unless steps take too long."""
         if self._closing:
             return
-        if self._rest:  # a transport that does not stop at once when it is told to
+        if self._rest or self._held:
+            # A transport that does not stop at once when it is told to. uvloop's begins to read
+            # after `connection_made`, whatever it was told there.
             self._rest += data
+            if self._held and not self._resting:
+                self._pause()
             return
         if self._hand_over(data):
             if not (self._held or self._resting):
