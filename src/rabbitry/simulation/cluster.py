@@ -47,7 +47,7 @@ class Inspectable(Protocol):
     """A machine that shows what it holds.
 
     A node: queue -> {role, epoch, position, messages: [(position, digest)], in_sync: [node]}.
-    A coordinator: queue -> {epoch, leader, in_sync: [node]}.
+    A coordinator: queue -> {epoch, leader, in_sync: [node], durable: is all of it in the store}.
     """
 
     def inspect(self) -> Mapping[str, Mapping[str, Any]]:
@@ -267,7 +267,7 @@ class Cluster:
             if leader is not None and (faults := checkers.check_mirror(leader, view)):
                 raise self._fail(faults)
         for queue, decided in self.given().items():
-            if decided["leader"]:
+            if decided["leader"] and decided.get("durable", True):
                 self.history.see_given(now, queue, decided["epoch"], decided["leader"])
         self.world.schedule.at(now + _SAMPLE_US, self._sample)
 

@@ -67,6 +67,8 @@ def _queue(name: str, *, durable: bool = True) -> _Step:
     )
 
 
+TRANSIENT_QUEUE = "t0"
+
 # In this order: what a binding needs comes before it, and what is deleted was there.
 _STEPS = (
     _exchange("x0"),
@@ -76,7 +78,7 @@ _STEPS = (
         QueueBind(queue="k0", exchange="x0", routing_key="a"),
         BasicPublish(exchange="x0", routing_key="a", mandatory=True),
     ),
-    _queue("t0", durable=False),
+    _queue(TRANSIENT_QUEUE, durable=False),
     _queue("k1"),
     _exchange("x1", kind="topic"),
     _exchange("t1", durable=False),

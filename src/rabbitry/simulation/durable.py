@@ -13,14 +13,14 @@ only then some things are forgiven.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from rabbitry.simulation.cluster import BEGIN_AT, Cluster, ClusterFactories
-from rabbitry.simulation.declarer import Declarer
+from rabbitry.simulation.declarer import TRANSIENT_QUEUE, Declarer
 from rabbitry.simulation.faults import DURABLE_KINDS, FaultPlan, draw_durable_plan
-from rabbitry.simulation.history import Quiet
+from rabbitry.simulation.history import Quiet, ReplicaView
 from rabbitry.simulation.supervisor import SimulatedSupervisor
 from rabbitry.simulation.workload import ConsumerSettings
 
@@ -51,7 +51,7 @@ class DurableCluster(Cluster):
         super().__init__(seed, factories, kinds=kinds, keep_trace=keep_trace, events_max=events_max)
         # queue -> node -> the incarnation that has everything of it in memory
         self._holders: dict[str, dict[str, int]] = {}
-        self._given: dict[str, Any] = {}
+        self._given: Mapping[str, Mapping[str, Any]] = {}
         self._encore_random = self.world.schedule.random("encore")
         self.supervisor = SimulatedSupervisor(
             self.world,
@@ -91,7 +91,8 @@ class DurableCluster(Cluster):
             self.world.schedule.random("client declarer"),
             interval_us=self._draw.choice((20_000, 200_000)),
             look_at=self.encore_at + 1_000_000 if self.encore else self.final_at,
-            all_died=bool(self.encore),
+            # Without the coordinator, one may have joined again before another is known to be dead.
+            all_died=self.encore == "nodes and coordinator",
         )
         self.world.add_host("declarer", lambda _incarnation, _entropy: self.declarer)
 
@@ -131,13 +132,25 @@ class DurableCluster(Cluster):
 
     # --- who has everything in memory ------------------------------------------------------------
 
+    def views(self) -> list[ReplicaView]:
+        """Return what every node holds, but of the queue that does not last.
+
+        Another of its name begins with the first epoch again, and checkers know queues by name.
+        """
+        return [view for view in super().views() if view.queue != TRANSIENT_QUEUE]
+
+    def given(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return what the coordinator has decided, but of that queue."""
+        given = super().given()
+        return {queue: given[queue] for queue in given if queue != TRANSIENT_QUEUE}
+
     def _sample(self) -> None:
         super()._sample()
         self._see_holders()
 
     def _see_holders(self) -> None:
         """Look who holds everything; a node that is in sync and has been complete stays it."""
-        self._given = dict(self.given()) or self._given
+        self._given = self.given() or self._given
         views = {(view.node, view.queue): view for view in self.views()}
         for queue, decided in self._given.items():
             holders = self._holders.setdefault(queue, {})
