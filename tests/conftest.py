@@ -18,7 +18,6 @@ from hypothesis import settings
 settings.register_profile("rabbitry", deadline=None)
 settings.load_profile("rabbitry")
 
-SEEDS_DEFAULT = 200
 KILLS_DEFAULT = 12
 
 
@@ -27,9 +26,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--seeds",
         type=int,
-        default=SEEDS_DEFAULT,
         metavar="N",
-        help=f"simulate the seeds 0..N-1 (default: {SEEDS_DEFAULT}; `make soak` takes more)",
+        help="simulate the seeds 0..N-1 (default: tests/simulation/conftest.py; `make soak`: more)",
     )
     group.addoption(
         "--seed",

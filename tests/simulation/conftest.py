@@ -1,15 +1,22 @@
-"""Seeds for tests that ask for one: `--seeds N`, `--seed N` (options of `tests/conftest.py`)."""
+"""Seeds for tests that ask for one: `--seeds N`, `--seed N` (options of `tests/conftest.py`).
+
+Runs with stores have seeds of their own, as `durable_seed`: where none are asked for, more of them.
+"""
 
 from __future__ import annotations
 
 import pytest
 
+SEEDS_COUNT = {"seed": 200, "durable_seed": 500}
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give each test with an argument `seed` its seeds: 0 to N-1, or those that were asked for."""
-    if "seed" in metafunc.fixturenames:
-        chosen = metafunc.config.getoption("--seed")
-        metafunc.parametrize("seed", chosen or range(metafunc.config.getoption("--seeds")))
+    """Give each test with such an argument its seeds: 0 to N-1, or those that were asked for."""
+    for argument, count in SEEDS_COUNT.items():
+        if argument in metafunc.fixturenames:
+            chosen = metafunc.config.getoption("--seed")
+            asked = metafunc.config.getoption("--seeds")
+            metafunc.parametrize(argument, chosen or range(count if asked is None else asked))
 
 
 @pytest.fixture

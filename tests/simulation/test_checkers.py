@@ -230,13 +230,20 @@ def wiped(*, persistent: bool, at: int = 3) -> History:
 
 
 @pytest.mark.parametrize(
-    ("persistent", "wiped_at", "forgiven"), [(False, 3, True), (True, 3, False), (False, 0, False)]
+    ("persistent", "wiped_at", "confirmed_at", "forgiven"),
+    [
+        (False, 3, 2, True),
+        (True, 3, 2, False),
+        (False, 0, 2, False),
+        (False, 3, 900_000, True),
+        (False, 3, 1_100_000, False),
+    ],
 )
 def test_a_transient_message_may_be_lost_with_all_who_had_it(
-    persistent: bool, wiped_at: int, forgiven: bool
+    persistent: bool, wiped_at: int, confirmed_at: int, forgiven: bool
 ) -> None:
     history = wiped(persistent=persistent, at=wiped_at)
-    history.confirm(2, key(1))
+    history.confirm(confirmed_at, key(1))
     assert (checkers.check_confirmed_delivered(history) == []) is forgiven
 
 

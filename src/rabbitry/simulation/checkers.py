@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from rabbitry.simulation.history import Delivery, History, MessageKey, ReplicaView
 
 _SHOWN_MAX = 5
+_CONFIRM_UNDER_WAY_US = 1_000_000
 
 
 def _some(keys: Iterable[object]) -> str:
@@ -23,7 +24,8 @@ def _some(keys: Iterable[object]) -> str:
 def check_confirmed_delivered(history: History) -> list[str]:
     """Every confirmed message was delivered at least once. For the end of a run, after a drain.
 
-    A transient one is forgiven if all who had it in memory have died since it was published.
+    A transient one is forgiven if all who had it in memory have died since it was confirmed, or
+    so shortly before the confirm came that it was under way.
     """
     lost = [
         key
@@ -36,7 +38,8 @@ def check_confirmed_delivered(history: History) -> list[str]:
 def _forgotten(history: History, key: MessageKey) -> bool:
     published = history.published[key]
     wipes = history.wipes.get(published.queue, ())
-    return not published.persistent and any(at >= published.at for at in wipes)
+    confirmed_at = history.confirmed[key] - _CONFIRM_UNDER_WAY_US
+    return not published.persistent and any(at >= max(published.at, confirmed_at) for at in wipes)
 
 
 def _resends_max(history: History, delivery: Delivery) -> int:
