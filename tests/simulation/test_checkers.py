@@ -271,7 +271,7 @@ def quiet_history(acknowledged_at: int = 25) -> History:
     history = published(key(1))
     history.quiet = Quiet(since=20, until=30, end=40)
     deliver(history, key(1), at=10)
-    history.acknowledge(acknowledged_at, key(1), "c", 1)
+    history.acknowledge(acknowledged_at, 10, key(1), "c", 1)
     return history
 
 

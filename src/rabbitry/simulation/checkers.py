@@ -140,12 +140,11 @@ def check_acknowledged(history: History) -> list[str]:
             last[delivery.key] = delivery.at
     wrong: list[MessageKey] = []
     for key in back:
-        before = [one for one in history.acknowledged.get(key, ()) if one.at <= quiet.end]
-        if not before or not max(quiet.since, last[key]) <= before[-1].at <= quiet.until:
-            continue
-        connection = before[-1].consumer, before[-1].connection
-        if history.connections_lost.get(connection, quiet.end) >= quiet.end:
-            wrong.append(key)
+        for one in history.acknowledged.get(key, ()):
+            lost_at = history.connections_lost.get((one.consumer, one.connection), quiet.end)
+            in_time = quiet.since <= one.at <= quiet.until
+            if in_time and one.delivered_at == last[key] and lost_at >= quiet.end:
+                wrong.append(key)
     if not wrong:
         return []
     return [f"acknowledged in time and back after all nodes died: {_some(wrong)}"]

@@ -68,9 +68,14 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """A consumer's ack, as it was sent; it counts once it has arrived."""
+    """A consumer's ack, as it was sent; it counts once it has arrived.
+
+    It is for what was delivered at `delivered_at`: a message that was delivered to a connection
+    again, since its leader has died, has to be acknowledged by its new delivery tag.
+    """
 
     at: int
+    delivered_at: int
     consumer: str
     connection: int
 
@@ -209,9 +214,11 @@ class History:
         self.delivered_keys[key] = None
         return key
 
-    def acknowledge(self, at: int, key: MessageKey, consumer: str, connection: int) -> None:
-        """A consumer sends basic.ack."""
-        one = Acknowledgement(at, consumer, connection)
+    def acknowledge(
+        self, at: int, delivered_at: int, key: MessageKey, consumer: str, connection: int
+    ) -> None:
+        """A consumer sends basic.ack for what it got at `delivered_at`."""
+        one = Acknowledgement(at, delivered_at, consumer, connection)
         self.acknowledged.setdefault(key, []).append(one)
 
     def lose_connection(self, at: int, client: str, connection: int) -> None:

@@ -217,7 +217,8 @@ class Consumer(Client):
         self.cancels_count = 0
         self._unsettled: list[int] = []
         self._lingering: list[int] = []
-        self._keys: dict[int, MessageKey | None] = {}
+        # Delivery tag -> when it came, and what.
+        self._taken: dict[int, tuple[int, MessageKey | None]] = {}
 
     @property
     def idle(self) -> bool:
@@ -232,7 +233,7 @@ class Consumer(Client):
         """Forget what was not settled: it comes again."""
         self._unsettled.clear()
         self._lingering.clear()
-        self._keys.clear()
+        self._taken.clear()
 
     def on_command(self, method: Method, contents: list[bytes]) -> None:
         """Take deliveries; consume again when the broker cancels."""
@@ -278,7 +279,7 @@ class Consumer(Client):
             method.redelivered,
         )
         tag = method.delivery_tag
-        self._keys[tag] = key
+        self._taken[tag] = self.now, key
         if (
             settings.linger_at <= self.now < settings.calm_again_at
             and self.random.random() < settings.linger_probability
@@ -304,7 +305,7 @@ class Consumer(Client):
         if self.now < settings.calm_at and self.random.random() < settings.requeue_probability:
             tag = unsettled.pop(self.random.randrange(len(unsettled)))
             self.endpoint.send_method(CHANNEL, BasicNack(delivery_tag=tag, requeue=True))
-            del self._keys[tag]
+            del self._taken[tag]
         elif settings.multiple_ack and not self._lingering:
             self.endpoint.send_method(CHANNEL, BasicAck(unsettled[-1], multiple=True))
             self._acknowledged(unsettled)
@@ -319,6 +320,6 @@ class Consumer(Client):
     def _acknowledged(self, tags: list[int]) -> None:
         name = self.client_settings.name
         for tag in tags:
-            key = self._keys.pop(tag)
+            at, key = self._taken.pop(tag)
             if key is not None:
-                self.history.acknowledge(self.now, key, name, self.connections_count)
+                self.history.acknowledge(self.now, at, key, name, self.connections_count)
