@@ -431,8 +431,8 @@ def test_questions_that_mean_nothing_are_answered() -> None:
 def test_inspect_shows_who_leads() -> None:
     stage = joined("a", "b")
     stage.nodes["a"].ask(queue())
-    expected = {"q": {"epoch": 1, "leader": "a", "in_sync": ["a", "b"], "stored": []}}
-    assert stage.coordinator.inspect() == expected
+    place = {"epoch": 1, "leader": "a", "in_sync": ["a", "b"], "stored": [], "durable": True}
+    assert stage.coordinator.inspect() == {"q": place}
 
 
 def test_a_node_that_finishes_its_link_is_let_go() -> None:
