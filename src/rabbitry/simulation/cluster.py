@@ -97,6 +97,7 @@ class Cluster:
     """One run of a cluster under one seed. Times in microseconds."""
 
     heal_at = HEAL_AT
+    final_divisor = 6
     persistent_probability = 0.5
     final_at = HEAL_AT + 10_000  # from when on publishers send their last
 
@@ -195,7 +196,7 @@ class Cluster:
         messages_count = min(draw.randint(40, 200), (self.heal_at - BEGIN_AT) // interval_us)
         settings = PublisherSettings(
             messages_count=messages_count,
-            final_count=messages_count // 6 + 1,
+            final_count=messages_count // self.final_divisor + 1,
             final_at=self.final_at,
             interval_us=interval_us,
             burst_max=draw.choice((1, 4, 16)),

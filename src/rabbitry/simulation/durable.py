@@ -19,7 +19,7 @@ from typing import Any
 
 from rabbitry.simulation.cluster import BEGIN_AT, Cluster, ClusterFactories
 from rabbitry.simulation.declarer import TRANSIENT_QUEUE, Declarer
-from rabbitry.simulation.faults import DURABLE_KINDS, FaultPlan, draw_durable_plan
+from rabbitry.simulation.faults import DURABLE_KINDS, HINDERED_US_MAX, FaultPlan, draw_durable_plan
 from rabbitry.simulation.history import Quiet, ReplicaView
 from rabbitry.simulation.supervisor import SimulatedSupervisor
 from rabbitry.simulation.workload import ConsumerSettings
@@ -36,6 +36,7 @@ class DurableCluster(Cluster):
     heal_at = 4_000_000
     final_at = heal_at + 1_500_000
     encore_at = heal_at + ENCORE_AFTER_US
+    final_divisor = 3
     persistent_probability = 0.75
 
     def __init__(
@@ -67,12 +68,17 @@ class DurableCluster(Cluster):
     def draw_plan(self, kinds: Sequence[str]) -> FaultPlan:
         """Draw the faults, and whether there is an encore."""
         self.encore = self._draw.choice(("", "nodes", "nodes", "nodes and coordinator"))
+        if self.encore:
+            self.final_at = self.encore_at - 1_000_000
         return draw_durable_plan(self._draw, BEGIN_AT, self.heal_at, kinds)
 
     def draw_consumer(self) -> ConsumerSettings:
         """Draw how a consumer works; before the encore it leaves some unacknowledged."""
         settings = super().draw_consumer()
         slow_work_us = self._draw.choice((0, 30_000, 100_000, 400_000))
+        if slow_work_us and self._draw.random() < 0.7:
+            # What has been delivered cannot be lost any more: let much wait in the queue.
+            settings = replace(settings, prefetch_count=self._draw.choice((1, 3)))
         if not self.encore:
             return replace(settings, slow_work_us=slow_work_us, calm_again_at=self.heal_at)
         return replace(
@@ -111,6 +117,12 @@ class DurableCluster(Cluster):
                 self.encore_at,
             )
             self.world.schedule.at(self.encore_at, self._strike_encore)
+            if self._encore_random.random() < 0.5:
+                hinder_at = self.encore_at - HINDERED_US_MAX
+                self.world.schedule.at(hinder_at, self._hinder)
+
+    def _hinder(self) -> None:
+        self.faults.hinder(self._encore_random)
 
     def _strike_encore(self) -> None:
         names = [*self._names]
@@ -118,6 +130,7 @@ class DurableCluster(Cluster):
             names.append(self.factories.coordinator_name)
         self.world.note("faults", f"encore: {self.encore} die")
         self.faults.kill(names, self._encore_random)
+        self.faults.end_troubles()
 
     def _settled(self) -> bool:
         if self.encore and self.world.now <= self.encore_at + 1_000_000:

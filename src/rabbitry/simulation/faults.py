@@ -32,6 +32,9 @@ STORE_KINDS = ("slow_store", "failing_store", "full_store")
 DURABLE_KINDS = (*KINDS, *MASS_KINDS, *STORE_KINDS)
 """What can be drawn where what is confirmed is in stores."""
 
+HINDERED_US_MAX = 150_000
+"""How long before a mass crash some disks may be slow."""
+
 DAMAGE = "damage"
 """A value in a node's store is flipped, and the node dies or goes on. Never drawn unasked."""
 
@@ -170,8 +173,7 @@ class FaultInjector:
             self.world.start(host)
         if self.coordinator:
             self.world.start(self.coordinator)
-        for host in self._servers():
-            self.world.hosts[host].store.trouble.heal()
+        self.end_troubles()
         self.world.network.heal_all()
 
     def _plan_next(self, kind: str, random: Random, earliest: int) -> None:
@@ -211,10 +213,36 @@ class FaultInjector:
         return self.kill(random.sample(running, random.randint(0, len(running))), random)
 
     def _crash_all(self, random: Random) -> bool:
-        return self.kill(self.hosts, random)
+        return self._fail_slowly(self.hosts, random)
 
     def _black_out(self, random: Random) -> bool:
-        return self.kill(self._servers(), random)
+        return self._fail_slowly(self._servers(), random)
+
+    def _fail_slowly(self, names: Sequence[str], random: Random) -> bool:
+        """Kill all of these; every other time some disks first write on and on, and do not end."""
+        if random.random() < 0.5:
+            return self.kill(names, random)
+        delay_us = self.hinder(random)
+        self.world.schedule.at(self.world.now + delay_us, self._kill_hindered, names, random)
+        return True
+
+    def hinder(self, random: Random) -> int:
+        """Make some stores slow; return after how long it is worth having their hosts die."""
+        slow = random.sample(self._servers(), random.randint(1, len(self._servers())))
+        for name in slow:
+            self.world.hosts[name].store.trouble.commit_us_max = 2 * HINDERED_US_MAX
+        self.world.note("faults", f"hinders the disks of {', '.join(slow)}")
+        return random.randint(0, HINDERED_US_MAX)
+
+    def _kill_hindered(self, names: Sequence[str], random: Random) -> None:
+        if not self.healed:
+            self.kill(names, random)
+            self.end_troubles()
+
+    def end_troubles(self) -> None:
+        """All stores are well."""
+        for name in self._servers():
+            self.world.hosts[name].store.trouble.heal()
 
     def kill(self, names: Sequence[str], random: Random) -> bool:
         """Kill all of these that run, at one moment and in any order; they start again later."""
