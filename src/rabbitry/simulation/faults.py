@@ -220,7 +220,7 @@ class FaultInjector:
 
     def _fail_slowly(self, names: Sequence[str], random: Random) -> bool:
         """Kill all of these; every other time some disks first write on and on, and do not end."""
-        if random.random() < 0.5:
+        if random.random() < 0.5 or not any(self.world.hosts[name].up for name in names):
             return self.kill(names, random)
         delay_us = self.hinder(random)
         self.world.schedule.at(self.world.now + delay_us, self._kill_hindered, names, random)
