@@ -29,8 +29,14 @@ them, "blackout" the coordinator with them."""
 STORE_KINDS = ("slow_store", "failing_store", "full_store")
 """A node's store or the coordinator's takes its time, refuses some commits, or all that grow."""
 
-DURABLE_KINDS = (*KINDS, *MASS_KINDS, *STORE_KINDS)
+RESTART = "restart"
+"""A node, or one after another, hands over, is told to end, and starts again."""
+
+DURABLE_KINDS = (*KINDS, *MASS_KINDS, *STORE_KINDS, RESTART)
 """What can be drawn where what is confirmed is in stores."""
+
+GRACE_US = 5_000_000
+"""How long a node that was told to end may take (`runtime.supervisor`)."""
 
 HINDERED_US_MAX = 150_000
 """How long before a mass crash some disks may be slow."""
@@ -150,10 +156,13 @@ class FaultInjector:
             "slow_store": self._slow_store,
             "failing_store": self._fail_store,
             "full_store": self._fill_store,
+            RESTART: self._restart,
             DAMAGE: self._damage,
         }
         self._restarts = world.schedule.random("faults: restarts")
         self._damaged = ""  # whose store has been; no other is
+        self._ending: dict[int, tuple[str, int]] = {}  # question -> who was told to end
+        self._questions_count = 0
 
     def begin(self) -> None:
         """Set everything up: the faults, the end of them, and restarts of what stops by itself."""
@@ -162,12 +171,15 @@ class FaultInjector:
             random = schedule.random(f"faults: {kind}")
             self._plan_next(kind, random, self.plan.begin_at)
         self.world.stop_observers.append(self._stopped)
+        self.world.answer_observers.append(self._answered)
         schedule.at(self.plan.heal_at, self.heal)
 
     def heal(self) -> None:
         """End all faults at once: what is down starts, what is frozen thaws, every way is open."""
         self.healed = True
         self.world.note("faults", "all healed")
+        for number in list(self._ending):
+            self._end(number)
         for host in self.hosts:
             self.world.thaw(host)
             self.world.start(host)
@@ -295,6 +307,45 @@ class FaultInjector:
         if random.random() < 0.5:
             self.kill([name], random)
         return True
+
+    def _restart(self, random: Random) -> bool:
+        running = [name for name in self._able() if name not in dict(self._ending.values())]
+        at = self.world.now
+        for name in random.sample(running, min(len(running), random.choice((1, 1, 1, 3)))):
+            if self.coordinator and random.random() < 0.7:
+                self.world.ask(self.coordinator, self._question(), ("hand over", name))
+            at += random.randint(0, 100_000)
+            self.world.schedule.at(at, self._tell_to_end, name, self.world.hosts[name].incarnation)
+            at += 600_000
+        return bool(running)
+
+    def _question(self) -> int:
+        self._questions_count += 1
+        return self._questions_count
+
+    def _tell_to_end(self, name: str, incarnation: int) -> None:
+        told = (name, incarnation) in self._ending.values()
+        if self._runs(name, incarnation) and not told and not self.healed:
+            number = self._question()
+            self._ending[number] = name, incarnation
+            self.world.note(name, "is told to end")
+            self.world.ask(name, number, "shutdown")
+            self.world.schedule.at(self.world.now + GRACE_US, self._end, number)
+
+    def _runs(self, name: str, incarnation: int) -> bool:
+        host = self.world.hosts[name]
+        return host.up and host.incarnation == incarnation
+
+    def _answered(self, name: str, number: int) -> None:
+        if number in self._ending and self._ending[number][0] == name:
+            self._end(number)
+
+    def _end(self, number: int) -> None:
+        """It has answered, or had its time."""
+        name, incarnation = self._ending.pop(number, ("", 0))
+        if name and self._runs(name, incarnation):
+            self.world.crash(name)
+            self._restart_later(name)
 
     def _restart_later(self, name: str) -> None:
         delay = self._restarts.randint(self.plan.restart_us_min, self.plan.restart_us_max)

@@ -95,6 +95,8 @@ class World:
         self.report_observers: list[Callable[[int, str, m.Report], None]] = []
         # Called with a host's name after its machine has ended itself by `Stop`.
         self.stop_observers: list[Callable[[str], None]] = []
+        # Called with a host's name and the question's number when its machine has answered one.
+        self.answer_observers: list[Callable[[str, int], None]] = []
         # Called with a host's name when a process of it is "starting" (it is not there yet),
         # "running" (it has heard `Started`), and "ending" or "going dark" (peers hear of the one,
         # not of the other; it can be inspected for the last time).
@@ -112,7 +114,7 @@ class World:
             m.Commit: lambda p, e: p.host.store.commit(e),
             m.Load: lambda p, e: p.host.store.load(e),
             m.Report: self._report,
-            m.Answer: lambda p, e: None,
+            m.Answer: self._answer,
             m.Stop: self._stop,
         }
 
@@ -286,6 +288,11 @@ class World:
     def _report(self, process: Process, effect: m.Report) -> None:
         for observer in self.report_observers:
             observer(self.schedule.now, process.host.name, effect)
+
+    def _answer(self, process: Process, effect: m.Answer) -> None:
+        for observer in self.answer_observers:
+            # Not within the step: who hears of it may end the process.
+            self.schedule.at(self.schedule.now, observer, process.host.name, effect.number)
 
     def _stop(self, process: Process, effect: m.Stop) -> None:
         process.host.stopped_because = effect.reason
