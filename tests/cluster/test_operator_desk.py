@@ -90,6 +90,5 @@ def test_who_leads_is_plain_data() -> None:
     history = History()
     history.grant(NodeComes("a"))
     history.grant(queue("q", "/"))
-    assert who_leads(history.catalog) == {
-        "q": {"epoch": 1, "leader": "a", "in_sync": ["a"], "stored": []}
-    }
+    place = {"epoch": 1, "leader": "a", "in_sync": ["a"], "stored": [], "durable": True}
+    assert who_leads(history.catalog, durable=True) == {"q": place}

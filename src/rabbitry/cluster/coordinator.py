@@ -436,13 +436,8 @@ class Coordinator:
                 self._links[member.link].send(Answered(number, answer))
 
     def inspect(self) -> dict[str, dict[str, Any]]:
-        """Return who leads what in which epoch, for checkers: by queue name, plain data.
-
-        `durable`: it is what the store has, too; before that nobody hears of it.
-        """
-        durable = self._annals.durable
-        led = who_leads(self.catalog)
-        return {queue: {**placed, "durable": durable} for queue, placed in led.items()}
+        """Return who leads what in which epoch, for checkers: by queue name, plain data."""
+        return who_leads(self.catalog, self._annals.durable)
 
     # --- the operator -----------------------------------------------------------------------------
 

@@ -52,14 +52,18 @@ def judge_all(
     return made, next_queue
 
 
-def who_leads(catalog: Catalog) -> dict[str, dict[str, Any]]:
-    """Return who leads what in which epoch, for checkers: by queue name, plain data."""
+def who_leads(catalog: Catalog, durable: bool) -> dict[str, dict[str, Any]]:
+    """Return who leads what in which epoch, for checkers: by queue name, plain data.
+
+    `durable`: the store has all of it; before that nobody hears of it.
+    """
     return {
         entry.declared.name: {
             "epoch": entry.placed.epoch,
             "leader": entry.placed.leader,
             "in_sync": list(entry.placed.in_sync),
             "stored": list(entry.placed.stored),
+            "durable": durable,
         }
         for entry in catalog.queues.values()
     }
