@@ -315,3 +315,22 @@ def test_a_message_whose_digest_is_not_known_differs_from_none() -> None:
     assert checkers.check_replicas_agree([leader, replace(MIRROR, messages=((1, "x"),))]) != []
     swapped = replace(MIRROR, messages=((2, "y"), (1, "x")))
     assert "in another order" in checkers.check_replicas_agree([leader, swapped])[0]
+
+
+def test_a_queue_is_lost_by_damage_only_and_what_follows_is_forgiven() -> None:
+    history = wiped(persistent=True)
+    history.confirm(2, key(1))
+    history.forsake(4, "q")
+    assert checkers.check_forsaken(history) == ["q is said to be lost"]
+    history.damage_at = 3
+    assert checkers.check_forsaken(history) == []
+    assert checkers.check_confirmed_delivered(history) == []
+    deliver(history, key(1), at=2)
+    deliver(history, key(1), at=5)
+    assert checkers.check_redelivered(history) == []
+    lost_later = wiped(persistent=True)
+    lost_later.confirm(2, key(1))
+    deliver(lost_later, key(1), at=2)
+    deliver(lost_later, key(1), at=5)
+    lost_later.forsake(6, "q")
+    assert checkers.check_redelivered(lost_later) != []

@@ -37,6 +37,8 @@ def check_confirmed_delivered(history: History) -> list[str]:
 
 def _forgotten(history: History, key: MessageKey) -> bool:
     published = history.published[key]
+    if published.queue in history.forsaken:
+        return True
     wipes = history.wipes.get(published.queue, ())
     confirmed_at = history.confirmed[key] - _CONFIRM_UNDER_WAY_US
     return not published.persistent and any(at >= max(published.at, confirmed_at) for at in wipes)
@@ -52,6 +54,8 @@ def _resends_max(history: History, delivery: Delivery) -> int:
     published = history.published.get(key)
     if published is None:
         return 0
+    if history.forsaken.get(published.queue, delivery.at) < delivery.at:
+        return len(history.deliveries)  # who leads it now does not know what has been out
     confirmed_at = history.confirmed.get(key, delivery.at)
     deaths = history.deaths.get(published.node, ())
     return sum(
@@ -140,6 +144,8 @@ def check_acknowledged(history: History) -> list[str]:
             last[delivery.key] = delivery.at
     wrong: list[MessageKey] = []
     for key in back:
+        if key in history.published and history.published[key].queue in history.forsaken:
+            continue
         for one in history.acknowledged.get(key, ()):
             lost_at = history.connections_lost.get((one.consumer, one.connection), quiet.end)
             in_time = quiet.since <= one.at <= quiet.until
@@ -148,6 +154,13 @@ def check_acknowledged(history: History) -> list[str]:
     if not wrong:
         return []
     return [f"acknowledged in time and back after all nodes died: {_some(wrong)}"]
+
+
+def check_forsaken(history: History) -> list[str]:
+    """No durable queue is lost but by damage. Then it is said, and forgiven elsewhere."""
+    if history.damage_at is not None:
+        return []
+    return [f"{queue} is said to be lost" for queue in history.forsaken]
 
 
 def check_declared(history: History) -> list[str]:
@@ -285,6 +298,7 @@ def check_history(history: History) -> list[str]:
         *check_order(history),
         *check_redelivered(history),
         *check_acknowledged(history),
+        *check_forsaken(history),
         *check_declared(history),
         *check_leaders(history),
         *check_epochs(history),

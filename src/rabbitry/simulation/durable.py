@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from rabbitry import machine as m
 from rabbitry.simulation.cluster import BEGIN_AT, Cluster, ClusterFactories
 from rabbitry.simulation.declarer import TRANSIENT_QUEUE, Declarer
 from rabbitry.simulation.faults import DURABLE_KINDS, HINDERED_US_MAX, FaultPlan, draw_durable_plan
@@ -24,6 +25,11 @@ from rabbitry.simulation.history import Quiet, ReplicaView
 from rabbitry.simulation.supervisor import SimulatedSupervisor
 from rabbitry.simulation.workload import ConsumerSettings
 
+# What the coordinator reports of queues that nobody has all of.
+LOSSES = (
+    "queue has lost all replicas that held everything",
+    "queue waits: the replica that held everything is damaged",
+)
 ENCORE_AFTER_US = 3_500_000
 # After the last fault a cluster needs a lease's time to know who is there, and a little more.
 _RECOVERED_AFTER_US = 2_500_000
@@ -61,6 +67,7 @@ class DurableCluster(Cluster):
             self.world.schedule.random("supervisor"),
         )
         self.world.life_observers.append(self._observe_life)
+        self.world.report_observers.append(self._hear_report)
         self._add_declarer()
 
     # --- putting together ------------------------------------------------------------------------
@@ -142,6 +149,11 @@ class DurableCluster(Cluster):
         if not self.declarer.done:
             faults.insert(1, f"the declarer is not done ({self.declarer.progress})")
         return faults
+
+    def _hear_report(self, at: int, _host: str, report: m.Report) -> None:
+        if report.what in LOSSES and report.details["queue"] != TRANSIENT_QUEUE:
+            self.history.forsake(at, report.details["queue"])
+            self.history.damage_at = self.faults.damaged_at
 
     # --- who has everything in memory ------------------------------------------------------------
 

@@ -160,6 +160,7 @@ class FaultInjector:
             DAMAGE: self._damage,
         }
         self._restarts = world.schedule.random("faults: restarts")
+        self.damaged_at: int | None = None
         self._damaged = ""  # whose store has been; no other is
         self._ending: dict[int, tuple[str, int]] = {}  # question -> who was told to end
         self._questions_count = 0
@@ -303,6 +304,7 @@ class FaultInjector:
         if key is None:
             return False
         self._damaged = name
+        self.damaged_at = self.world.now if self.damaged_at is None else self.damaged_at
         self.world.note(name, f"the value of {key!r} is damaged")
         if random.random() < 0.5:
             self.kill([name], random)

@@ -152,6 +152,9 @@ class History:
     deaths: dict[str, list[int]] = field(default_factory=dict)
     # When the last process died that had everything of a queue in its memory.
     wipes: dict[str, list[int]] = field(default_factory=dict)
+    # Queues whose loss the coordinator has said loudly, and when a value in a store was damaged.
+    forsaken: dict[str, int] = field(default_factory=dict)
+    damage_at: int | None = None
     quiet: Quiet | None = None
     # What a client declared, and what became of it.
     declared: dict[str, int] = field(default_factory=dict)
@@ -232,6 +235,10 @@ class History:
     def wipe(self, at: int, queue: str) -> None:
         """Nobody is left who has all of a queue in memory; what is in the stores remains."""
         self.wipes.setdefault(queue, []).append(at)
+
+    def forsake(self, at: int, queue: str) -> None:
+        """Somebody says that nobody has all of a durable queue any more."""
+        self.forsaken.setdefault(queue, at)
 
     def declare(self, at: int, what: str) -> None:
         """A client hears that something durable is declared."""
