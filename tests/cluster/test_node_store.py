@@ -72,6 +72,37 @@ def test_after_any_stop_but_an_orderly_one_everything_counts_as_seen() -> None:
     assert crashed.store.kept[1].seen_through == 9, "the word is good for one start"
 
 
+def test_what_counts_as_seen_does_so_also_after_an_orderly_stop_without_a_part() -> None:
+    """Durable seed 22: the node that had crashed was told to end before it had been welcomed."""
+    node = StoringNode()
+    node.start()
+    filled(node)
+    node.commit()
+    crashed = StoringNode(node.values)
+    crashed.start()
+    crashed.commit()
+    crashed.store.stop(lambda: None)
+    crashed.commit()
+    orderly = StoringNode(node.values)
+    orderly.start()
+    assert orderly.store.orderly and orderly.store.kept[1].seen_through == 9
+
+
+def test_what_waits_for_all_that_was_given_hears_of_the_commit_under_way() -> None:
+    node = StoringNode()
+    done: list[str] = []
+    node.start()
+    node.store.when_durable(lambda: done.append("the name"))
+    node.end_step()
+    node.store.when_durable(lambda: done.append("under way"))
+    node.end_step()
+    assert done == []
+    node.commit()
+    assert done == ["the name", "under way"]
+    node.store.when_durable(lambda: done.append("at once"))
+    assert done[2:] == ["at once"]
+
+
 def test_when_the_disk_refuses_all_is_handed_over_again() -> None:
     node = StoringNode()
     node.start()

@@ -28,7 +28,9 @@ from rabbitry.cluster.chunks import (
     chunk_key_of,
     decode_holes,
     decode_kept,
+    encode_kept,
     holes_key_of,
+    kept_key,
     queue_of,
 )
 from rabbitry.cluster.queue_store import QueueStore, Writes
@@ -114,8 +116,10 @@ class NodeStore:
     def _found_kept(self, queue: int, value: bytes) -> None:
         if not self.queue(queue).damaged:
             kept = self.kept[queue] = decode_kept(value)
-            if not self.orderly:
+            if not self.orderly and kept.seen_through < kept.next_position - 1:
                 kept.seen_through = kept.next_position - 1
+                # At once: this process may end in order before anybody has told it its part.
+                self._writes.append((kept_key(queue), encode_kept(kept)))
             self.queue(queue).generation = kept.generation
 
     def _find_chunks(self, event: Started) -> None:
@@ -174,10 +178,12 @@ class NodeStore:
 
     def when_durable(self, then: Callable[[], None]) -> None:
         """Do this when all that was given so far is durable."""
-        if self._under_way is None and not self._touched and not self._writes:
-            then()
-        else:
+        if self._touched or self._writes:
             self._on_durable.append(then)
+        elif self._under_way is not None:
+            self._waiting.append(then)
+        else:
+            then()
 
     def _touch(self, store: QueueStore) -> None:
         self._touched[store] = None
