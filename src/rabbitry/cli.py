@@ -253,10 +253,11 @@ def backup(file: Path, /, *, data_dir: DataDir = None) -> int:
         The file.
     """
     from rabbitry.runtime import backup as backups
+    from rabbitry.runtime.status import shown_bytes
 
     path = directory(data_dir)
     made = backups.back_up(path, file, lambda line: print(line, flush=True))
-    size = backups.shown(file.stat().st_size)
+    size = shown_bytes(file.stat().st_size)
     print(f"wrote {file}: {len(made.stores)} stores of {path}, {size}")
     return 0
 

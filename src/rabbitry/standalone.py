@@ -78,7 +78,7 @@ class StandaloneNode:
         elif isinstance(event, CommitFailed):
             events += self._commit_failed(event)
         elif isinstance(event, Asked) and (
-            event.question == "status" or isinstance(event.question, tuple)
+            event.question in ("status", "definitions") or isinstance(event.question, tuple)
         ):
             events.append((True, event))
         else:

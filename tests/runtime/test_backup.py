@@ -70,6 +70,8 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
     (path / "log").mkdir()
     (path / "log" / "rabbit.log").write_text("a line")
     (path / "secret").write_bytes(bytes(32))
+    (path / "begun").touch()
+    (path / "node-x.begun").touch()
     yield path
 
 
@@ -91,6 +93,7 @@ def test_what_is_restored_is_what_was_backed_up(data_dir: Path, tmp_path: Path) 
         assert (target / name / "format").read_text() == "rabbitry store 1\n"
         assert table_of(target / name) == table_of(data_dir / name)
     assert not (target / "secret").exists(), "it makes its own"
+    assert sorted(path.name for path in target.glob("*begun")) == ["begun", "node-x.begun"]
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
@@ -153,7 +156,7 @@ def test_a_view_is_not_changed_by_what_is_written_later(data_dir: Path, tmp_path
             assert writer.stdout is not None
             assert writer.stdout.readline() == b"writes\n"
             with file.open("w+b") as opened:
-                backup._write(opened, stores, views, quiet)
+                backup._write(opened, stores, views, [], quiet)
         finally:
             writer.kill()
             writer.communicate()

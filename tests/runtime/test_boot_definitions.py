@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from rabbitry.broker.passwords import hash_password
+from rabbitry.cluster.access_records import DeleteUser, SetUser
 from rabbitry.cluster.catalog import Catalog
+from rabbitry.cluster.definitions import definitions_of
 from rabbitry.cluster.operator_desk import judge_all
 from rabbitry.cluster.records import Refused
-from rabbitry.runtime.boot_definitions import BootDefinitions, read_boot_definitions
+from rabbitry.runtime.boot_definitions import BootDefinitions, read_boot_definitions, url
 from rabbitry.runtime.errors import UserError
 
 
@@ -48,7 +51,7 @@ def test_guest_goes_where_the_file_names_others_only(tmp_path: Path) -> None:
     asyncio.run(read.secure(coordinator.ask))
     assert list(coordinator.catalog.access.users) == ["alice"]
     assert list(coordinator.catalog.access.permissions) == [("alice", "/")]
-    assert read.url("amqp", "127.0.0.1:5670") == "amqp://127.0.0.1:5670/"
+    assert url("amqp", "h:1", definitions_of(coordinator.catalog)) == "amqp://h:1/"
 
 
 def test_guest_stays_where_the_file_names_no_users(tmp_path: Path) -> None:
@@ -56,8 +59,8 @@ def test_guest_stays_where_the_file_names_no_users(tmp_path: Path) -> None:
     coordinator = Coordinator()
     asyncio.run(read.secure(coordinator.ask))
     assert list(coordinator.catalog.access.users) == ["guest"]
-    assert read.url("amqps", "h:1") == "amqps://guest:guest@h:1/"
-    assert read_boot_definitions(None).url("amqp", "h:1") == "amqp://guest:guest@h:1/"
+    found = definitions_of(coordinator.catalog)
+    assert url("amqps", "h:1", found) == "amqps://guest:guest@h:1/"
 
 
 @pytest.mark.parametrize(("password", "shown"), [("guest", "guest:guest@"), ("other", "")])
@@ -68,7 +71,8 @@ def test_guests_password_is_shown_where_it_is_the_default(
     coordinator = Coordinator()
     asyncio.run(read.secure(coordinator.ask))
     assert sorted(coordinator.catalog.access.users) == ["alice", "guest"]
-    assert read.url("amqp", "h:1") == f"amqp://{shown}h:1/"
+    found = definitions_of(coordinator.catalog)
+    assert url("amqp", "h:1", found) == f"amqp://{shown}h:1/"
 
 
 def test_access_is_settled_before_queues_are_declared_and_limits_come_last(tmp_path: Path) -> None:
@@ -90,3 +94,16 @@ def test_permissions_of_a_guest_who_goes_are_refused_by_their_place(tmp_path: Pa
     read = boot(tmp_path, users=[ALICE], permissions=[{"user": "guest", **MAY}])
     with pytest.raises(UserError, match=r"permissions\[0\] \('guest'\): user 'guest' does not"):
         asyncio.run(read.secure(Coordinator().ask))
+
+
+def test_later_the_password_of_guest_is_what_it_was_changed_to() -> None:
+    catalog = Catalog()
+    assert url("amqp", "h:1", definitions_of(catalog)) == "amqp://guest:guest@h:1/"
+    algorithm = "rabbit_password_hashing_sha256"
+    other = SetUser("guest", hash_password(b"other", b"salt"), algorithm, [], {})
+    for request in (other, DeleteUser("guest")):
+        judged = judge_all(catalog, [request], 1)[0]
+        assert isinstance(judged, list)
+        for change in judged:
+            catalog.apply(change)
+        assert url("amqp", "h:1", definitions_of(catalog)) == "amqp://h:1/"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from rabbitry.runtime import data_directory
 from rabbitry.runtime.data_directory import (
     SOCKET_PATH_BYTES_MAX,
     DataDirectory,
@@ -68,6 +71,65 @@ def test_what_a_killed_supervisor_left_does_not_matter(tmp_path: Path) -> None:
     assert len(directory.secret()) == 32
     assert holder_of(tmp_path).pid == os.getpid()
     directory.release()
+
+
+ORPHAN = """
+import os, signal, sys
+print(os.getpid(), flush=True)
+if sys.argv[1:] == ["stopped"]:
+    os.kill(os.getpid(), signal.SIGSTOP)
+sys.stdin.read()
+"""
+
+
+def orphan(path: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """Return what a supervisor that was killed has left: a child that has its lock."""
+    directory = DataDirectory.hold(path)
+    child = subprocess.Popen(
+        [sys.executable, "-S", "-c", ORPHAN, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        pass_fds=[directory.lock],
+    )
+    assert child.stdout is not None
+    child.stdout.readline()
+    ended = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    ended.wait()
+    directory.layout.lock.write_text(f'{{"pid": {ended.pid}, "socket": "/nowhere"}}')
+    os.close(directory.lock)
+    return child
+
+
+@pytest.mark.parametrize("arguments", [[], ["stopped"]])
+def test_the_children_of_one_that_was_killed_are_waited_for(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    child = orphan(tmp_path, *arguments)
+    lines: list[str] = []
+
+    def tell(line: str) -> None:
+        lines.append(line)
+        assert child.stdin is not None
+        child.stdin.close()  # the supervisor's end
+
+    DataDirectory.hold(tmp_path, tell).release()
+    assert lines == [f"waiting for processes of the Rabbitry that was killed in {tmp_path} to end"]
+    assert child.wait(20) == 0
+    assert child.stdout is not None
+    child.stdout.close()
+
+
+def test_children_that_do_not_end_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_directory, "ORPHANS_S", 0.01)
+    child = orphan(tmp_path)
+    try:
+        with pytest.raises(UserError, match=f"`kill -9 {child.pid}` ends them"):
+            DataDirectory.hold(tmp_path)
+    finally:
+        child.communicate()
+    DataDirectory.hold(tmp_path).release()
 
 
 def test_who_holds_it_is_told_until_it_is_released(tmp_path: Path) -> None:

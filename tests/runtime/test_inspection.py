@@ -11,7 +11,7 @@ from typing import Any
 
 from rabbitry.machine import Address
 from rabbitry.runtime.data_directory import Layout
-from rabbitry.runtime.inspection import balancer_page, gather_status
+from rabbitry.runtime.inspection import balancer_page, disk_use, gather_status
 from rabbitry.runtime.managed import ManagedProcess
 from rabbitry.runtime.processes import Child
 from rabbitry.runtime.up_settings import UpSettings
@@ -88,3 +88,12 @@ def test_what_is_known_and_what_is_seen(
         assert [(one.pid, one.state) for one in found.nodes] == [(None, "down")] * 2
 
     run(main())
+
+
+def test_what_a_directory_takes(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "file").write_bytes(bytes(1_000_000))
+    taken, free = disk_use(tmp_path)
+    assert 900_000 < taken < 1_200_000
+    assert free > 0
+    assert disk_use(tmp_path / "nowhere") == (0, 0)

@@ -220,3 +220,18 @@ def test_a_port_in_use_is_one_line() -> None:
         "choose another with --listen\n"
     )
     assert process.returncode == 2
+
+
+@pytest.mark.processes
+def test_definitions_are_for_the_first_start(tmp_path: Path) -> None:
+    file = tmp_path / "definitions.json"
+    file.write_text('{"users": [{"name": "alice", "password": "a", "tags": ""}]}')
+    options = ["--data-dir", str(tmp_path / "data"), "--definitions", str(file)]
+    for again in (False, True):
+        with node("127.0.0.1:0", *options) as process:
+            assert process.stdout is not None
+            assert "guest" not in process.stdout.readline()
+            process.send_signal(signal.SIGTERM)
+            _, complaint = process.communicate(timeout=PATIENCE_S)
+            assert ("is for a first start and not read now" in complaint) == again
+            assert complaint.count("\n") == again

@@ -61,6 +61,8 @@ STATUS = Status(
         "running",
         [Backend("rabbit", "UP", 4), Backend("rabbit_1", "DOWN", 0)],
     ),
+    disk_bytes=1_234_000_000,
+    free_bytes=3_456_000,
 )
 
 
@@ -79,6 +81,9 @@ def test_the_table_is_aligned_and_plain() -> None:
         "backend   sessions  state\n"
         "rabbit           4  UP\n"
         "rabbit_1         0  DOWN\n"
+        "\n"
+        "data directory   takes    free\n"
+        "/tmp/r          1.2 GB  3.5 MB\n"
     )
 
 

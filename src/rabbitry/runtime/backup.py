@@ -10,8 +10,9 @@ another: a message moved from queue to queue is in one of them at least. What is
 therefore a Rabbitry that lost its power at that moment, which it knows how to start from (decision
 23).
 
-The file is a zip: `NAME/data.mdb` (LMDB's own compacted copy) and `NAME/format` for each store, and
-`manifest.json`, which says what must be there. A zip has its directory at its end, so that a file
+The file is a zip: `NAME/data.mdb` (LMDB's own compacted copy) and `NAME/format` for each store, the
+marks of first starts (`begun`, see `data_directory`), and `manifest.json`, which says what must be
+there. A zip has its directory at its end, so that a file
 that was cut is known at once, and its parts may be written before their sizes are known.
 
 Invariants: a file appears whole under its name or not at all, and so does a restored directory;
@@ -42,6 +43,7 @@ import msgspec
 
 from rabbitry import __version__
 from rabbitry.runtime.errors import EXIT_NOT_SO, UserError
+from rabbitry.runtime.status import shown_bytes
 
 FORMAT = 1
 """The version of the file that is written, and the only one that is read."""
@@ -55,7 +57,7 @@ TELL_S = 2.0
 CHUNK_BYTES = 1 << 20
 COMPRESSION_LEVEL = 1
 
-DATA, FORMAT_FILE, MANIFEST = "data.mdb", "format", "manifest.json"
+DATA, FORMAT_FILE, BEGUN, MANIFEST = "data.mdb", "format", "begun", "manifest.json"
 MANIFEST_BYTES_MAX = 16 * 1024 * 1024
 
 _NO_STORE = re.compile(r"\.(new|damaged-\d+)$")
@@ -107,7 +109,8 @@ def back_up(data_dir: Path, file: Path, tell: Tell) -> Manifest:
         raise UserError(f"there is nothing to back up in {data_dir}: it has no store")
     try:
         with views_of(stores) as views, _appearing(file) as opened:
-            return _write(opened, stores, views, tell)
+            begun = sorted(path for path in data_dir.iterdir() if _is_begun(path))
+            return _write(opened, stores, views, begun, tell)
     except lmdb.Error as error:
         raise UserError(f"cannot back up {data_dir}: {error}") from None
     except OSError as error:
@@ -122,6 +125,10 @@ def stores_of(data_dir: Path) -> dict[str, Path]:
         for path in found
         if (path / FORMAT_FILE).is_file() and not _NO_STORE.search(path.name)
     }
+
+
+def _is_begun(path: Path) -> bool:
+    return path.name == BEGUN or path.suffix == f".{BEGUN}"
 
 
 @contextlib.contextmanager
@@ -196,6 +203,7 @@ def _write(
     file: IO[bytes],
     stores: dict[str, Path],
     views: dict[str, View],
+    begun: list[Path],
     tell: Tell,
 ) -> Manifest:
     made = datetime.now(UTC).isoformat(timespec="seconds")
@@ -212,6 +220,9 @@ def _write(
                 manifest.parts[f"{name}/{FORMAT_FILE}"] = _put(
                     archive, f"{name}/{FORMAT_FILE}", line, told
                 )
+        for path in begun:
+            archive.writestr(path.name, b"")
+            manifest.parts[path.name] = Part(0, hashlib.sha256().hexdigest())
         archive.writestr(MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
     return manifest
 
@@ -253,12 +264,8 @@ class _Told:
     def through(self, done_bytes: int) -> None:
         if monotonic() - self._at >= TELL_S:
             self._at = monotonic()
-            self._tell(f"{self._name}: {shown(done_bytes)} of {shown(self._size_bytes)} at most")
-
-
-def shown(size_bytes: int) -> str:
-    """Return a size for people."""
-    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.1f} MB"
+            most = shown_bytes(self._size_bytes)
+            self._tell(f"{self._name}: {shown_bytes(done_bytes)} of {most} at most")
 
 
 def _put(archive: zipfile.ZipFile, name: str, source: IO[bytes], told: _Told) -> Part:
@@ -339,9 +346,8 @@ def _restore(
     parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     free = shutil.disk_usage(parent).free
     if free < manifest.size_bytes:
-        raise UserError(
-            f"{parent} has {shown(free)} free, and the backup takes {shown(manifest.size_bytes)}"
-        )
+        needed = shown_bytes(manifest.size_bytes)
+        raise UserError(f"{parent} has {shown_bytes(free)} free, and the backup takes {needed}")
     made = Path(tempfile.mkdtemp(prefix=f".{data_dir.name}.", suffix=".restoring", dir=parent))
     mask = os.umask(0o077)
     try:
@@ -405,9 +411,13 @@ def _manifest(archive: zipfile.ZipFile, file: Path) -> Manifest:
         raise _damaged(file, f"no {MANIFEST}, or {error}") from None
     for name in manifest.parts:
         path = Path(name)
-        if path.is_absolute() or ".." in path.parts or path.name not in (DATA, FORMAT_FILE):
+        if path.is_absolute() or ".." in path.parts or not _is_part(path):
             raise _damaged(file, f"it has a part {name}")
     return manifest
+
+
+def _is_part(path: Path) -> bool:
+    return path.name in (DATA, FORMAT_FILE) or (len(path.parts) == 1 and _is_begun(path))
 
 
 class _Versioned(msgspec.Struct):

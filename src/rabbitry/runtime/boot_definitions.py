@@ -1,5 +1,7 @@
 """The file of definitions that a Rabbitry begins with: `--definitions FILE` of `up` and `node`.
 
+It is for the first start of a data directory only: what was changed since then stays.
+
 Who may log in is settled before anybody can: `secure` carries out what comes before the first
 exchange, queue or binding (virtual hosts, users, permissions, policies) and is for a coordinator
 that has no nodes yet; `declare` carries out the rest when there are nodes to hold queues. Whichever
@@ -12,10 +14,11 @@ given any definitions (rabbit.erl maybe_insert_default_data/0).
 
 from __future__ import annotations
 
+from base64 import b64decode
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rabbitry.broker.passwords import is_password
 from rabbitry.cluster.access import DEFAULT_USER
@@ -45,20 +48,23 @@ class BootDefinitions:
         if self.file is not None and self.rest:
             await carry_out_file(ask, self.file, self.rest)
 
-    def url(self, scheme: str, address: object) -> str:
-        """Return where clients connect, with guest's password where that is still the default."""
-        return f"{scheme}://{'guest:guest@' if self._has_default_user() else ''}{address}/"
 
-    def _has_default_user(self) -> bool:
-        default = True
-        for _, request in self.access:
-            if isinstance(request, DeleteUser):
-                default = False
-            elif isinstance(request, SetUser) and request.name == DEFAULT_USER:
-                default = is_password(
-                    DEFAULT_USER.encode(), request.password_hash or b"", request.hashing_algorithm
-                )
-        return default
+def url(scheme: str, address: object, found: dict[str, Any]) -> str:
+    """Return where clients connect, with guest's password where that is still the default.
+
+    `found` are the coordinator's definitions.
+    """
+    return f"{scheme}://{'guest:guest@' if _has_default_user(found) else ''}{address}/"
+
+
+def _has_default_user(found: dict[str, Any]) -> bool:
+    return any(
+        user["name"] == DEFAULT_USER
+        and is_password(
+            DEFAULT_USER.encode(), b64decode(user["password_hash"]), user["hashing_algorithm"]
+        )
+        for user in found["users"]
+    )
 
 
 def read_boot_definitions(file: Path | None) -> BootDefinitions:

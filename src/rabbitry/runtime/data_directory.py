@@ -2,8 +2,10 @@
 
 Owns where things lie and who may use them. Never two supervisors in one directory: the first holds
 a lock on `rabbitry.lock` that the kernel takes back however the process ends, so nothing left
-behind by a crash keeps the next start from working. The file also tells the commands who is there
-and where its control socket is; they take no lock, or they could keep a supervisor from starting.
+behind by a crash keeps the next start from working. Its children have the locked file open too: the
+lock ends with the last of them, so that no node of a supervisor that was killed is there any more
+when the next one starts its own. The file also tells the commands who is there and where its
+control socket is; they take no lock, or they could keep a supervisor from starting.
 
 Invariants: a directory that is made here is 0700, one that was there is the user's own and only
 the user writes in it; files are 0600; the secret is made once and never shown.
@@ -11,12 +13,16 @@ the user writes in it; files are 0600; the secret is made once and never shown.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
+import signal
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic, sleep
 from urllib.parse import quote
 
 import msgspec
@@ -27,6 +33,11 @@ SOCKET_PATH_BYTES_MAX = 107
 """Longest path of a unix socket: `sun_path` has 108 bytes and ends with a zero, see unix(7)."""
 
 SECRET_BYTES = 32
+
+ORPHANS_S = 15.0
+"""How long to wait for the children of a supervisor that was killed: they end in order."""
+
+LOOK_S = 0.05
 
 
 class Holder(msgspec.Struct):
@@ -49,6 +60,11 @@ class Layout:
     @property
     def secret(self) -> Path:
         return self.path / "secret"
+
+    @property
+    def begun(self) -> Path:
+        """It is there once a first start has succeeded: definitions are for the first."""
+        return self.path / "begun"
 
     @property
     def balancer_configuration(self) -> Path:
@@ -110,13 +126,14 @@ class DataDirectory:
     def __init__(self, layout: Layout, lock: int, socket: Path, socket_home: Path | None) -> None:
         self.layout = layout
         self.socket = socket
+        self.lock = lock
         self._socket_home = socket_home
-        self._lock = lock
 
     @classmethod
-    def hold(cls, path: Path) -> DataDirectory:
+    def hold(cls, path: Path, tell: Callable[[str], None] = lambda line: None) -> DataDirectory:
         """Make the directory if it is not there, and take its lock.
 
+        Where it is waited for children of one that was killed, `tell` is called with a line.
         Raises `UserError` if another supervisor holds it, or it cannot be written.
         """
         layout = Layout(path.absolute())
@@ -127,16 +144,15 @@ class DataDirectory:
         except OSError as error:
             raise _cannot_use(layout.path, error) from None
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            written = os.read(lock, 4096)
+            _take(lock, layout, tell)
+        except BaseException:
             os.close(lock)
-            raise _held(layout.path, written) from None
-        socket, socket_home = _socket_path(layout.path)
-        holder = msgspec.json.encode(Holder(os.getpid(), str(socket)))
+            raise
+        control, socket_home = _socket_path(layout.path)
+        holder = msgspec.json.encode(Holder(os.getpid(), str(control)))
         os.ftruncate(lock, 0)
         os.pwrite(lock, holder, 0)
-        return cls(layout, lock, socket, socket_home)
+        return cls(layout, lock, control, socket_home)
 
     def secret(self) -> bytes:
         """Return the secret by which nodes and coordinator know each other; made on first use."""
@@ -164,8 +180,58 @@ class DataDirectory:
         self.socket.unlink(missing_ok=True)
         if self._socket_home is not None:
             shutil.rmtree(self._socket_home, ignore_errors=True)
-        os.ftruncate(self._lock, 0)
-        os.close(self._lock)
+        os.ftruncate(self.lock, 0)
+        os.close(self.lock)
+
+
+def _take(lock: int, layout: Layout, tell: Callable[[str], None]) -> None:
+    """Take the lock, waiting for children whose supervisor is gone; raises `UserError`."""
+    until = None
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            written = os.pread(lock, 4096, 0)
+        if _alive(written, layout.lock):
+            raise _held(layout.path, written)
+        if until is None:
+            until = monotonic() + ORPHANS_S
+            tell(f"waiting for processes of the Rabbitry that was killed in {layout.path} to end")
+            for pid in _users_of(layout.lock):  # one that was stopped cannot even notice
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGCONT)
+        elif monotonic() > until:
+            orphans = " ".join(map(str, _users_of(layout.lock)))
+            raise UserError(
+                f"processes of a Rabbitry that was killed are still there in {layout.path}; "
+                f"`kill -9 {orphans}` ends them"
+            )
+        sleep(LOOK_S)
+
+
+def _alive(written: bytes, lock: Path) -> bool:
+    """Whether the supervisor that wrote this into its lock is there, and not only its children."""
+    try:
+        pid = msgspec.json.decode(written, type=Holder).pid
+        os.kill(pid, 0)
+    except msgspec.DecodeError:  # it has only just taken the lock
+        return True
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return False  # its number is another's by now
+    return pid == os.getpid() or not Path("/proc/self/fd").exists() or pid in _users_of(lock)
+
+
+def _users_of(path: Path) -> list[int]:
+    """Return the other processes that have a file open; none where there is no procfs."""
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if os.path.samefile(entry, path):
+                found.add(int(entry.parts[2]))
+    return sorted(found - {os.getpid()})
 
 
 def make_private(path: Path) -> None:
@@ -213,9 +279,9 @@ def _held(path: Path, written: bytes) -> UserError:
 
 def _socket_path(path: Path) -> tuple[Path, Path | None]:
     """Return where the control socket goes, and the directory made for it if one was needed."""
-    socket = path / "control.sock"
-    if len(os.fsencode(socket)) <= SOCKET_PATH_BYTES_MAX:
-        socket.unlink(missing_ok=True)  # of a supervisor that was killed; we hold the lock
-        return socket, None
+    control = path / "control.sock"
+    if len(os.fsencode(control)) <= SOCKET_PATH_BYTES_MAX:
+        control.unlink(missing_ok=True)  # of a supervisor that was killed; we hold the lock
+        return control, None
     home = Path(tempfile.mkdtemp(prefix="rabbitry-", dir="/tmp"))
     return home / "control.sock", home

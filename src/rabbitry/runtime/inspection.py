@@ -7,8 +7,11 @@ answer in time is shown as not answering: a status is for days when something is
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 
@@ -35,6 +38,7 @@ async def gather_status(
     states = {node["name"]: node["state"] for node in known["nodes"]}
     alarms = {node["name"]: node["alarms"] for node in known["nodes"]}
     alive = balancer is not None and balancer.alive
+    taken, free = disk_use(layout.path)
     return status.Status(
         data_dir=str(layout.path),
         pid=os.getpid(),
@@ -66,8 +70,22 @@ async def gather_status(
             ),
             backends=status.backends_of(page),
         ),
+        disk_bytes=taken,
+        free_bytes=free,
         catalog_trouble=known["catalog_trouble"],
     )
+
+
+def disk_use(path: Path) -> tuple[int, int]:
+    """Return how many bytes a directory takes, and how many are free on its disk."""
+    taken = 0
+    for file in path.rglob("*"):
+        with contextlib.suppress(OSError):  # gone since
+            taken += file.lstat().st_blocks * 512
+    try:
+        return taken, shutil.disk_usage(path).free
+    except OSError:
+        return taken, 0
 
 
 async def balancer_page(place: Address) -> str:

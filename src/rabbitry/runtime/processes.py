@@ -37,11 +37,18 @@ class Child:
     """A child process: running from the moment it is made."""
 
     def __init__(
-        self, name: str, arguments: Sequence[str], *, settings: bytes = b"", log: Path
+        self,
+        name: str,
+        arguments: Sequence[str],
+        *,
+        settings: bytes = b"",
+        log: Path,
+        keeps: Sequence[int] = (),
     ) -> None:
         """Start `arguments` plus `--ready-fd N`; its output and errors are appended to `log`.
 
-        `settings` is one line without its end; empty for a child that expects none.
+        `settings` is one line without its end; empty for a child that expects none. `keeps` are
+        open files that it has too, as long as it lives.
         Raises OSError if it cannot be started.
         """
         self.name = name
@@ -60,7 +67,7 @@ class Child:
                     stdin=subprocess.PIPE,
                     stdout=output,
                     stderr=output,
-                    pass_fds=(theirs,),
+                    pass_fds=(theirs, *keeps),
                     process_group=0,
                 )
         except BaseException:

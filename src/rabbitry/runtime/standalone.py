@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rabbitry.machine import Address
-from rabbitry.runtime.boot_definitions import read_boot_definitions
+from rabbitry.runtime.boot_definitions import BootDefinitions, read_boot_definitions, url
 from rabbitry.runtime.data_directory import node_alone
 from rabbitry.runtime.driver import Driver, ListenFailed, wall_clock_offset_us
 from rabbitry.runtime.entropy import SystemEntropy
@@ -21,7 +21,10 @@ from rabbitry.runtime.lmdb_store import LmdbStore
 from rabbitry.runtime.loop import run
 from rabbitry.runtime.node_options import NodeOptions
 from rabbitry.runtime.node_process import Listening, serve_node, tune_garbage_collection
+from rabbitry.runtime.operating import Ask
 from rabbitry.runtime.processes import raise_open_files_limit
+
+_log = logging.getLogger("rabbitry")
 
 
 def log_to_terminal() -> None:
@@ -48,6 +51,26 @@ class OneLine(logging.Formatter):
             kind, error = record.exc_info[:2]
             line += f": {kind.__name__}: {error}; RABBITRY_TRACEBACK=1 shows where"
         return line
+
+
+class _Beginning:
+    """What the first start of a store begins with; `found` are the definitions there are then."""
+
+    def __init__(self, store: Path, boot: BootDefinitions) -> None:
+        self.found: dict[str, Any] = {}
+        self._boot = boot
+        self._begun = store.with_name(f"{store.name}.begun")
+        self._first = not self._begun.exists()
+        if boot.file is not None and not self._first:
+            _log.warning("%s is for a first start and not read now", boot.file)
+
+    async def carry_out(self, ask: Ask) -> None:
+        """Carry it out if this is the first start; raises `UserError` if that is refused."""
+        if self._first:
+            await self._boot.secure(ask)
+            await self._boot.declare(ask)
+            self._begun.touch(mode=0o600)
+        self.found = await ask("definitions")
 
 
 def run_standalone(
@@ -77,8 +100,8 @@ def run_standalone(
         wall_clock_offset_us=wall_clock_offset_us(),
         **options.settings(),
     )
-    boot = read_boot_definitions(definitions)
     place = node_alone(data_dir, name)
+    beginning = _Beginning(place, read_boot_definitions(definitions))
     store = LmdbStore.open(place, SystemEntropy(), replace=False)
     driver = Driver(StandaloneNode(settings, SystemEntropy()), store=store)
     tune_garbage_collection()
@@ -86,11 +109,7 @@ def run_standalone(
     def serving(addresses: dict[str, Address]) -> None:
         for scheme in ("amqp", "amqps"):
             if scheme in addresses:
-                print(f"ready: {boot.url(scheme, addresses[scheme])}", flush=True)
-
-    async def prepare() -> None:
-        await boot.secure(driver.ask)
-        await boot.declare(driver.ask)
+                print(f"ready: {url(scheme, addresses[scheme], beginning.found)}", flush=True)
 
     listeners = _listeners(listen, tls_listen, options)
     try:
@@ -101,7 +120,7 @@ def run_standalone(
                 watermarks=options.watermarks(str(place.parent)),
                 supervised=False,
                 serving=serving,
-                prepare=prepare,
+                prepare=lambda: beginning.carry_out(driver.ask),
             )
         )
     except ListenFailed as error:

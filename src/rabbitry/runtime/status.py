@@ -77,6 +77,7 @@ class BalancerStatus(msgspec.Struct):
 class Status(msgspec.Struct):
     """What `rabbitry status --json` prints.
 
+    `disk_bytes` is what the data directory takes, `free_bytes` what is free there.
     `catalog_trouble` is why nothing can be declared at present: the disk refuses the catalog. Empty
     where all is well.
     """
@@ -87,6 +88,8 @@ class Status(msgspec.Struct):
     queues: list[QueueStatus]
     balancer: BalancerStatus
     catalog_trouble: str = ""
+    disk_bytes: int = 0
+    free_bytes: int = 0
 
 
 def node_state(*, alive: bool, killed: bool, stopped: bool, known: str) -> str:
@@ -157,6 +160,9 @@ def table(status: Status, *, coloured: bool) -> str:
         parts.insert(0, f"the catalog cannot be written, so that declarations wait: {why}\n")
     if backends:
         parts.append(_rows(["backend", "sessions", "state"], backends, {1}, coloured))
+    size, free = shown_bytes(status.disk_bytes), shown_bytes(status.free_bytes)
+    heads = ["data directory", "takes", "free"]
+    parts.append(_rows(heads, [[status.data_dir, size, free]], {1, 2}, coloured))
     return "\n".join(parts)
 
 
@@ -177,6 +183,11 @@ def _queues(queues: list[QueueStatus], coloured: bool) -> str:
         for queue in queues
     ]
     return _rows([*heads, *(["why nobody leads"] if waits else [])], rows, {5, 6}, coloured)
+
+
+def shown_bytes(size: int) -> str:
+    """Return a size for people."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def _rows(heads: list[str], rows: list[list[str]], right: set[int], coloured: bool) -> str:

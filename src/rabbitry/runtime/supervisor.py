@@ -4,11 +4,12 @@ Owns who is started, in which order; what commands do to them is `command_desk`.
 runs in this process, on its own driver; each node and the balancer are processes of their own
 (`managed`).
 
-Start: take the data directory; serve commands; settle who may log in (`boot_definitions`); listen
-for the nodes; start all nodes and the balancer at once; let the balancer serve when every node has
-joined, so that it finds all of them up; print the one ready line when it does. Whatever fails
-before that ends everything that had started, with one line. End: all children at once, SIGTERM
-first, SIGKILL after `GRACE_S`; the coordinator last, so that nodes can still tell it goodbye.
+Start: take the data directory; serve commands; at a first start settle who may log in
+(`boot_definitions`), at a later one tell the coordinator that none of the nodes it knows is alive;
+listen for the nodes; start all nodes and the balancer at once; let the balancer serve when the
+nodes have joined (`readiness`), so that it finds them up; print the one ready line when it does.
+Whatever fails before that ends everything that had started, with one line. End: the coordinator,
+and all children at once, SIGTERM first, SIGKILL after `GRACE_S`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import msgspec
 
 from rabbitry.machine import Address, Report
 from rabbitry.runtime import control
-from rabbitry.runtime.boot_definitions import read_boot_definitions
+from rabbitry.runtime.boot_definitions import read_boot_definitions, url
 from rabbitry.runtime.command_desk import CommandDesk
 from rabbitry.runtime.control_server import Asker, ControlServer
 from rabbitry.runtime.data_directory import DataDirectory
@@ -37,8 +38,12 @@ from rabbitry.runtime.lmdb_store import LmdbStore
 from rabbitry.runtime.logs import bound_log
 from rabbitry.runtime.managed import ManagedProcess
 from rabbitry.runtime.processes import Child, ChildFailed
+from rabbitry.runtime.readiness import all_joined, some_joined, unless_it_ends
 from rabbitry.runtime.rolling_restart import GRACE_S, JOIN_S
 from rabbitry.runtime.up_settings import UpSettings
+
+CLOSE_S = 1.0
+"""How long the end waits for nodes that take no note of the coordinator's."""
 
 LOG_LOOK_S = 30.0
 """How often the size of the balancer's log is looked at."""
@@ -61,6 +66,7 @@ class Supervisor:
         self._settings = settings
         self._directory = directory
         self._boot = read_boot_definitions(settings.definitions)
+        self._first = not directory.layout.begun.exists()
         self._nodes: dict[str, ManagedProcess] = {}
         self._balancer: ManagedProcess | None = None
         self._stop_asked = asyncio.Event()
@@ -93,19 +99,19 @@ class Supervisor:
         except (ChildFailed, ListenFailed) as error:
             raise UserError(_with_hint(str(error), self._settings)) from None
         finally:
-            await self._stop_children()
+            await self._stop_all()
             self._gone.set()
-            await self._coordinator.close(GRACE_S)
             await server.close()
             _log.info("stopped")
 
     async def _serve(self, secret: bytes) -> int:
         self._coordinator.start()
-        for name, _ in self._settings.places:
-            # None can be told anything any more: nodes end with their supervisor, and a new one of
-            # that name runs only when it has its store to itself.
-            await self._tell_of_death(name)
-        await self._boot.secure(self._coordinator.ask)
+        await self._bury()
+        if self._first:
+            await self._boot.secure(self._coordinator.ask)
+        elif self._boot.file is not None:
+            command = f"`rabbitry definitions import {self._boot.file}`"
+            say(f"--definitions is for a first start and not read now; {command} is for later")
         address = await self._coordinator.listen("cluster", self._settings.host, 0)
         # The balancer first: it takes longest, for its statistics page needs a web server.
         self._balancer = self._make_balancer()
@@ -125,19 +131,22 @@ class Supervisor:
             if not ready.done():
                 return self._verdict(failed)
             ready.result()
-            for process in [*self._nodes.values(), self._balancer]:
+            for process in [*(self._nodes.values() if self._first else ()), self._balancer]:
                 process.keep_running()
             _log.info("ready address=%s", self._settings.front)
-            with contextlib.suppress(OSError):  # whoever wanted to read it is gone
-                print(f"ready: {self._boot.url('amqp', self._settings.front)}", flush=True)
-                if self._settings.tls_places:
-                    tls_url = self._boot.url("amqps", self._settings.tls_front)
-                    print(f"ready: {tls_url}", flush=True)
+            await self._print_ready()
             await asyncio.wait([asked, failed], return_when=asyncio.FIRST_COMPLETED)
             return self._verdict(failed)
         finally:
             for task in (asked, failed, ready, logs):
                 task.cancel()
+
+    async def _print_ready(self) -> None:
+        found = await self._coordinator.ask("definitions")
+        with contextlib.suppress(OSError):  # whoever wanted to read it is gone
+            print(f"ready: {url('amqp', self._settings.front, found)}", flush=True)
+            if self._settings.tls_places:
+                print(f"ready: {url('amqps', self._settings.tls_front, found)}", flush=True)
 
     def _verdict(self, coordinator: asyncio.Task[str]) -> int:
         if coordinator.done() and isinstance(coordinator.exception(), MachineFailed):
@@ -153,33 +162,40 @@ class Supervisor:
             await asyncio.sleep(LOG_LOOK_S)
 
     async def _all_ready(self) -> None:
-        """Return when all nodes have joined and the balancer serves; raise `ChildFailed` if not."""
+        """Return when the balancer serves, with the nodes there are; raise `ChildFailed` if not.
+
+        At a first start there have to be all; see `readiness`.
+        """
         assert self._balancer is not None
+        layout = self._directory.layout
+        balancer = self._balancer
+        if self._first:
+            joined = asyncio.ensure_future(all_joined(self._nodes, layout, JOIN_S))
+            await unless_it_ends(joined, balancer, layout)
+            await self._boot.declare(self._coordinator.ask)
+            layout.begun.touch(mode=0o600)
+        else:
+            for node in self._nodes.values():
+                node.keep_running()
+            some = asyncio.ensure_future(some_joined(self._nodes, layout, JOIN_S))
+            await unless_it_ends(some, balancer, layout)
+            for why in some.result().values():
+                say(f"{_with_hint(why, self._settings)}; going on without it, it is tried again")
+            await self._tell_who_waits()
+        balancer.child.give(SERVE)
         try:
             async with asyncio.timeout(JOIN_S):
-                nodes = self._nodes.values()
-                await self._unless_one_ends(asyncio.gather(*(node.joined.wait() for node in nodes)))
-                await self._boot.declare(self._coordinator.ask)
-                self._balancer.child.give(SERVE)
-                await self._unless_one_ends(self._balancer.child.ready)
+                await unless_it_ends(asyncio.shield(balancer.child.ready), balancer, layout)
         except TimeoutError:
-            absent = [name for name, node in self._nodes.items() if not node.joined.is_set()]
-            late = ", ".join(absent or [BALANCER])
-            logs = self._directory.layout.log(BALANCER).parent
-            raise ChildFailed(f"{late} did not serve within {JOIN_S:.0f} s; logs: {logs}") from None
+            raise ChildFailed(f"{BALANCER} did not serve within {JOIN_S:.0f} s") from None
 
-    async def _unless_one_ends(self, awaited: asyncio.Future[Any]) -> None:
-        """Return when this is done; raise what it raises, or `ChildFailed` if a process ends."""
-        processes = self._processes()
-        ends: list[asyncio.Future[Any]] = [process.child.exited for process in processes]
-        await asyncio.wait([awaited, *ends], return_when=asyncio.FIRST_COMPLETED)
-        for process in processes:
-            if not process.alive:
-                awaited.cancel()
-                process.child.ready.result()  # raises, if it said why it could not start
-                log = self._directory.layout.log(process.name)
-                raise ChildFailed(f"{process.name} ended while it started; its log is {log}")
-        await awaited
+    async def _tell_who_waits(self) -> None:
+        """Say it if queues wait for a replica that is complete."""
+        known = await self._coordinator.ask("status")
+        waiting = [queue for queue in known["queues"] if queue["waits"]]
+        if waiting:
+            first = f"{waiting[0]['name']!r} in {waiting[0]['vhost']!r} {waiting[0]['waits']}"
+            say(f"{len(waiting)} of {len(known['queues'])} queues wait: {first}; `rabbitry status`")
 
     # --- what is started ------------------------------------------------------------------------
 
@@ -200,6 +216,15 @@ class Supervisor:
             node.joined.set()
         elif report.what == "node left":
             node.joined.clear()
+
+    async def _bury(self) -> None:
+        """Tell the coordinator that no node of our earlier life is alive.
+
+        They end before their supervisor's lock does, and we have that now; see `data_directory`.
+        """
+        known = await self._coordinator.ask("status")
+        for node in known["nodes"]:
+            await self._coordinator.ask(("node died", node["name"]))
 
     def _node_died(self, name: str) -> None:
         """Tell the coordinator what a lost link does not tell it: that the node is dead."""
@@ -229,7 +254,8 @@ class Supervisor:
         )
         # The name is there for people who look with `ps`; the process itself ignores it.
         arguments = [sys.executable, "-P", "-m", "rabbitry.runtime.node_process", "--name", name]
-        return lambda: Child(f"node {name}", arguments, settings=settings, log=log)
+        keeps = (self._directory.lock,)
+        return lambda: Child(f"node {name}", arguments, settings=settings, log=log, keeps=keeps)
 
     def _make_balancer(self) -> ManagedProcess:
         from rabbitry.balancer.configuration import classic
@@ -245,7 +271,8 @@ class Supervisor:
         def spawn() -> Child:
             # The first is told when the nodes have joined; one that takes its place serves at once.
             told = SERVE if self._balancer is not None else b""
-            return Child(BALANCER, arguments, settings=told, log=log)
+            keeps = (self._directory.lock,)
+            return Child(BALANCER, arguments, settings=told, log=log, keeps=keeps)
 
         return ManagedProcess(BALANCER, settings.balancer_port, spawn)
 
@@ -258,7 +285,10 @@ class Supervisor:
             return {}
         if self._stop_asked.is_set():
             raise UserError("this Rabbitry is stopping", EXIT_NOT_SO)
-        return await self._desk.carry_out(request, asker)
+        try:
+            return await self._desk.carry_out(request, asker)
+        except DriverStopped:
+            raise UserError("this Rabbitry is stopping", EXIT_NOT_SO) from None
 
     # --- the end --------------------------------------------------------------------------------
 
@@ -272,8 +302,16 @@ class Supervisor:
     def _processes(self) -> list[ManagedProcess]:
         return [*self._nodes.values(), *([self._balancer] if self._balancer else [])]
 
-    async def _stop_children(self) -> None:
-        await asyncio.gather(*(process.stop(GRACE_S) for process in self._processes()))
+    async def _stop_all(self) -> None:
+        """End everything: all children at once, and the coordinator first of all.
+
+        So nobody takes over from those that end a moment earlier, and who is in sync with whom
+        stays as it was: whichever node is back first may lead.
+        """
+        await asyncio.gather(
+            self._coordinator.close(CLOSE_S),
+            *(process.stop(GRACE_S) for process in self._processes()),
+        )
 
 
 def _with_hint(line: str, settings: UpSettings) -> str:
@@ -287,6 +325,13 @@ def _with_hint(line: str, settings: UpSettings) -> str:
     return f"{line}; choose others with --port"
 
 
+def say(line: str) -> None:
+    """Tell whoever looks at the terminal; whoever does not will find it in the log."""
+    _log.warning("%s", line)
+    with contextlib.suppress(OSError):
+        print(f"rabbitry: {line}", file=sys.stderr, flush=True)
+
+
 def run_up(settings: UpSettings) -> int:
     """Run `rabbitry up` in this process; return its exit code. Raises `UserError`."""
     from rabbitry.runtime.logs import log_to
@@ -294,7 +339,7 @@ def run_up(settings: UpSettings) -> int:
     from rabbitry.runtime.processes import raise_open_files_limit
 
     os.umask(0o077)  # logs and the control socket are nobody else's business
-    directory = DataDirectory.hold(settings.data_dir)
+    directory = DataDirectory.hold(settings.data_dir, say)
     try:
         log_to(directory.layout.log("supervisor"))
         raise_open_files_limit()
