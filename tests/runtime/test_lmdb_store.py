@@ -305,6 +305,18 @@ def test_a_store_that_is_gone_is_told(
     assert f"the store {path} is damaged: it is gone" in caplog.text
 
 
+@pytest.mark.parametrize("table", [b"small", b"bulk"])
+def test_a_table_whose_name_was_changed_is_not_replaced_by_an_empty_one(
+    tmp_path: Path, run: Run, table: bytes
+) -> None:
+    path = tmp_path / "store"
+    filled(path, run, [(b"a", b"1"), (BULK + b"b", b"2")])
+    file = path / "data.mdb"
+    file.write_bytes(file.read_bytes().replace(table, table[:-1] + b"_"))
+    with pytest.raises(UserError, match="is damaged: "):
+        LmdbStore.open(path, SystemEntropy(), replace=False)
+
+
 FILLED: list[tuple[bytes, bytes | None]] = [
     *((b"small %d" % number, b"value %d" % number * 9) for number in range(200)),
     *((BULK + b"%d" % number, b"chunk %d" % number * 700) for number in range(20)),

@@ -84,7 +84,11 @@ class LmdbStore:
             map_bytes *= 2
         self._map_bytes = map_bytes
         self._environment: lmdb.Environment | None = _open(directory.path, map_bytes)
-        self._tables = _tables(self._environment)
+        try:
+            self._tables = _tables(self._environment)
+        except lmdb.NotFoundError:  # a wrong byte in its name, and LMDB would begin an empty one
+            self._environment.close()
+            raise StoreDamaged("one of its two tables is not there") from None
         self._unchecked: list[bytes] = []
         self._started = self._look()
 
@@ -369,15 +373,17 @@ def _open(path: Path, map_bytes: int) -> lmdb.Environment:
     )
 
 
-def _tables(environment: lmdb.Environment) -> tuple[lmdb._Database, lmdb._Database]:
-    small, bulk = (environment.open_db(name) for name in _TABLES)
+def _tables(
+    environment: lmdb.Environment, *, create: bool = False
+) -> tuple[lmdb._Database, lmdb._Database]:
+    small, bulk = (environment.open_db(name, create=create) for name in _TABLES)
     return small, bulk
 
 
 def _make(directory: StoreDirectory, identity: bytes) -> None:
     environment = _open(directory.begin(), MAP_BYTES)
     try:
-        small, _ = _tables(environment)
+        small, _ = _tables(environment, create=True)
         with environment.begin(write=True) as transaction:
             transaction.put(IDENTITY, _sealed(IDENTITY, identity), db=small)
     finally:
