@@ -175,7 +175,7 @@ class Node:
                 if event.listener == "cluster":
                     self._keeping.listening(event.address)
             case AlarmChanged():
-                self._alarm_changed(event.resource, event.resource, event.low)
+                self._alarming.changed(event.resource, event.resource, event.low)
             case Committed() | CommitFailed() | Loaded():
                 self._keeping.take(event, self._now)
             case Started():
@@ -428,10 +428,11 @@ class Node:
 
     # --- alarms and the store ---------------------------------------------------------------------
 
-    def tell_nodes(self, record: AnyRecord) -> None:
-        """Send a record to all other nodes that can be reached."""
+    def low_on(self, resources: list[str]) -> None:
+        """This node is low on these: tell all other nodes, and the coordinator when it asks."""
+        self._membership.alarms = resources
         for name in self._administration.catalog.nodes:
-            self._peers.send(name, record)
+            self._peers.send(name, AlarmsTold(resources))
 
     def alarms_over(self) -> None:
         """Nothing keeps publishers any more."""
@@ -443,10 +444,6 @@ class Node:
         self._membership.damaged = self._keeping.store.damaged
         self._membership.cluster = self._keeping.store.cluster
         self._membership.begin(address, self._now)
-
-    def _alarm_changed(self, watched: str, resource: str, low: bool) -> None:
-        self._alarming.changed(watched, resource, low)
-        self._membership.alarms = self._alarming.own
 
     # --- the catalog ------------------------------------------------------------------------------
 

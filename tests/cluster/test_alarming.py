@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rabbitry.broker.alarms import Alarms
 from rabbitry.cluster.alarming import Alarming
-from rabbitry.cluster.records import AlarmsTold, AnyRecord
 
 
 class Recorded:
@@ -16,8 +15,8 @@ class Recorded:
     def report(self, level: str, what: str, **details: object) -> None:
         self.said.append(what)
 
-    def tell_nodes(self, record: AnyRecord) -> None:
-        self.said.append(record)
+    def low_on(self, resources: list[str]) -> None:
+        self.said.append(resources)
 
     def alarms_over(self) -> None:
         self.said.append("over")
@@ -27,9 +26,9 @@ def test_everybody_hears_of_a_change_once() -> None:
     one = Recorded()
     one.alarming.changed("memory", "memory", True)
     one.alarming.changed("memory", "memory", True)
-    assert one.said == ["alarm: publishers are blocked", AlarmsTold(["memory"])]
+    assert one.said == ["alarm: publishers are blocked", ["memory"]]
     one.alarming.changed("memory", "memory", False)
-    assert one.said[2:] == ["alarm is over", "over", AlarmsTold([])]
+    assert one.said[2:] == ["alarm is over", "over", []]
 
 
 def test_a_disk_that_is_low_and_a_store_that_refuses_are_one_alarm_until_both_are_over() -> None:

@@ -47,7 +47,7 @@ class Kept:
     def recovered(self, address: Address) -> None:
         self.joined.append(address)
 
-    def tell_nodes(self, record: object) -> None:
+    def low_on(self, resources: list[str]) -> None:
         pass
 
     def alarms_over(self) -> None:

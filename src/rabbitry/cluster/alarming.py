@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from rabbitry.broker.alarms import Alarms
-from rabbitry.cluster.records import AlarmsTold, AnyRecord
 
 
 class AlarmingPort(Protocol):
@@ -20,8 +19,8 @@ class AlarmingPort(Protocol):
         """Tell people."""
         ...
 
-    def tell_nodes(self, record: AnyRecord) -> None:
-        """Send a record to all other nodes that can be reached."""
+    def low_on(self, resources: list[str]) -> None:
+        """This node is low on these: tell all other nodes, and the coordinator when it asks."""
         ...
 
     def alarms_over(self) -> None:
@@ -49,7 +48,7 @@ class Alarming:
         if own != self.own:
             self.own = own
             self.told(self._name, own)
-            self._port.tell_nodes(AlarmsTold(own))
+            self._port.low_on(own)
 
     def told(self, node: str, resources: Iterable[str]) -> None:
         """A node is low on these, and on nothing else."""
