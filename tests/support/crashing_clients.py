@@ -213,15 +213,18 @@ class Clients:
     def _consume(self, name: str, channel: BlockingChannel) -> None:
         channel.basic_qos(prefetch_count=10)
         unacknowledged: list[str] = []
+        last = 0
         for method, _, body in channel.consume(self._queue, inactivity_timeout=0.1):
             if method is not None:
                 text = unpadded(body)
                 self.ledger.received(name, text, method.redelivered)
                 unacknowledged.append(text)
+                last = method.delivery_tag
             # Several at a time, so that there is always something unacknowledged when nodes die.
             if len(unacknowledged) >= 5 or (method is None and unacknowledged):
                 self.ledger.acknowledged(unacknowledged)
-                channel.basic_ack(0, multiple=True)
+                # Not tag 0: that takes in what is on its way still, and may never get here.
+                channel.basic_ack(last, multiple=True)
                 unacknowledged = []
             if not self.consuming.is_set():
                 channel.cancel()

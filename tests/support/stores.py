@@ -12,17 +12,17 @@ from pathlib import Path
 
 def of_node(data_dir: Path, name: str) -> Path:
     """Return the directory of a node's store."""
-    return data_dir / "nodes" / name
+    return data_dir / "store" / name
 
 
 def of_coordinator(data_dir: Path) -> Path:
     """Return the directory of the catalog."""
-    return data_dir / "catalog"
+    return data_dir / "store" / "coordinator"
 
 
 def of_single(data_dir: Path) -> Path:
     """Return the directory of the store of a `rabbitry node`."""
-    return data_dir / "store"
+    return data_dir / "node-rabbit"
 
 
 def data_file(store: Path) -> Path:

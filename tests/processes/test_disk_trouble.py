@@ -1,0 +1,204 @@
+"""Disks that are full, read-only or broken while clients publish and consume.
+
+Each time the same is promised: publishers are blocked and lose nothing, consumers go on, status and
+log say why, and when the disk is well again publishing goes on by itself, over the same
+connections. What was confirmed is there in the end, also if everything is killed meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.crashes import kill_everything
+from support.crashing_clients import Clients
+from support.faulty_disk import COMPILER, WITHOUT_COMPILER, FaultyDisk
+from support.ledger import Ledger
+from support.queue_contents import declare
+from support.raw_client import RawClient
+from support.running_cluster import NODES, RunningCluster
+from support.small_disk import WITHOUT_NAMESPACES, SmallDisk, namespace_options
+
+from rabbitry.wire.methods import BasicProperties, ConfirmSelect
+
+Up = Callable[..., RunningCluster]
+
+QUEUE = "orders"
+SMALL_BYTES = 24 * 1024 * 1024
+LONG_S = 60.0
+
+pytestmark = pytest.mark.processes
+needs_compiler = pytest.mark.skipif(COMPILER is None, reason=WITHOUT_COMPILER)
+needs_namespaces = pytest.mark.skipif(namespace_options() is None, reason=WITHOUT_NAMESPACES)
+
+
+@pytest.fixture
+def clients() -> Iterator[Clients]:
+    started = Clients(Ledger(), QUEUE, body_size_bytes=2000)
+    yield started
+    started.close()
+
+
+def wait_alarm(cluster: RunningCluster, nodes: list[str]) -> None:
+    """Wait until these nodes say that their disk is in trouble; any node, if none is named."""
+    wanted = len(nodes) or 1
+    cluster.wait_status(
+        f"{nodes} are low on disk",
+        lambda status: (
+            sum(
+                "disk" in node["alarms"] and node["name"] in (nodes or NODES)
+                for node in status["nodes"]
+            )
+            >= wanted
+        ),
+    )
+
+
+def wait_no_alarm(cluster: RunningCluster) -> None:
+    cluster.wait_status(
+        "no node is low on anything",
+        lambda status: not any(node["alarms"] for node in status["nodes"]),
+    )
+
+
+def check_blocked(port: int, ledger: Ledger) -> None:
+    """A publisher that understands it is told that it is blocked, and gets no confirm."""
+    transcript: list[str] = []
+    capabilities = ("connection.blocked",)
+    with RawClient(port, transcript, capabilities=capabilities) as client:
+        client.open().ask(ConfirmSelect())
+        ledger.sent("blocked 0")
+        client.publish(QUEUE, b"blocked 0", properties=BasicProperties(delivery_mode=2))
+        client.hear()
+    assert transcript == ["1 confirm.select-ok", "0 connection.blocked reason='low on disk'"]
+
+
+def logged(log: Path, pattern: str) -> bool:
+    return any(re.search(pattern, line) for line in log.read_text().splitlines())
+
+
+def publish_under_trouble(
+    cluster: RunningCluster, clients: Clients, begin: Callable[[], None], nodes: list[str]
+) -> None:
+    """Publish, break the disk of these nodes, and see who stops and who goes on."""
+    ledger = clients.ledger
+    declare(cluster.front, QUEUE)
+    for node in NODES:
+        clients.publish_in_windows(f"publisher-{node}", cluster.node_port(node))
+    ledger.wait_progress([], confirms=500)
+    begin()
+    wait_alarm(cluster, nodes)
+    for node in NODES:
+        check_blocked(cluster.node_port(node), ledger)
+    for node in NODES:
+        clients.consume(f"consumer-{node}", cluster.node_port(node))
+    ledger.wait("consumers get all that was confirmed", ledger.all_arrived, LONG_S)
+
+
+def finish(cluster: RunningCluster, clients: Clients) -> None:
+    """Wait until publishing goes on, end it, and check the ledger."""
+    ledger = clients.ledger
+    ledger.wait_progress([], confirms=500)
+    wait_no_alarm(cluster)
+    clients.stop_publishing()
+    ledger.wait("all that was confirmed arrives", ledger.all_arrived, LONG_S)
+    cluster.wait_empty(QUEUE)
+    clients.close()
+    ledger.check()
+
+
+# --- no room ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    disk = SmallDisk(tmp_path / "data", SMALL_BYTES)
+    yield disk
+    disk.close()
+
+
+@pytest.fixture
+def on_small_disk(up: Up, small_disk: SmallDisk) -> RunningCluster:
+    """All three nodes, the supervisor and their logs on one small disk, watched by nobody."""
+    return up(options=["--disk-free-limit", "0"], inside=small_disk.inside).wait_ready()
+
+
+@needs_namespaces
+def test_a_full_disk_stops_publishers_until_there_is_room(
+    on_small_disk: RunningCluster, small_disk: SmallDisk, clients: Clients
+) -> None:
+    publish_under_trouble(on_small_disk, clients, small_disk.fill, [])
+    assert not clients.ledger.breaks, "no connection ended"
+    small_disk.make_room()
+    finish(on_small_disk, clients)
+    assert not clients.ledger.breaks, "no connection ended"
+
+
+@needs_namespaces
+def test_everything_killed_while_the_disk_is_full(
+    on_small_disk: RunningCluster, small_disk: SmallDisk, clients: Clients
+) -> None:
+    publish_under_trouble(on_small_disk, clients, small_disk.fill, [])
+    kill_everything(on_small_disk)
+    small_disk.make_room()
+    on_small_disk.begin()
+    on_small_disk.wait_ready()
+    finish(on_small_disk, clients)
+
+
+# --- errors of the device -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def faulty(tmp_path: Path) -> FaultyDisk:
+    return FaultyDisk(tmp_path / "data", tmp_path / "control")
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("error", "calls", "nodes"),
+    [
+        (errno.EIO, "ws", ["rabbit_1"]),
+        (errno.EIO, "s", NODES),
+        (errno.ENOSPC, "w", ["rabbit_2"]),
+        (errno.EROFS, "wo", NODES),
+    ],
+    ids=["errors of one", "errors of syncing at all", "one is full", "all are read-only"],
+)
+def test_a_disk_that_fails_and_is_well_again(
+    up: Up, faulty: FaultyDisk, clients: Clients, error: int, calls: str, nodes: list[str]
+) -> None:
+    cluster = up(environment=faulty.environment).wait_ready()
+    with contextlib.ExitStack() as trouble:
+        below = cluster.data_dir / "store" / (nodes[0] if len(nodes) == 1 else "")
+
+        def begin() -> None:
+            trouble.enter_context(faulty.failing(error, calls, below))
+
+        publish_under_trouble(cluster, clients, begin, nodes)
+        for name in nodes:
+            assert logged(cluster.data_dir / "log" / f"{name}.log", "cannot be written")
+    finish(cluster, clients)
+    assert not clients.ledger.breaks, "no connection ended"
+
+
+@needs_compiler
+def test_everything_killed_while_the_disk_fails(
+    up: Up, faulty: FaultyDisk, clients: Clients
+) -> None:
+    cluster = up(environment=faulty.environment).wait_ready()
+    with contextlib.ExitStack() as trouble:
+        below = cluster.data_dir / "store"
+
+        def begin() -> None:
+            trouble.enter_context(faulty.failing(errno.EIO, "ws", below))
+
+        publish_under_trouble(cluster, clients, begin, NODES)
+        kill_everything(cluster)
+    cluster.begin()
+    cluster.wait_ready()
+    finish(cluster, clients)
