@@ -275,9 +275,9 @@ def table(found: list[Backlog]) -> str:
     if not found:
         return ""
     lines = [f"{'backlog of ' + format(found[0].messages, ','):34}"]
-    lines[0] += "".join(f"{one.side:>24}" for one in found)
+    lines[0] += "".join(f"{one.side:>28}" for one in found)
     for name, text in _LINES:
-        lines.append(f"{name:34}" + "".join(f"{text(one):>24}" for one in found))
+        lines.append(f"{name:34}" + "".join(f"{text(one):>28}" for one in found))
     return "\n".join(lines)
 
 
