@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from simulation.test_cluster import Replica
 
+from rabbitry import machine as m
+from rabbitry.cluster import relocation
 from rabbitry.simulation.cluster import ClusterFactories
-from rabbitry.simulation.durable import DurableCluster
+from rabbitry.simulation.declarer import TRANSIENT_QUEUE
+from rabbitry.simulation.durable import LOSSES, DurableCluster
 from rabbitry.simulation.faults import DURABLE_KINDS
 
 
@@ -92,3 +97,14 @@ def test_any_node_may_die_and_runs_differ() -> None:
     assert cluster.may_lose("a")
     plans = [DurableCluster(seed, cluster.factories).plan for seed in range(60)]
     assert {kind for plan in plans for kind in plan.mean_interval_us} == set(DURABLE_KINDS)
+
+
+@pytest.mark.parametrize("what", LOSSES)
+def test_what_the_coordinator_says_of_losses_is_heard(what: str) -> None:
+    assert what in Path(relocation.__file__).read_text(encoding="utf-8")
+    cluster, _ = watched(a=LEADER)
+    for queue in ("q", TRANSIENT_QUEUE):
+        for observer in cluster.world.report_observers:
+            observer(7, "coordinator", m.Report("error", what, {"queue": queue}))
+    assert cluster.history.forsaken == {"q": 7}
+    assert cluster.history.damage_at is None
