@@ -334,3 +334,11 @@ def test_a_queue_is_lost_by_damage_only_and_what_follows_is_forgiven() -> None:
     deliver(lost_later, key(1), at=5)
     lost_later.forsake(6, "q")
     assert checkers.check_redelivered(lost_later) != []
+
+
+def test_a_leader_holds_no_message_twice() -> None:
+    assert checkers.check_once(VIEW) == []
+    assert checkers.check_once(replace(VIEW, messages=((1, None), (2, None)))) == []
+    assert checkers.check_once(replace(VIEW, messages=((1, "x"), (2, "y"), (3, "x")))) == [
+        "q: leader a (epoch 2): holds the same message at positions (1, 3)"
+    ]

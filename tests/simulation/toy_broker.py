@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 from rabbitry import machine as m
 from rabbitry.connection.endpoint import Endpoint
@@ -84,12 +85,12 @@ class ToyBroker:
 
     def inspect(self) -> dict[str, dict[str, Any]]:
         held = {
-            queue: [(message.position, len(message.body)) for message in messages]
+            queue: [(message.position, crc32(message.body)) for message in messages]
             for queue, messages in self.queues.items()
         }
         for session in self.sessions.values():
             for message in session.unacknowledged.values():
-                held[session.queue].append((message.position, len(message.body)))
+                held[session.queue].append((message.position, crc32(message.body)))
         return {
             queue: {
                 "role": "leader",

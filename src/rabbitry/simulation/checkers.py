@@ -222,6 +222,21 @@ def check_replicas_agree(views: Sequence[ReplicaView]) -> list[str]:
     return faults
 
 
+def check_once(leader: ReplicaView) -> list[str]:
+    """A leader holds no message twice: what is sent to it again is known. Holds at any moment."""
+    digests = [digest for _, digest in leader.messages if digest is not None]
+    if len(set(digests)) == len(digests):
+        return []
+    first: dict[object, int] = {}
+    twice = [
+        (first[digest], position)
+        for position, digest in leader.messages
+        if digest is not None and first.setdefault(digest, position) != position
+    ]
+    where = f"{leader.queue}: leader {leader.node} (epoch {leader.epoch})"
+    return [f"{where}: holds the same message at positions {_some(twice)}"]
+
+
 def check_mirror(leader: ReplicaView, mirror: ReplicaView) -> list[str]:
     """A mirror of the leader's epoch holds a prefix of what its leader did. Holds at any moment.
 

@@ -258,14 +258,20 @@ class Cluster:
         )
 
     def _sample(self) -> None:
-        """Look at who leads what, now and again; a mirror ahead of its leader fails the seed."""
+        """Look at who leads what, now and again.
+
+        A mirror ahead of its leader fails the seed, and a leader that holds a message twice.
+        """
         now = self.world.now
         views = self.views()
         self.history.see_replicas(now, views)
         leaders = {(view.queue, view.epoch): view for view in views if view.role == "leader"}
+        for leader in leaders.values():
+            if faults := checkers.check_once(leader):
+                raise self._fail(faults)
         for view in views:
-            leader = leaders.get((view.queue, view.epoch))
-            if leader is not None and (faults := checkers.check_mirror(leader, view)):
+            led = leaders.get((view.queue, view.epoch))
+            if led is not None and (faults := checkers.check_mirror(led, view)):
                 raise self._fail(faults)
         for queue, decided in self.given().items():
             if decided["leader"] and decided.get("durable", True):
