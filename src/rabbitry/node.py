@@ -11,7 +11,6 @@ When a client's bytes are left unread is `rabbitry.broker.reading`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from hashlib import blake2b
 from typing import Any, Final
 
 from rabbitry import __version__
@@ -26,6 +25,7 @@ from rabbitry.cluster.alarming import Alarming
 from rabbitry.cluster.catalog import Catalog
 from rabbitry.cluster.dead_letter_routing import DeadLetterRouter
 from rabbitry.cluster.hosting import Hosting
+from rabbitry.cluster.inspecting import digest
 from rabbitry.cluster.keeping import Keeping
 from rabbitry.cluster.membership import Membership
 from rabbitry.cluster.node_settings import NodeSettings
@@ -109,7 +109,8 @@ class Node:
             self, name, settings.incarnation, secret, settings.coordinator, entropy
         )
         self._keeping = Keeping(self, self._alarming, entropy)
-        self._hosting = Hosting(self, name, self._origin, self._peers, self._keeping.store)
+        store, memory = self._keeping.store, settings.queue_memory_bytes_max
+        self._hosting = Hosting(self, name, self._origin, self._peers, store, memory)
         self._keeping.hosting = self._hosting
         self.statistics = self._hosting.statistics
         self._replies = Replies(self._origin, self._peers, self._hosting.routes)
@@ -343,10 +344,7 @@ class Node:
         for number, held in self._hosting.inspect().items():
             entry = self._administration.catalog.queues.get(number)
             if entry is not None:
-                messages = [
-                    (position, blake2b(frames, digest_size=8).hexdigest())
-                    for position, frames in held.pop("entries")
-                ]
+                messages = [(position, digest(one)) for position, one in held.pop("entries")]
                 in_sync = list(entry.placed.in_sync)
                 found[entry.declared.name] = {**held, "messages": messages, "in_sync": in_sync}
         return found

@@ -8,7 +8,16 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rabbitry.broker.positions import any_within, count_of, cut, joined, ranges_of
+from rabbitry.broker.positions import (
+    any_within,
+    count_of,
+    cut,
+    forget,
+    joined,
+    ranges_of,
+    united,
+    within,
+)
 
 
 def positions_of(ranges: Sequence[tuple[int, int]]) -> list[int]:
@@ -52,3 +61,17 @@ def test_any_within_and_count_of(ranges: list[tuple[int, int]], first: int, last
     positions = positions_of(ranges)
     assert count_of(ranges) == len(positions)
     assert any_within(ranges, first, last) == any(first <= at <= last for at in positions)
+
+
+@given(RANGES, RANGES)
+def test_within_and_united(ranges: list[tuple[int, int]], others: list[tuple[int, int]]) -> None:
+    some, more = set(positions_of(ranges)), set(positions_of(others))
+    assert positions_of(within(ranges, others)) == sorted(some & more)
+    assert united(ranges, others) == ranges_of(sorted(some | more))
+
+
+@given(RANGES, st.sets(st.integers(0, 45)))
+def test_what_is_forgotten_is_gone(ranges: list[tuple[int, int]], known: set[int]) -> None:
+    left = dict.fromkeys(sorted(known), "")
+    forget(left, ranges)
+    assert sorted(left) == sorted(known - set(positions_of(ranges)))

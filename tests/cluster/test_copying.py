@@ -99,3 +99,36 @@ def test_what_stands_behind_a_gap_is_copied_too() -> None:
     queue.publish([(ROUTE, b"c")])
     copier = Copier(queue, [(2, 3), ((1 << 40) + 1, (1 << 40) + 1), (1 << 41, 1 << 41)])
     assert [entry[4] for entry in copier.next_chunk()] == [b"2", b"3", b"b", b"c"]
+
+
+def test_what_the_store_alone_has_is_read_first() -> None:
+    queue = queue_of(10)
+    queue.page_out([(3, 6), (9, 9)], 2)
+    copier = Copier(queue, [(1, 10)])
+    assert copier.wanted() is None
+    assert [entry[0] for entry in copier.next_chunk()] == [1, 2]
+    assert copier.wanted() == (3, 6)
+    copier.removed([(4, 4)])
+    copier.take([(at, (ROUTE, b"%d" % at)) for at in (3, 5, 6)], {5: 77})
+    chunk = copier.next_chunk()
+    assert [entry[0] for entry in chunk] == [3, 5, 6, 7, 8]
+    assert copier.expiries_of(chunk) == [(5, 77)]
+    assert copier.wanted() == (9, 9)
+    copier.removed([(9, 9)])
+    copier.take([], {})
+    assert copier.wanted() is None
+    copier.removed([(10, 10)])
+    assert not copier.finished, "the mirror has to hear that this was all"
+    assert copier.wanted() is None
+    assert copier.next_chunk() == []
+    assert copier.finished
+
+
+def test_what_was_to_be_read_and_is_not_there_is_not_waited_for() -> None:
+    queue = queue_of(4)
+    queue.page_out([(1, 4)], 0)
+    copier = Copier(queue, [(1, 4)])
+    assert copier.wanted() == (1, 4)
+    copier.take([(2, (ROUTE, b"2"))], {})
+    assert [entry[0] for entry in copier.next_chunk()] == [2]
+    assert copier.finished

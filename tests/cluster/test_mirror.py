@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from support.stored_messages import StoringNode, run
+
 from rabbitry.broker.message import Routes
 from rabbitry.cluster.mirror import QueueMirror
 from rabbitry.cluster.queue_records import (
@@ -182,3 +184,71 @@ def test_an_origin_that_is_dead_is_forgotten() -> None:
     mirrored.mirror.forget_origin("u")
     assert mirrored.mirror.current.origins == {"v": 2}
     assert mirrored.mirror.take_replica().origins == {}
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+def stored_mirror(persistent: bool = True) -> tuple[StoringNode, QueueMirror]:
+    """Return a mirror of three messages, the store of which has what it must have."""
+    node = StoringNode()
+    node.start()
+    store = node.store.queue(1)
+    mirror = QueueMirror(1, 1, ROUTES, lambda *_: None, store)
+    mirror.receive(Begin(1, 1, 10, False, [], 1, 0, {}, 0, 1))
+    mirror.receive(Copied(1, 1, 11, [], True))
+    content = run(b"a", b"b", b"c", persistent=persistent)
+    mirror.receive(Enqueued(1, 1, 12, 1, "u", 3, content, [77]))
+    node.commit()
+    return node, mirror
+
+
+def test_when_it_pages_the_store_alone_has_what_is_durable() -> None:
+    node, mirror = stored_mirror()
+    assert sorted(mirror.held.messages) == [1, 2, 3]
+    assert mirror.memory_bytes() > 3 * 100
+    mirror.page(1000)
+    assert mirror.held.messages == mirror.held.expiries == {}
+    mirror.receive(Enqueued(1, 1, 13, 4, "u", 5, run(b"d", b"e")))
+    assert sorted(mirror.held.messages) == [4, 5], "not durable yet"
+    node.commit()
+    mirror.stored()
+    assert mirror.memory_bytes() == 0
+    mirror.receive(Removed(1, 1, 14, [(2, 4)]))
+    assert mirror.take_replica().positions.ranges() == [(1, 1), (5, 5)]
+    assert node.store.queue(1).ranges() == [(1, 1), (5, 5)]
+
+
+def test_what_the_store_need_not_have_leaves_memory_too() -> None:
+    node, mirror = stored_mirror(persistent=False)
+    assert node.store.queue(1).ranges() == []
+    mirror.page(1 << 20)
+    assert sorted(mirror.held.messages) == [1, 2, 3]
+    mirror.receive(Enqueued(1, 1, 13, 4, "u", 5, run(b"d", b"e", persistent=False)))
+    node.commit()
+    mirror.stored()
+    assert mirror.held.messages == {}
+    assert node.store.queue(1).ranges() == mirror.held.positions.ranges() == [(1, 5)]
+
+
+def test_a_queue_that_needs_all_in_memory_keeps_it_there() -> None:
+    _, mirror = stored_mirror()
+    mirror.whole = True
+    assert mirror.memory_bytes() == 0, "none that could go"
+    mirror.page(1000)
+    assert sorted(mirror.held.messages) == [1, 2, 3]
+
+
+def test_what_it_shares_with_a_new_leader_may_be_in_the_store_only() -> None:
+    _, mirror = stored_mirror()
+    mirror.page(1000)
+    told: list[Record] = []
+    mirror._tell = lambda _, record: told.append(record)
+    mirror.follow(2)
+    mirror.receive(Begin(1, 2, 5, False, [(2, 4)], 9, 0, {}, 1, 4))
+    lacked = told[0]
+    assert isinstance(lacked, Lacked)
+    assert lacked.ranges == [(4, 4)]
+    mirror.receive(Copied(1, 2, 6, [(4, b"", b"q", 0, b"d")], True))
+    assert mirror.held.positions.ranges() == [(2, 4)]
+    assert sorted(mirror.held.messages) == [4]

@@ -22,12 +22,12 @@ class Recovered(StoringNode):
         self.done = True
 
 
-def kept_values() -> dict[bytes, bytes]:
+def kept_values(whole: bool = True) -> dict[bytes, bytes]:
     node = StoringNode()
     node.start()
     for number in (1, 2):
         store = node.store.queue(number)
-        store.describe = lambda: Kept(4, 0, 9, 0, True, {"a#1": 7}, {}, [(2, 1)])
+        store.describe = lambda: Kept(4, 0, 9, 0, True, {"a#1": 7}, {}, [(2, 1)], whole)
         store.enqueue(1, run(b"a", b"b", b"c"), [100, -1, 300])
     node.commit()
     node.store.queue(2).remove([(1, 3)])
@@ -48,6 +48,16 @@ def test_replicas_are_as_they_were() -> None:
     assert (one.epoch, one.next_position, one.seen_through) == (4, 9, 8)
     assert one.origins == {"a#1": 7} and one.counts == {2: 1} and one.consumed
     assert node.found[2].entries() == []
+
+
+def test_messages_are_not_read_where_not_all_need_be_in_memory() -> None:
+    node = Recovered(kept_values(whole=False))
+    node.commit()
+    assert node.done
+    assert node.loads == []
+    assert node.found[1].messages == {}
+    assert node.found[1].positions.ranges() == [(2, 3)]
+    assert node.found[2].positions.ranges() == []
 
 
 def test_a_value_that_is_not_there_ends_the_process() -> None:

@@ -48,8 +48,22 @@ def test_what_is_kept_makes_the_replica_again_but_for_its_messages() -> None:
     replica.counts[1] = 4
     replica.rejections["u"] = [(7, 8)]
     again = Replica.of(replica.describe())
-    again.messages = replica.messages
-    assert all(getattr(again, name) == getattr(replica, name) for name in Replica.__slots__)
+    names = [one for one in Replica.__slots__ if one not in ("messages", "positions")]
+    assert all(getattr(again, name) == getattr(replica, name) for name in names)
+    assert again.messages == {}
+
+
+def test_what_the_store_has_too_may_leave_memory() -> None:
+    replica = Replica()
+    replica.apply(enqueued(1, b"1", b"2", b"3", b"4"), ROUTES)
+    before = replica.memory_bytes()
+    replica.drop_from_memory([(2, 3)])
+    assert sorted(replica.messages) == [1, 4]
+    assert replica.positions.ranges() == [(1, 4)]
+    assert replica.memory_bytes() == before // 2
+    assert [at for at, _ in replica.in_memory(1, 9)] == [1, 4]
+    replica.remove([(1, 2)])
+    assert (replica.positions.ranges(), list(replica.messages)) == ([(3, 4)], [4])
 
 
 def test_positions_of_epochs_follow_each_other() -> None:

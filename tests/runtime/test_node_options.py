@@ -25,9 +25,12 @@ def test_the_defaults_are_those_of_the_machine() -> None:
 
 
 def test_they_reach_the_machine_through_json() -> None:
-    line = msgspec.json.encode(NodeOptions(consumer_timeout_ms=7, max_message_size_bytes=8))
-    made = settings(msgspec.json.decode(line, type=NodeOptions))
+    options = NodeOptions(
+        consumer_timeout_ms=7, max_message_size_bytes=8, queue_memory_limit="9MiB"
+    )
+    made = settings(msgspec.json.decode(msgspec.json.encode(options), type=NodeOptions))
     assert (made.consumer_timeout_ms, made.max_message_size_bytes) == (7, 8)
+    assert made.queue_memory_bytes_max == 9 << 20
 
 
 def test_what_is_out_of_bounds_is_refused() -> None:
@@ -38,6 +41,12 @@ def test_what_is_out_of_bounds_is_refused() -> None:
     for wrong in (-1, 536_870_913):
         with pytest.raises(UserError, match="--max-message-size-bytes"):
             NodeOptions(max_message_size_bytes=wrong).check()
+
+
+def test_memory_for_messages_is_a_size() -> None:
+    NodeOptions(queue_memory_limit="1GB").check()
+    with pytest.raises(UserError, match=r"--queue-memory-limit: .*is no size"):
+        NodeOptions(queue_memory_limit="0.4").check()
 
 
 def test_watermarks_are_as_rabbitmq_writes_them() -> None:

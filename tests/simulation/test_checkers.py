@@ -162,6 +162,14 @@ def test_replicas_that_agree() -> None:
     assert checkers.check_replicas_agree([VIEW, MIRROR, joining]) == [], "c is not in sync"
 
 
+def test_what_only_a_store_has_is_not_compared() -> None:
+    stored = replace(MIRROR, messages=((1, None), (2, "y")))
+    assert checkers.check_replicas_agree([VIEW, stored]) == []
+    assert checkers.check_mirror(VIEW, stored) == []
+    lacking = replace(MIRROR, messages=((1, None),))
+    assert checkers.check_replicas_agree([VIEW, lacking]) != []
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [

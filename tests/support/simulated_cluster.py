@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rabbitry.cluster.coordinator import Coordinator, CoordinatorSettings
+from rabbitry.cluster.node_settings import QUEUE_MEMORY_BYTES_MAX
 from rabbitry.machine import Address, Entropy, Machine
 from rabbitry.node import Node, NodeSettings
 from rabbitry.simulation.cluster import CLUSTER_PORT, ClusterFactories
@@ -13,9 +14,16 @@ SECRET = b"s" * 32
 COORDINATOR = Address("coordinator", CLUSTER_PORT)
 
 
-def _node(name: str) -> Factory:
+def _node(name: str, queue_memory_bytes_max: int) -> Factory:
     def make(incarnation: int, entropy: Entropy) -> Machine:
-        settings = NodeSettings(name, str(incarnation), SECRET, COORDINATOR, loopback_users=())
+        settings = NodeSettings(
+            name,
+            str(incarnation),
+            SECRET,
+            COORDINATOR,
+            loopback_users=(),
+            queue_memory_bytes_max=queue_memory_bytes_max,
+        )
         return Node(settings, entropy)
 
     return make
@@ -25,6 +33,8 @@ def _coordinator(_incarnation: int, entropy: Entropy) -> Machine:
     return Coordinator(CoordinatorSettings(SECRET, NAMES), entropy)
 
 
-def factories() -> ClusterFactories:
+def factories(queue_memory_bytes_max: int = QUEUE_MEMORY_BYTES_MAX) -> ClusterFactories:
     """Return how the machines of a cluster of three are made."""
-    return ClusterFactories({name: _node(name) for name in NAMES}, _coordinator)
+    return ClusterFactories(
+        {name: _node(name, queue_memory_bytes_max) for name in NAMES}, _coordinator
+    )

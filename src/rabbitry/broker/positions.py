@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
+from typing import Any
 
 
 def ranges_of(positions: Sequence[int]) -> list[tuple[int, int]]:
@@ -66,10 +67,35 @@ def without(
     return [(first, last) for first, last, inside in cut(ranges, others) if not inside]
 
 
+def within(
+    ranges: Iterable[tuple[int, int]], others: Sequence[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """Return what of `ranges` is in `others` too; all of them ascending."""
+    return [(first, last) for first, last, inside in cut(ranges, others) if inside]
+
+
+def united(
+    ranges: Sequence[tuple[int, int]], others: Sequence[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """Return what is in one or both of `ranges` and `others`; all of them ascending."""
+    return joined(sorted([*ranges, *without(others, ranges)]))
+
+
 def any_within(ranges: Sequence[tuple[int, int]], first: int, last: int) -> bool:
     """Whether any position of ascending ranges is one of these, `first` to `last`."""
     at = bisect_left(ranges, first, key=_last_of)
     return first <= last and at < len(ranges) and ranges[at][0] <= last
+
+
+def forget(known: dict[int, Any], ranges: Iterable[tuple[int, int]]) -> None:
+    """Take these positions out of a dictionary; of a long range it may know hardly any."""
+    for first, last in ranges if known else ():
+        if last - first < len(known):
+            positions: Iterable[int] = range(first, last + 1)
+        else:
+            positions = [position for position in known if first <= position <= last]
+        for position in positions:
+            known.pop(position, None)
 
 
 _last_of = itemgetter(1)

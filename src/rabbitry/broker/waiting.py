@@ -41,7 +41,7 @@ from typing import Final
 
 from rabbitry.broker.backlog import Backlog, entries_within, memory_bytes_of
 from rabbitry.broker.message import Message
-from rabbitry.broker.positions import any_within, count_of, cut, joined, ranges_of
+from rabbitry.broker.positions import any_within, count_of, cut, forget, joined, ranges_of
 from rabbitry.broker.queue_settings import QueueSettings
 from rabbitry.wire.frames import content_body_size_bytes
 from rabbitry.wire.properties import PRIORITY, priority_of
@@ -77,6 +77,11 @@ class Waiting:
     def ready_count(self) -> int:
         """How many messages wait to be delivered, also those in the store only."""
         return len(self.ready) + len(self.returned) + self._backlog.count
+
+    @property
+    def memory_count(self) -> int:
+        """How many of these messages are in memory."""
+        return self.ready_count - self._backlog.stored_count
 
     @property
     def needs_all_in_memory(self) -> bool:
@@ -245,9 +250,22 @@ class Waiting:
         dropped = backlog.page_out(stored, max(keep - len(self.ready), 0))
         if not self.ready:
             self._to_front()
-        if self.expiries:
-            _forget(self.expiries, dropped)
+        forget(self.expiries, dropped)
         return count_of(dropped)
+
+    def memory_ranges(self) -> list[tuple[int, int]]:
+        """Return the positions of the front and what of the backlog is in memory, ascending."""
+        runs = ((self.head, self.ready), *self._backlog.runs())
+        return joined((first, first + len(run) - 1) for first, run in runs if run)
+
+    def in_memory(self, first: int, last: int) -> list[tuple[int, list[Message]]]:
+        """Return what waits in memory from position `first` to `last`: (first position, run)."""
+        found: list[tuple[int, list[Message]]] = []
+        for start, run in ((self.head, self.ready), *self._backlog.runs()):
+            begin, end = max(first - start, 0), min(last - start + 1, len(run))
+            if begin < end:
+                found.append((start + begin, list(islice(run, begin, end))))
+        return found
 
     def wanted(self, messages_max: int) -> tuple[int, int] | None:
         """Return which positions are to be loaded from the store now, for `loaded`; each once.
@@ -342,19 +360,13 @@ class Waiting:
 
     def forget(self, ranges: list[tuple[int, int]]) -> None:
         """Messages are no more: nothing need be known of them."""
-        for known in (self.expiries, self.counts):
-            if known:
-                _forget(known, ranges)
+        forget(self.expiries, ranges)
+        forget(self.counts, ranges)
 
 
-def _forget(known: dict[int, int], ranges: Iterable[tuple[int, int]]) -> None:
-    for first, last in ranges:
-        if last - first < len(known):
-            positions: Iterable[int] = range(first, last + 1)
-        else:
-            positions = [position for position in known if first <= position <= last]
-        for position in positions:
-            known.pop(position, None)
+def needs_all_in_memory(settings: QueueSettings) -> bool:
+    """Whether a queue with these settings has to look at each of its messages."""
+    return settings.priority_max > 0 or settings.length_bytes_max is not None
 
 
 def _size_bytes(message: Message) -> int:

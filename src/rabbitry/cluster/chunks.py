@@ -42,7 +42,7 @@ class Kept(msgspec.Struct, array_like=True, gc=False):
     """What belongs to the messages of a replica; see `cluster.replica.Replica`.
 
     Chunks of a later generation than `generation` are not of this replica, but of one that was
-    being made beside it.
+    being made beside it. `whole`: the queue needs all messages in memory.
     """
 
     epoch: int
@@ -53,6 +53,7 @@ class Kept(msgspec.Struct, array_like=True, gc=False):
     origins: dict[str, int]
     rejections: dict[str, list[Range]]
     counts: list[tuple[int, int]]
+    whole: bool = False
 
 
 class ChunkKey(msgspec.Struct, frozen=True, gc=False):

@@ -2,16 +2,19 @@
 
 A `Copier` keeps the messages as they are when the copying begins, and is told what is removed
 afterwards: what has gone by then is not sent, and what goes later is removed again by the stream,
-in which copies and removals stand in order. The next chunk goes out when the mirror has answered
-the one before: a mirror that copies takes no more of the leader's time and of the link than one
-chunk.
+in which copies and removals stand in order. What the store alone has is read from there when its
+turn comes (`wanted`, `take`). The next chunk goes out when the mirror has answered the one before:
+a mirror that copies takes no more of the leader's time and of the link than one chunk.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from rabbitry.broker.message import Message
+from rabbitry.broker.position_set import PositionSet
+from rabbitry.broker.positions import within
 from rabbitry.broker.queue import Queue
 from rabbitry.cluster.queue_records import Range
 
@@ -23,58 +26,84 @@ class Copier:
     """Reads the messages of `ranges` out of `queue`, in order of position."""
 
     def __init__(self, queue: Queue, ranges: list[Range]) -> None:
-        self._ranges = list(reversed(ranges))
+        # Some may have gone since the mirror was told of them.
+        self._left = PositionSet(within(ranges, queue.ranges()))
         self._queue = queue
         self._out = dict(queue.entries_out())
         # Lists are read at any place in no time, the queue's deques only at their ends.
         self._runs = queue.waiting_runs()
         self._run = 0  # which of them comes next: positions ascend
-        self._removed: dict[int, None] = {}  # of those that are still to come
+        self._read: dict[int, Message] = {}  # from the store
+        self._expiries: dict[int, int] = {}  # of these
+        self._asked: Range | None = None
         self.sent_at = 0  # the stream's number of the last chunk
-
-    @property
-    def finished(self) -> bool:
-        """Whether everything has been handed out."""
-        return not self._ranges
+        # All has been handed out, and no chunk need follow. (One must, if the rest goes meanwhile.)
+        self.finished = not self._left.count
 
     def removed(self, ranges: list[Range]) -> None:
         """Messages are no more."""
-        if self._ranges:
-            next_position = self._ranges[-1][0]
-            for first, last in ranges:
-                self._removed.update(dict.fromkeys(range(max(first, next_position), last + 1)))
+        self._left.remove(ranges)
+
+    def wanted(self) -> Range | None:
+        """Return which positions have to be read from the store before there is a next chunk."""
+        for first, last in self._left.first_ranges(1):
+            if self._find(first) is None:
+                end = min(last, first + CHUNK_MESSAGES_MAX - 1)
+                runs = self._runs
+                if self._run < len(runs):
+                    end = min(end, runs[self._run][0] - 1)
+                self._asked = first, end
+                return self._asked
+        return None
+
+    def take(self, entries: Sequence[tuple[int, Message]], expiries: dict[int, int]) -> None:
+        """Take what was wanted: what of it is still held, with the times when it expires."""
+        self._read, self._expiries = dict(entries), expiries
+        if self._asked is not None:
+            first, last = self._asked
+            there = PositionSet([(first, last)])
+            there.remove((position, position) for position in self._read)
+            self._left.remove(there.ranges())
+            self._asked = None
 
     def next_chunk(self) -> list[tuple[int, bytes, bytes, int, bytes]]:
         """Return the next messages as (position, exchange, routing key, flags, content)."""
         chunk: list[tuple[int, bytes, bytes, int, bytes]] = []
         size_bytes = 0
-        while self._ranges:
-            first, last = self._ranges.pop()
-            for position in range(first, last + 1):
-                if len(chunk) >= CHUNK_MESSAGES_MAX or size_bytes >= CHUNK_SIZE_BYTES_MAX:
-                    self._ranges.append((position, last))
-                    return chunk
-                message = self._find(position)
-                if message is not None:
-                    route, frames = message
-                    entry = (position, route.exchange, route.routing_key, route.flags, frames)
-                    chunk.append(entry)
-                    size_bytes += len(frames)
+        through = 0
+        for position in self._next_positions():
+            message = self._find(position)
+            if message is None or size_bytes >= CHUNK_SIZE_BYTES_MAX:
+                break
+            route, frames = message
+            chunk.append((position, route.exchange, route.routing_key, route.flags, frames))
+            size_bytes += len(frames)
+            through = position
+        self._left.remove([(0, through)])
+        self.finished = not self._left.count
         return chunk
 
     def expiries_of(self, chunk: list[tuple[int, bytes, bytes, int, bytes]]) -> list[Range]:
         """Return when messages of a chunk expire, as (position, time) for those that do."""
-        expiries = self._queue.expiries
-        return [(one[0], expiries[one[0]]) for one in chunk if one[0] in expiries]
+        known, read = self._queue.expiries, self._expiries
+        if not known and not read:
+            return []
+        dues = [(one[0], known.get(one[0], read.get(one[0]))) for one in chunk]
+        return [(position, due) for position, due in dues if due is not None]
+
+    def _next_positions(self) -> list[int]:
+        found: list[int] = []
+        for first, last in self._left.first_ranges(CHUNK_MESSAGES_MAX):
+            found += range(first, min(last, first + CHUNK_MESSAGES_MAX - len(found) - 1) + 1)
+            if len(found) == CHUNK_MESSAGES_MAX:
+                break
+        return found
 
     def _find(self, position: int) -> Message | None:
-        if position in self._removed:
-            del self._removed[position]
-            return None
         runs = self._runs
         while self._run < len(runs) and position >= runs[self._run][0] + len(runs[self._run][1]):
             self._run += 1
         if self._run < len(runs) and position >= runs[self._run][0]:
             first, messages = runs[self._run]
             return messages[position - first]
-        return self._out.get(position)
+        return self._out.get(position) or self._read.get(position)

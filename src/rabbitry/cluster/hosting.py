@@ -16,12 +16,16 @@ from typing import Any, Final, cast
 from rabbitry.broker.dead_letters import Reason
 from rabbitry.broker.message import Message, Routes, run_of
 from rabbitry.broker.queue import Consumer
+from rabbitry.broker.waiting import needs_all_in_memory
 from rabbitry.cluster.catalog import Catalog, QueueEntry
 from rabbitry.cluster.hosting_port import HostingPort
+from rabbitry.cluster.inspecting import inspect_replica
 from rabbitry.cluster.leader import QueueLeader
 from rabbitry.cluster.leading import tell_leader
 from rabbitry.cluster.mirror import QueueMirror
+from rabbitry.cluster.node_settings import QUEUE_MEMORY_BYTES_MAX
 from rabbitry.cluster.node_store import NodeStore
+from rabbitry.cluster.paging import Budget
 from rabbitry.cluster.peers import Peers
 from rabbitry.cluster.proxy import QueueProxy
 from rabbitry.cluster.queue_records import (
@@ -35,8 +39,10 @@ from rabbitry.cluster.queue_records import (
     ToUser,
 )
 from rabbitry.cluster.queue_store import QueueStore
+from rabbitry.cluster.reading_back import OnRead, StoredEntries, read_stored
 from rabbitry.cluster.records import AdmitMirror, AnyRecord, DeleteQueue, DropMirror
 from rabbitry.cluster.replica import Replica
+from rabbitry.cluster.site import Site, pageable
 from rabbitry.cluster.wakes import Wakes
 
 # How long confirms wait for a mirror whose link is down before it is taken out of the in-sync set.
@@ -49,28 +55,17 @@ _TO_USER: Final = ToUser.__args__
 _route_of = itemgetter(0)
 
 
-class _Site:
-    """One queue on this node."""
-
-    __slots__ = ("entry", "leader", "mirror", "proxy", "store")
-
-    def __init__(self, entry: QueueEntry) -> None:
-        self.entry = entry
-        self.leader: QueueLeader | None = None
-        self.mirror: QueueMirror | None = None
-        self.proxy: QueueProxy | None = None
-        self.store: QueueStore | None = None
-
-    @property
-    def epoch(self) -> int:
-        return self.entry.placed.epoch
-
-
 class Hosting:
     """See the module. `origin` names this process in the whole cluster: node and incarnation."""
 
     def __init__(
-        self, port: HostingPort, name: str, origin: str, peers: Peers, store: NodeStore
+        self,
+        port: HostingPort,
+        name: str,
+        origin: str,
+        peers: Peers,
+        store: NodeStore,
+        memory_bytes_max: int = QUEUE_MEMORY_BYTES_MAX,
     ) -> None:
         self.origin = origin
         self.routes = Routes()
@@ -78,9 +73,10 @@ class Hosting:
         self._name = name
         self._peers = peers
         self._store = store
+        self._budget = Budget(memory_bytes_max, lambda: pageable(self._sites.values()))
         self._recovered: dict[int, Replica] = {}  # what the store had, until it has its place
         self._catalog = Catalog()
-        self._sites: dict[int, _Site] = {}
+        self._sites: dict[int, Site] = {}
         self._newest_queue = 0
         self._early: dict[int, list[tuple[str, str, AnyRecord]]] = {}
         self._wakes: Wakes[QueueLeader] = Wakes()
@@ -130,7 +126,7 @@ class Hosting:
         self._newest_queue = max(self._newest_queue, entry.number)
         site = self._sites.get(entry.number)
         if site is None:
-            site = self._sites[entry.number] = _Site(entry)
+            site = self._sites[entry.number] = Site(entry)
             if entry.declared.durable and not entry.declared.owner:
                 site.store = self._store.queue(entry.number)
             self._place_recovered(site)
@@ -143,7 +139,7 @@ class Hosting:
         for name, origin, record in self._early.pop(entry.number, []):
             self.take_record(name, origin, record)
 
-    def _place_recovered(self, site: _Site) -> None:
+    def _place_recovered(self, site: Site) -> None:
         """Go on with what the store had, as a mirror would that has lost its leader."""
         replica = self._recovered.pop(site.entry.number, None)
         if replica is not None:
@@ -151,14 +147,14 @@ class Hosting:
             tell = self._tell_leader
             site.mirror = QueueMirror(number, 0, self.routes, tell, site.store, replica)
 
-    def _mirror(self, site: _Site) -> None:
+    def _mirror(self, site: Site) -> None:
         """Another node leads the queue: follow it, with what was held here so far."""
         placed, leader = site.entry.placed, site.leader
         site.leader = None
         if self._name not in placed.mirrors:
             site.mirror = None
+            self._store.forget(site.entry.number)
             if site.store is not None:
-                self._store.forget(site.entry.number)
                 site.store = self._store.queue(site.entry.number)
         elif site.mirror is None:
             number, epoch = site.entry.number, placed.epoch
@@ -168,10 +164,12 @@ class Hosting:
                 site.mirror.held = leader.replica()
         else:
             site.mirror.follow(placed.epoch)
+        if site.mirror is not None:
+            site.mirror.whole = needs_all_in_memory(site.entry.settings)
         if leader is not None:
             self._retire(leader)
 
-    def _lead(self, site: _Site) -> None:
+    def _lead(self, site: Site) -> None:
         """This node leads the queue: begin, in a new epoch with what it held in the old one."""
         placed = site.entry.placed
         leader = site.leader
@@ -202,7 +200,7 @@ class Hosting:
         self._to_pump.pop(leader, None)
         self._wakes.set(leader, None)
 
-    def _connect_proxy(self, site: _Site) -> None:
+    def _connect_proxy(self, site: Site) -> None:
         proxy, placed = site.proxy, site.entry.placed
         if proxy is None:
             return
@@ -245,6 +243,7 @@ class Hosting:
         if site is not None and site.leader is not None:
             site.leader.stored()
         elif site is not None and site.mirror is not None:
+            site.mirror.stored()
             self._to_answer[site.mirror] = None
 
     def proxy(self, entry: QueueEntry) -> QueueProxy:
@@ -269,26 +268,29 @@ class Hosting:
 
     def inspect(self) -> dict[int, dict[str, Any]]:
         """Return what this node holds, for the simulation's checkers."""
-        found: dict[int, dict[str, Any]] = {}
-        for number, site in self._sites.items():
-            if site.leader is not None:
-                entries = site.leader.queue.entries()
-                position = site.leader.queue.next_position - 1
-            elif site.mirror is not None:
-                entries = site.mirror.current.entries()
-                position = site.mirror.current.next_position - 1
-            else:
-                continue
-            mirror = site.mirror
-            found[number] = {
-                "begun": mirror is None or mirror.begun,
-                "complete": mirror is None or mirror.complete,
-                "role": "leader" if site.leader is not None else "mirror",
-                "epoch": site.epoch,
-                "position": position,
-                "entries": [(position, frames) for position, (_, frames) in entries],
-            }
-        return found
+        return {
+            number: found
+            for number, site in self._sites.items()
+            if (found := inspect_replica(site.leader, site.mirror)) is not None
+        }
+
+    # --- memory -----------------------------------------------------------------------------------
+
+    def passing_store(self, queue: int) -> QueueStore:
+        """Return the store of a queue of which nothing is kept, to get it out of memory."""
+        store = self._store.queue(queue)
+        store.lasting = False
+        return store
+
+    def read_stored(self, queue: int, epoch: int, first: int, last: int, then: OnRead) -> None:
+        """Read what the store has at these positions; `then` follows, if this node still leads."""
+
+        def read(found: StoredEntries) -> None:
+            site = self._sites.get(queue)
+            if site is not None and site.leader is not None and site.leader.epoch == epoch:
+                then(found)
+
+        read_stored(self._store, self._store.queue(queue), self.routes, first, last, read)
 
     # --- peers ------------------------------------------------------------------------------------
 
@@ -313,6 +315,7 @@ class Hosting:
 
     def tick(self, now: int) -> None:
         """Give up what does not come back: mirrors, so that confirms go on, and consumers."""
+        self._budget.tick()
         for number, ticks in list(self._deserted.items()):
             site = self._sites.get(number)
             if site is None or site.leader is None or not site.leader.is_deserted():

@@ -52,6 +52,7 @@ from functools import partial
 from typing import Final
 
 from rabbitry.broker.message import Message, Run, run_of
+from rabbitry.broker.position_set import PositionSet
 from rabbitry.broker.positions import ranges_of
 from rabbitry.broker.queue import Consumer, Holder, Queue
 from rabbitry.broker.queue_settings import QueueSettings
@@ -61,6 +62,7 @@ from rabbitry.cluster.chunks import Kept
 from rabbitry.cluster.dead_lettering import DeadLettering
 from rabbitry.cluster.leader_port import LeaderPort
 from rabbitry.cluster.limits import Limits
+from rabbitry.cluster.paging import Pager
 from rabbitry.cluster.queue_records import (
     Accepted,
     Announced,
@@ -105,6 +107,7 @@ class QueueLeader:
         self._dead = DeadLettering(port, self.number, self.queue, entry.settings, *then)
         self._replication = Replication(port, entry.number, entry.placed.epoch, self.queue)
         self._releasing = Releasing(port, entry.number, self._replication, store)
+        self.pager = Pager(port, self.number, self.epoch, self.queue, store, *then)
         self._gets: deque[tuple[str, int, Holder, bool]] = deque()
         self._had_consumer = False
         self._store = store
@@ -117,7 +120,7 @@ class QueueLeader:
     def restore(self, replica: Replica) -> None:
         """Take over what this node held as a mirror. Comes before everything else."""
         queue = self.queue
-        held = ranges_of(sorted(replica.messages))
+        held = replica.positions.ranges()
         next_position = max(replica.next_position, first_position_of(self.epoch))
         queue.restore(held, replica.messages, replica.seen_through, next_position)
         queue.expiries, queue.counts = dict(replica.expiries), dict(replica.counts)
@@ -132,6 +135,7 @@ class QueueLeader:
     def replica(self) -> Replica:
         """Return what is held here, for this node to mirror, or to lead in a later epoch."""
         replica = Replica.of(self._describe())
+        replica.positions = PositionSet(self.queue.ranges())
         replica.messages = dict(self.queue.entries())
         replica.expiries = dict(self.queue.expiries)
         return replica
@@ -141,10 +145,12 @@ class QueueLeader:
         queue, generation = self.queue, self._store.generation if self._store is not None else 0
         head = self.epoch, generation, queue.next_position, self._announcing.catch_up()
         numbers = dict(self.origins), dict(self.rejections)
-        return Kept(*head, self._had_consumer, *numbers, list(queue.counts.items()))
+        counts = list(queue.counts.items())
+        return Kept(*head, self._had_consumer, *numbers, counts, queue.needs_all_in_memory)
 
     def stored(self) -> None:
         """More of what the store was given is durable."""
+        self.pager.stored()
         self._advance()
 
     def configure(self, settings: QueueSettings) -> None:
@@ -232,12 +238,12 @@ class QueueLeader:
         queue, replication = self.queue, self._replication
         first = queue.next_position
         queue.publish(messages, expiries)
-        store = self._store
+        store = self.pager.store
         if store is None and not replication.streaming:
             return rejected
         run = run_of(messages) if messages else NO_RUN
         if store is not None:
-            store.enqueue(first, run, expiries)
+            store.enqueue(first, run, expiries, everything=self.pager.paging)
         if replication.streaming:
             number = replication.next_number()
             head = self.number, self.epoch, number, first, user, last
@@ -402,6 +408,7 @@ class QueueLeader:
                 break
         if not self._gets:
             self._dead.give_up("maxlen", self._limits.drop())
+        self.pager.read_ahead()
         if queue.deliver_through is None:
             self._announcing.catch_up()
         if self._limits.unused(now) and not self.sealed:
@@ -428,11 +435,10 @@ class QueueLeader:
     def _remove(self, ranges: list[Range]) -> None:
         """Messages are no more, here and on the mirrors."""
         if ranges:
-            if self.queue.expiries or self.queue.counts:
-                self.queue.forget(ranges)
+            self.queue.forget(ranges)
             self._replication.remove(ranges)
-            if self._store is not None:
-                self._store.remove(ranges)
+            if self.pager.store is not None:
+                self.pager.store.remove(ranges)
 
     def _announce(self) -> bool:
         """Announce further deliveries where consumers could soon take them; True: deal again."""

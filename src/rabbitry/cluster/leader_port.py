@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from rabbitry.broker.message import Message
 from rabbitry.broker.queue import Consumer
 from rabbitry.cluster.dead_lettering import DeadLetterPort
+from rabbitry.cluster.paging import PagingPort
 from rabbitry.cluster.queue_records import Record
 from rabbitry.cluster.replication import ReplicationPort
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from rabbitry.cluster.leader import QueueLeader
 
 
-class LeaderPort(ReplicationPort, DeadLetterPort, Protocol):
+class LeaderPort(ReplicationPort, DeadLetterPort, PagingPort, Protocol):
     """What a leader needs of its node. Users are named by their process, mirrors by their node."""
 
     origin: str

@@ -26,8 +26,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from rabbitry.broker.message import Message, Routes
-from rabbitry.broker.positions import ranges_of, without
+from rabbitry.broker.message import Routes
+from rabbitry.broker.position_set import PositionSet
+from rabbitry.broker.positions import ranges_of, united, within, without
+from rabbitry.cluster.chunks import Kept
+from rabbitry.cluster.paging import NOTHING_UNWRITTEN, Unwritten
 from rabbitry.cluster.queue_records import (
     Applied,
     Begin,
@@ -50,6 +53,8 @@ class QueueMirror:
     `store` is None for a queue of which nothing is kept.
     """
 
+    leads = False
+
     def __init__(
         self,
         queue: int,
@@ -61,6 +66,7 @@ class QueueMirror:
     ) -> None:
         self.number = queue
         self.epoch = epoch
+        self.whole = False  # the queue needs all its messages in memory when this one leads
         self.sequence = 0
         self.begun = False  # in this epoch: the stream has started
         self.held = held or Replica()
@@ -72,9 +78,16 @@ class QueueMirror:
         self._store = store
         # What the store had been given when the stream had come to a number, until it is durable.
         self._unstored: deque[tuple[int, int]] = deque()
+        self._paging = False
+        self._unwritten = NOTHING_UNWRITTEN
         self._stored = 0  # the number through which the store has all
         if store is not None:
-            store.describe = lambda: self.held.describe()
+            store.describe = self._describe
+
+    def _describe(self) -> Kept:
+        kept = self.held.describe()
+        kept.whole = self.whole
+        return kept
 
     @property
     def complete(self) -> bool:
@@ -109,9 +122,8 @@ class QueueMirror:
 
     def forget_origin(self, origin: str) -> None:
         """That process has ended and will never publish again."""
-        for replica in (self.held, self._coming):
-            if replica is not None:
-                replica.forget_origin(origin)
+        for replica in self._replicas():
+            replica.forget_origin(origin)
 
     def receive(self, record: ToMirror) -> None:
         """Apply a record of the stream, of this epoch."""
@@ -140,6 +152,37 @@ class QueueMirror:
             self._told = told
             self._tell(self.number, Applied(self.number, self.epoch, *told))
 
+    # --- memory -----------------------------------------------------------------------------------
+
+    def memory_bytes(self) -> int:
+        """Return about how much memory its messages take."""
+        if self.whole:
+            return 0  # none of it could go
+        return sum(replica.memory_bytes() for replica in self._replicas())
+
+    def page(self, read_bytes: int) -> None:
+        """Drop from memory what the store has, now and from now on."""
+        store = self._store
+        if store is None or self.whole:
+            return
+        replica = self.current
+        if not self._paging:
+            self._paging = True
+            self._unwritten = Unwritten(ranges_of(sorted(replica.messages)), store)
+        for one in self._replicas():
+            one.drop_from_memory(store.stored_ranges(0, one.next_position - 1))
+        count = read_bytes * len(replica.messages) // max(replica.memory_bytes(), 1)
+        self._unwritten.write(max(count, 1), replica.in_memory, replica.expiries)
+
+    def stored(self) -> None:
+        """More of what the store was given is durable."""
+        if self._paging and self._store is not None and not self.whole:
+            for replica in self._replicas():
+                replica.drop_from_memory(self._store.just_stored)
+
+    def _replicas(self) -> list[Replica]:
+        return [self.held] if self._coming is None else [self.held, self._coming]
+
     # --- the beginning of a stream ----------------------------------------------------------------
 
     def _begin(self, record: Begin) -> None:
@@ -147,14 +190,14 @@ class QueueMirror:
         store = self._store
         if store is not None and store.damaged:
             store.discard()
-        before = self.held.settled_before(record)
+        held = self.held
+        before = held.settled_before(record)
         if before:
-            held = ranges_of(sorted(self.held.messages))
-            self.held.remove(without(_before(held, before), record.ranges))
-        known = self.held.messages
-        dues = self.held.expiries
+            held.remove(without(_before(held.positions.ranges(), before), record.ranges))
+        known, messages, dues = held.positions.ranges(), held.messages, held.expiries
         if self._coming is not None:  # the link broke while messages were being copied
-            known, dues = known | self._coming.messages, dues | self._coming.expiries
+            known = united(known, self._coming.positions.ranges())
+            messages, dues = messages | self._coming.messages, dues | self._coming.expiries
         coming = Replica()
         coming.epoch = record.epoch
         coming.next_position = record.next_position
@@ -163,10 +206,11 @@ class QueueMirror:
         coming.rejections = dict(record.rejections)
         coming.counts = dict(record.counts)
         coming.consumed = record.consumed
-        ranges: list[Range] = record.ranges
-        if known:
-            coming.messages, ranges = _shared(known, record.ranges)
-            coming.expiries = {at: due for at, due in dues.items() if at in coming.messages}
+        shared = within(record.ranges, known)
+        coming.positions = PositionSet(shared)
+        coming.messages = {at: one for at, one in messages.items() if at in coming.positions}
+        coming.expiries = {at: due for at, due in dues.items() if at in coming.messages}
+        ranges: list[Range] = without(record.ranges, shared)
         self._coming, self._fresh = coming, record.fresh
         self._keep_only([self.held, coming])
         if store is not None:
@@ -183,7 +227,7 @@ class QueueMirror:
     def _keep(self, store: QueueStore, record: ToMirror) -> None:
         """Have the store follow a record of the stream."""
         if isinstance(record, Enqueued):
-            store.enqueue(record.first, record.run, record.expiries)
+            store.enqueue(record.first, record.run, record.expiries, everything=self._paging)
         elif isinstance(record, Removed):
             store.remove(record.ranges)
         elif isinstance(record, Copied):
@@ -191,7 +235,7 @@ class QueueMirror:
             for position, exchange, routing_key, flags, frames in record.entries:
                 due = dues.get(position)
                 run = exchange, routing_key, flags, [frames]
-                store.enqueue(position, run, () if due is None else (due,))
+                store.enqueue(position, run, () if due is None else (due,), self._paging)
         elif isinstance(record, Counted):
             store.describe_again()
 
@@ -202,7 +246,7 @@ class QueueMirror:
             return
         stale = store.ranges()
         for replica in replicas:
-            stale = without(stale, ranges_of(sorted(replica.messages)))
+            stale = without(stale, replica.positions.ranges())
         store.remove(stale)
 
     def _stored_through(self) -> int:
@@ -223,19 +267,3 @@ class QueueMirror:
 
 def _before(ranges: list[Range], position: int) -> list[Range]:
     return [(first, min(last, position - 1)) for first, last in ranges if first < position]
-
-
-def _shared(
-    known: dict[int, Message], ranges: list[Range]
-) -> tuple[dict[int, Message], list[Range]]:
-    """Return what is known of the messages at these positions, and the ranges that are not."""
-    shared: dict[int, Message] = {}
-    lacking: list[int] = []
-    for first, last in ranges:
-        for position in range(first, last + 1):
-            message = known.get(position)
-            if message is None:
-                lacking.append(position)
-            else:
-                shared[position] = message
-    return shared, ranges_of(lacking)

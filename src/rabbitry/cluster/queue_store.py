@@ -92,6 +92,8 @@ class QueueStore:
         self.generation = 0  # of chunks that are written from now on
         self.written = 0
         self.durable = 0
+        self.lasting = True  # what is persistent is there to stay
+        self.just_stored: list[Range] = []  # what became durable with the last commit
         self.damaged = False  # nothing of what was found here can be vouched for
         self.describe: Callable[[], Kept] | None = None
         self._touched = touched
@@ -154,6 +156,11 @@ class QueueStore:
             if chunk.runs is None
         ]
 
+    def holds(self, key: ChunkKey) -> bool:
+        """Whether any message of this chunk is held."""
+        chunk = self._chunks.get(key.first)
+        return chunk is not None and chunk.generation == key.generation
+
     def entries_of(
         self, key: ChunkKey, value: bytes, routes: Routes
     ) -> tuple[list[Entry], dict[int, int]]:
@@ -184,16 +191,30 @@ class QueueStore:
 
     # --- what comes and goes ----------------------------------------------------------------------
 
-    def enqueue(self, first: int, run: Run, expiries: Sequence[int] = ()) -> None:
-        """Keep what is persistent of a run whose first message has this position."""
+    def enqueue(
+        self, first: int, run: Run, expiries: Sequence[int] = (), everything: bool = False
+    ) -> None:
+        """Keep what is persistent of a run whose first message has this position.
+
+        With `everything`, keep the rest too, until the process ends.
+        """
         contents = run[3]
-        for start, end in persistent_parts(run[2], contents):
-            if end - start == len(contents):
-                self.keep(first, run, list(expiries))
-            else:
-                part = (*run[:3], contents[start:end])
-                dues = expiries[start:end] if len(expiries) > 1 else expiries
-                self.keep(first + start, part, list(dues))
+        at = 0
+        for start, end in persistent_parts(run[2], contents) if self.lasting else ():
+            if everything and at < start:
+                self._keep_part(first, run, expiries, at, start, lasting=False)
+            self._keep_part(first, run, expiries, start, end, lasting=True)
+            at = end
+        if everything and at < len(contents):
+            self._keep_part(first, run, expiries, at, len(contents), lasting=False)
+
+    def _keep_part(
+        self, first: int, run: Run, expiries: Sequence[int], start: int, end: int, *, lasting: bool
+    ) -> None:
+        if end - start < len(run[3]):
+            run = (*run[:3], run[3][start:end])
+            expiries = expiries[start:end] if len(expiries) > 1 else expiries
+        self.keep(first + start, run, list(expiries), lasting)
 
     def keep(self, first: int, run: Run, expiries: list[int], lasting: bool = True) -> None:
         """Keep all messages of a run."""
@@ -361,6 +382,8 @@ class QueueStore:
 
     def stored(self) -> None:
         """What was gathered is durable."""
+        self.just_stored = [(chunk.first, chunk.last) for chunk in self._under_way]
+        self.just_stored.sort()
         for chunk in self._under_way:
             chunk.runs = None
         self._under_way = []

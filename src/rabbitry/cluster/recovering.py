@@ -1,6 +1,7 @@
 """What a node does with what its store kept, before it joins the cluster.
 
-Reads the messages of each queue, makes replicas of them, and says when all is there. A value that
+Makes replicas of what is there, and says when it has. Only queues that need all their messages in
+memory are read; others begin to serve at once, and read what they deliver. A value that
 does not come as it was written ends the process: it has been verified at the start, so this is
 damage in the middle of use; the next start finds it and says of which queue.
 """
@@ -12,6 +13,7 @@ from functools import partial
 from typing import Final
 
 from rabbitry.broker.message import Routes
+from rabbitry.broker.position_set import PositionSet
 from rabbitry.cluster.chunks import chunk_key_of
 from rabbitry.cluster.node_store import NodeStore
 from rabbitry.cluster.replica import Replica
@@ -48,8 +50,11 @@ class Recovering:
         queue = self._left.pop()
         store = self._store.queue(queue)
         ranges = store.ranges()
-        keys = store.chunk_keys(ranges[0][0], ranges[-1][1]) if ranges else []
-        self._read(queue, Replica.of(self._store.kept[queue]), keys)
+        kept = self._store.kept[queue]
+        replica = Replica.of(kept)
+        keys = store.chunk_keys(ranges[0][0], ranges[-1][1]) if ranges and kept.whole else []
+        replica.positions = PositionSet(ranges)
+        self._read(queue, replica, keys)
 
     def _read(self, queue: int, replica: Replica, keys: list[bytes]) -> None:
         if keys:

@@ -1,9 +1,10 @@
 """A replica: what one node holds of a queue that another leads, or led.
 
-A replica is a prefix of the stream of one leader, named by that leader's epoch: the messages by
-position, how far they may have been seen, and the last number taken from each publishing node. All
-of it belongs together: a new leader that had the messages of one prefix and the numbers of a
-longer one would take publishes that it lacks for publishes that it holds.
+A replica is a prefix of the stream of one leader, named by that leader's epoch: the positions of
+the messages, those of them that are in memory (the others are in the node's store only), how far
+they may have been seen, and the last number taken from each publishing node. All of it belongs
+together: a new leader that had the messages of one prefix and the numbers of a longer one would
+take publishes that it lacks for publishes that it holds.
 
 Owns applying the stream's records; when a replica counts and where it comes from is
 `cluster.mirror`.
@@ -12,9 +13,13 @@ Owns applying the stream's records; when a replica counts and where it comes fro
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Final
 
+from rabbitry.broker.backlog import memory_bytes_of
 from rabbitry.broker.message import Message, Routes
+from rabbitry.broker.position_set import PositionSet
+from rabbitry.broker.positions import forget, ranges_of
 from rabbitry.broker.waiting import note_expiries
 from rabbitry.cluster.chunks import Kept
 from rabbitry.cluster.queue_records import (
@@ -30,6 +35,10 @@ from rabbitry.cluster.queue_records import (
 # A leader gives out so many positions at most; its successor's lie behind them. So a position names
 # one message for ever, whoever has led and whatever a mirror may have of it.
 POSITIONS_OF_EPOCH: Final = 1 << 40
+
+# What an entry of a dictionary takes besides its value, and how many are looked at for an estimate.
+ENTRY_BYTES: Final = 100
+SAMPLED_MESSAGES: Final = 64
 
 
 def first_position_of(epoch: int) -> int:
@@ -49,6 +58,7 @@ class Replica:
         "messages",
         "next_position",
         "origins",
+        "positions",
         "rejections",
         "seen_through",
     )
@@ -56,7 +66,8 @@ class Replica:
     def __init__(self) -> None:
         self.epoch = 0
         self.generation = 0  # of its chunks in the store, at most
-        self.messages: dict[int, Message] = {}
+        self.positions = PositionSet()  # of all its messages
+        self.messages: dict[int, Message] = {}  # those in memory
         self.next_position = 1
         self.seen_through = 0
         self.origins: dict[str, int] = {}
@@ -72,7 +83,7 @@ class Replica:
         self.rejections.pop(origin, None)
 
     def entries(self) -> list[tuple[int, Message]]:
-        """Return what is held as (position, message), in order of position."""
+        """Return what is in memory as (position, message), in order of position."""
         return sorted(self.messages.items(), key=_position_of)
 
     def apply(self, record: StreamRecord, routes: Routes) -> None:
@@ -82,6 +93,7 @@ class Replica:
             if record.expiries:
                 note_expiries(self.expiries, record.first, len(messages), record.expiries)
             self.next_position = record.first + len(messages)
+            self.positions.add(record.first, self.next_position - 1)
             self.messages.update(
                 zip(range(record.first, self.next_position), messages, strict=True)
             )
@@ -98,18 +110,33 @@ class Replica:
         else:
             for position, exchange, routing_key, flags, frames in record.entries:
                 self.messages[position] = (routes.get(exchange, routing_key, flags), frames)
+                self.positions.add(position, position)
             self.expiries.update(record.expiries)
 
     def remove(self, ranges: list[Range]) -> None:
         """Forget the messages in these ranges."""
-        for held in (self.messages, self.expiries, self.counts):
-            pop = held.pop
-            for first, last in ranges if held else ():
-                positions: Iterable[int] = range(first, last + 1)
-                if last - first > len(held):
-                    positions = [position for position in held if first <= position <= last]
-                for position in positions:
-                    pop(position, None)
+        self.positions.remove(ranges)
+        forget(self.counts, ranges)
+        self.drop_from_memory(ranges)
+
+    def drop_from_memory(self, ranges: Iterable[Range]) -> None:
+        """Forget of these positions what the store has too."""
+        forget(self.messages, ranges)
+        forget(self.expiries, ranges)
+
+    def in_memory(self, first: int, last: int) -> list[tuple[int, list[Message]]]:
+        """Return what is in memory from position `first` to `last`: (first position, run)."""
+        messages = self.messages
+        runs = ranges_of([at for at in range(first, last + 1) if at in messages])
+        return [(one, [messages[at] for at in range(one, end + 1)]) for one, end in runs]
+
+    def memory_bytes(self) -> int:
+        """Return about how much memory its messages take: some of them are looked at."""
+        sampled = list(islice(self.messages.values(), SAMPLED_MESSAGES))
+        if not sampled:
+            return 0
+        size_bytes = memory_bytes_of(sampled) // len(sampled) + ENTRY_BYTES
+        return size_bytes * len(self.messages)
 
     def settled_before(self, begin: Begin) -> int:
         """Return before which position what that leader lacks was removed by it.

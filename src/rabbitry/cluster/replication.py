@@ -25,6 +25,7 @@ since.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Protocol
 
 from rabbitry.broker.queue import Queue
@@ -39,6 +40,7 @@ from rabbitry.cluster.queue_records import (
     Record,
     Removed,
 )
+from rabbitry.cluster.reading_back import OnRead, StoredEntries
 from rabbitry.cluster.records import AdmitMirror, DropMirror, QueuePlaced, encode
 
 
@@ -51,6 +53,10 @@ class ReplicationPort(Protocol):
 
     def ask_about_mirror(self, request: AdmitMirror | DropMirror) -> None:
         """Ask the coordinator; `QueueLeader.mirror_answered` follows."""
+        ...
+
+    def read_stored(self, queue: int, epoch: int, first: int, last: int, then: OnRead) -> None:
+        """Read what this node's store has at these positions; `then` follows, if it still leads."""
         ...
 
     def catalog_revision(self) -> int:
@@ -73,6 +79,7 @@ class _Mirror:
         "in_sync",
         "kept",
         "sent",
+        "stored",
     )
 
     def __init__(self) -> None:
@@ -272,6 +279,11 @@ class Replication:
             self._copy(name, mirror, mirror.copier)
 
     def _copy(self, name: str, mirror: _Mirror, copier: Copier) -> None:
+        wanted = copier.wanted()
+        if wanted is not None:
+            then = partial(self._go_on_copying, name, copier)
+            self._port.read_stored(self._number, self._epoch, *wanted, then)
+            return
         entries = copier.next_chunk()
         mirror.sent = copier.sent_at = self.next_number()
         copied = Copied(
@@ -280,6 +292,13 @@ class Replication:
             copier.sent_at,
             entries,
             copier.finished,
-            copier.expiries_of(entries) if self._queue.expiries else [],
+            copier.expiries_of(entries),
         )
         self._port.tell_mirrors([name], encode(copied))
+
+    def _go_on_copying(self, name: str, copier: Copier, found: StoredEntries) -> None:
+        """What was to be copied next has been read."""
+        mirror = self._mirrors.get(name)
+        if mirror is not None and mirror.copier is copier:
+            copier.take(*found)
+            self._copy(name, mirror, copier)

@@ -36,6 +36,9 @@ class NodeOptions:
         of all there is, as 0.4, or a size, as 2GiB.
     disk_free_limit
         Publishers are blocked when less than this is free where the data directory is.
+    queue_memory_limit
+        How much memory the messages in a node's queues may take, as 256MiB; what is more is on the
+        disk only.
     tls_cert
         PEM file with the certificate chain for clients that use TLS; a new one is used without a
         restart.
@@ -56,6 +59,7 @@ class NodeOptions:
     max_message_size_bytes: int = BODY_SIZE_BYTES_MAX
     vm_memory_high_watermark: str = "0.4"
     disk_free_limit: str = "50MB"
+    queue_memory_limit: str = "256MiB"
     tls_cert: str = ""
     tls_key: str = ""
     tls_ca: str = ""
@@ -74,6 +78,10 @@ class NodeOptions:
         except ValueError as error:
             line = f"--vm-memory-high-watermark or --disk-free-limit: {error}"
             raise UserError(line) from None
+        try:
+            parse_bytes(self.queue_memory_limit)
+        except ValueError as error:
+            raise UserError(f"--queue-memory-limit: {error}") from None
         if self.tls_key and not self.tls_cert:
             raise UserError("--tls-key is without --tls-cert")
         if self.tls_verify and not self.tls_ca:
@@ -116,6 +124,7 @@ class NodeOptions:
         return {
             "consumer_timeout_ms": self.consumer_timeout_ms,
             "max_message_size_bytes": self.max_message_size_bytes,
+            "queue_memory_bytes_max": parse_bytes(self.queue_memory_limit),
         }
 
 

@@ -97,7 +97,8 @@ class Quiet:
 class ReplicaView:
     """What one node holds of one queue. `messages`: (position, digest) in queue order.
 
-    Of a mirror: has the stream of its leader's epoch `begun`, is the copying `complete`.
+    The digest is None of what the node's store alone has. Of a mirror: has the stream of its
+    leader's epoch `begun`, is the copying `complete`.
     """
 
     node: str

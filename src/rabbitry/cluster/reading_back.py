@@ -1,0 +1,46 @@
+"""Reading messages of a queue back from the node's store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rabbitry.broker.message import Message, Routes
+from rabbitry.cluster.chunks import chunk_key_of
+from rabbitry.cluster.node_store import NodeStore
+from rabbitry.cluster.queue_store import QueueStore
+
+# What is held at some positions: (position, message), ascending, and when those that do expire.
+StoredEntries = tuple[Sequence[tuple[int, Message]], dict[int, int]]
+OnRead = Callable[[StoredEntries], None]
+
+
+def read_stored(
+    store: NodeStore, queue: QueueStore, routes: Routes, first: int, last: int, then: OnRead
+) -> None:
+    """Read what is held, and durable, from position `first` to `last`.
+
+    A value that does not come as it was written ends the process; `then` is not called.
+    """
+    keys = queue.chunk_keys(first, last)
+
+    def loaded(values: list[bytes | None]) -> None:
+        entries: list[tuple[int, Message]] = []
+        expiries: dict[int, int] = {}
+        for key, value in zip(keys, values, strict=True):
+            chunk = chunk_key_of(key)
+            if value is None:
+                if queue.holds(chunk):
+                    store.fail(queue.number)
+                    return
+                continue  # all of it has gone since it was asked for
+            found, dues = queue.entries_of(chunk, value, routes)
+            entries += found
+            expiries.update(dues)
+        if entries and (entries[0][0] < first or entries[-1][0] > last):
+            entries = [entry for entry in entries if first <= entry[0] <= last]
+        then((entries, expiries))
+
+    if keys:
+        store.load(keys, loaded)
+    else:
+        then(([], {}))
