@@ -112,11 +112,13 @@ class PagingMachine(RuleBasedStateMachine):
         if some and lacking:
             lacking = data.draw(st.lists(st.sampled_from(lacking)))
         self.stored.update((one.position, one.due) for one in lacking)
-        positions = [at for at in sorted(self.stored) if at >= since]
+        given = [at for at in sorted(self.stored) if at >= since]
+        asked = [range(first, last + 1) for first, last, _, _ in self.loads]
+        positions = [at for at in given if not any(at in one for one in asked)]
         before = sum(one.paged for one in self.entries)
         for at, one in enumerate(one for one in self.waiting() if not one.returned):
             one.paged = one.paged or (at >= keep and one.position in positions)
-        dropped = self.queue.page_out(ranges_of(positions), keep)
+        dropped = self.queue.page_out(ranges_of(given), keep)
         assert dropped == sum(one.paged for one in self.entries) - before
 
     @rule(count=st.integers(1, 9))

@@ -108,8 +108,10 @@ def test_what_the_store_alone_has_is_read_first() -> None:
     assert copier.wanted() is None
     assert [entry[0] for entry in copier.next_chunk()] == [1, 2]
     assert copier.wanted() == (3, 6)
+    assert copier.reading, "nothing more is asked for meanwhile"
     copier.removed([(4, 4)])
     copier.take([(at, (ROUTE, b"%d" % at)) for at in (3, 5, 6)], {5: 77})
+    assert not copier.reading
     chunk = copier.next_chunk()
     assert [entry[0] for entry in chunk] == [3, 5, 6, 7, 8]
     assert copier.expiries_of(chunk) == [(5, 77)]

@@ -41,7 +41,15 @@ from typing import Final
 
 from rabbitry.broker.backlog import Backlog, entries_within, memory_bytes_of
 from rabbitry.broker.message import Message
-from rabbitry.broker.positions import any_within, count_of, cut, forget, joined, ranges_of
+from rabbitry.broker.positions import (
+    any_within,
+    count_of,
+    cut,
+    forget,
+    joined,
+    ranges_of,
+    without,
+)
 from rabbitry.broker.queue_settings import QueueSettings
 from rabbitry.wire.frames import content_body_size_bytes
 from rabbitry.wire.properties import PRIORITY, priority_of
@@ -239,8 +247,11 @@ class Waiting:
         """Drop from memory what waits and is in the store; return how many messages that were.
 
         `stored` are positions, ascending: all that the store has, or those it has got just now. The
-        first `keep` messages stay. Their expiries go with them.
+        first `keep` messages stay, and so does what lies where a load is under way: that was asked
+        for when the store did not have it yet, perhaps, and would not bring it. Expiries go too.
         """
+        if self._loading is not None:
+            stored = without(stored, [self._loading])
         if self.needs_all_in_memory or not stored:
             return 0
         ready, backlog = self.ready, self._backlog

@@ -44,6 +44,11 @@ class Copier:
         """Messages are no more."""
         self._left.remove(ranges)
 
+    @property
+    def reading(self) -> bool:
+        """Whether something has been wanted and not taken yet."""
+        return self._asked is not None
+
     def wanted(self) -> Range | None:
         """Return which positions have to be read from the store before there is a next chunk."""
         for first, last in self._left.first_ranges(1):

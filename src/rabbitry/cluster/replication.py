@@ -263,7 +263,7 @@ class Replication:
         if mirror is None or not mirror.begun:
             return
         copier = mirror.copier
-        if copier is not None and record.stored >= copier.sent_at:
+        if copier is not None and not copier.reading and record.stored >= copier.sent_at:
             if copier.finished:
                 mirror.copier, mirror.complete = None, True
             else:
