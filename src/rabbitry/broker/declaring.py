@@ -241,6 +241,18 @@ def _queue_declare(channel: Channel, method: Method) -> None:
             _check_permitted(channel, "write", "exchange", dead_letter_exchange, method)
         _check_new_queue(channel, name, method)
 
+    def declare() -> None:
+        channel.port.declare_queue(
+            host,
+            name,
+            # RabbitMQ: `durable` is ignored on exclusive queues.
+            method.durable and not method.exclusive,
+            method.auto_delete,
+            owner if method.exclusive else "",
+            _encoded(method.arguments),
+            answered,
+        )
+
     def answered(refusal: Refusal | None) -> None:
         if channel.closed:
             return
@@ -249,19 +261,11 @@ def _queue_declare(channel: Channel, method: Method) -> None:
             channel.resume(lambda: _raise(exception))
             return
         channel.last_queue = name
-        _count(channel, name, method.no_wait)
+        # One that was there was about to go: it is declared anew.
+        _count(channel, name, method.no_wait, declare)
 
     channel.wait()
-    channel.port.declare_queue(
-        host,
-        name,
-        # RabbitMQ: `durable` is ignored on exclusive queues.
-        method.durable and not method.exclusive,
-        method.auto_delete,
-        owner if method.exclusive else "",
-        _encoded(method.arguments),
-        answered,
-    )
+    declare()
 
 
 def _server_name(channel: Channel, method: QueueDeclare) -> str:
@@ -316,11 +320,21 @@ def _declare_reply_to(channel: Channel, name: str, no_wait: bool) -> None:
     channel.port.find_reply_consumer(name, lambda found: channel.resume(lambda: tell(found)))
 
 
-def _count(channel: Channel, name: str, no_wait: bool) -> None:
-    """Answer a declaration with the counts of the queue; the channel is waiting."""
+def _count(
+    channel: Channel, name: str, no_wait: bool, gone: Callable[[], None] | None = None
+) -> None:
+    """Answer a declaration with the counts of the queue; the channel is waiting.
+
+    `gone` is called instead where the queue was deleted meanwhile.
+    """
 
     def answered(reply: QueueReply) -> None:
-        channel.resume(lambda: tell(reply))
+        refusal = reply.refusal
+        if gone is not None and refusal is not None and refusal.reply_code == NOT_FOUND:
+            if not channel.closed:
+                gone()
+        else:
+            channel.resume(lambda: tell(reply))
 
     def tell(reply: QueueReply) -> None:
         if reply.refusal is not None:

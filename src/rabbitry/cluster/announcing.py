@@ -3,6 +3,11 @@
 Owns the two ends that bound a delivery (see "seen before marked" in `cluster.leader`): what all
 required mirrors know may go out (`announced`, when they have answered), and what they hold. A queue
 that has no mirrors has no bound.
+
+order is not position. In a queue with priorities messages go out by priority first, so what has
+been announced is no prefix of what goes out, only of what was published: whatever has come by then
+may go out, in any order. After a failover all of it is marked, more in vain than elsewhere. (Its
+test is with those of `cluster.leader`.)
 """
 
 from __future__ import annotations

@@ -31,10 +31,6 @@ accepted from each node, and travels with the stream, so that a new leader drops
 already. Messages and numbers belong together: a mirror that is still copying is promoted with both
 as they were before.
 
-order is not position. In a queue with priorities messages go out by priority first, so what has
-been announced is no prefix of what goes out, only of what was published: whatever has come by then
-may go out, in any order. After a failover all of it is marked, more in vain than elsewhere.
-
 publish rejected twice. A queue that is full may refuse a publish and accept a later one of the same
 node. If the leader dies before the node has heard, the node sends both again, and its numbers say
 that both were taken. So the stream tells which numbers were rejected (`rejections`), and a new
@@ -144,9 +140,8 @@ class QueueLeader:
         """Return what the store keeps of it besides its messages."""
         queue, generation = self.queue, self._store.generation if self._store is not None else 0
         head = self.epoch, generation, queue.next_position, self._announcing.catch_up()
-        numbers = dict(self.origins), dict(self.rejections)
-        counts = list(queue.counts.items())
-        return Kept(*head, self._had_consumer, *numbers, counts, queue.needs_all_in_memory)
+        numbers = dict(self.origins), dict(self.rejections), list(queue.counts.items())
+        return Kept(*head, self._had_consumer, *numbers, queue.needs_all_in_memory)
 
     def stored(self) -> None:
         """More of what the store was given is durable."""
@@ -254,7 +249,8 @@ class QueueLeader:
 
     def subscribe(self, user: str, request: int, consumer: Consumer) -> None:
         """Add a consumer, or say why not."""
-        self._catch_up()
+        if not self._catch_up():
+            return
         declared = self.entry.declared
         consumers = self.queue.consumers
         if any(one.exclusive for one in consumers) or (
@@ -336,14 +332,16 @@ class QueueLeader:
 
     def get(self, user: str, request: int, holder: Holder, no_ack: bool) -> None:
         """Answer `basic.get`, as soon as the head of the queue may be seen."""
-        self._catch_up()
+        if not self._catch_up():
+            return
         self._limits.touch(self._port.now())
         self._gets.append((user, request, holder, no_ack))
         self._port.wants_pump(self)
 
     def inquire(self, user: str, request: int, what: str, if_unused: bool, if_empty: bool) -> None:
         """Count, purge or delete; the answer to a purge waits for the mirrors."""
-        self._catch_up()
+        if not self._catch_up():
+            return
         declared = self.entry.declared
         name = f"queue '{declared.name}' in vhost '{declared.virtual_host}'"
         if what == "purge":
@@ -419,10 +417,14 @@ class QueueLeader:
         due = now + 1 if soon else self._limits.next_due()
         self._port.wake(self, None if self.sealed else due)
 
-    def _catch_up(self) -> None:
-        """Drop first what is too much by what came before, in this step or another."""
+    def _catch_up(self) -> bool:
+        """Drop first what is too much by what came before. False: say nothing, it is going.
+
+        Whoever asks is answered when it is gone.
+        """
         if self._limits.settings.bounded and not self._gets:
             self.pump()
+        return not self.sealed
 
     def _expire(self, now: int) -> bool:
         """Give up what has expired at the front. True: there was something."""
