@@ -27,7 +27,7 @@ from bench import frames, load, rabbitmq, rabbitry
 from bench.connection import Connection, LoadError
 from bench.frames import PeerFault
 from bench.load import Load
-from bench.processes import Memory, SideError, disk_usage_bytes, memory
+from bench.processes import Memory, SideError, disk_usage_bytes, forget_pages, memory
 from bench.scenarios import RABBITMQ, RABBITRY
 
 MESSAGES = 1_000_000
@@ -62,30 +62,48 @@ class Node(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Backlog:
-    """What one side did. Rates in messages a second, memory in bytes, times in seconds.
+class Part:
+    """Publishing or consuming all messages: messages a second, the most memory meanwhile.
 
-    ``start_s``: from starting the killed process again to its first delivery; ``empty_start_s``: to
-    the opening of a connection, when the queue was gone, for comparison. Of tenths, the first and
-    the last: the queue is short in the first of publishing and in the last of consuming.
+    Of tenths, the first and the last: the queue is short in the first of publishing and in the last
+    of consuming.
+    """
+
+    per_s: int
+    first_tenth_per_s: int
+    last_tenth_per_s: int
+    memory_peak: Memory
+
+
+@dataclasses.dataclass(frozen=True)
+class Starts:
+    """Starting the killed process again, until its first delivery, in seconds.
+
+    ``cold_s``: when its files are not in the page cache, as after a loss of power.
+    """
+
+    warm_s: float
+    cold_s: float
+    memory: Memory
+
+
+@dataclasses.dataclass(frozen=True)
+class Backlog:
+    """What one side did.
+
+    ``through_per_s``: messages a second that came and went while the queue was deep;
+    ``empty_start_s``: seconds from a start without the queue until a connection is open.
     """
 
     side: str
     messages: int
-    publish_per_s: int
-    publish_first_tenth_per_s: int
-    publish_last_tenth_per_s: int
-    publish_memory_peak: Memory
+    published: Part
     deep_memory: Memory
     disk_bytes: int
     through_per_s: int
-    start_s: float
+    starts: Starts
     empty_start_s: float
-    started_memory: Memory
-    consume_per_s: int
-    consume_first_tenth_per_s: int
-    consume_last_tenth_per_s: int
-    consume_memory_peak: Memory
+    consumed: Part
 
 
 class Peak:
@@ -136,44 +154,51 @@ def measure(side: str, node: Node, messages: int, size: int, say: Callable[[str]
         timeout_s=TIMEOUT_S,
     )
     load.declare_queues(work)
-    with Peak(_pid(node)) as publishing:
-        published = _part(work, "publisher")
-    deep = memory(_pid(node))
-    disk_bytes = disk_usage_bytes(node.directory)
-    say(f"backlog: {side}, {messages:,} published: {published.publish_per_s:,} msgs/s")
+    published = _alone(work, "publisher", node)
+    deep_memory, disk_bytes = memory(_pid(node)), disk_usage_bytes(node.directory)
+    say(f"backlog: {side}, {messages:,} published: {published.per_s:,} msgs/s")
     flowing = dataclasses.replace(work, count=min(THROUGH, messages // 5), deep=True)
     through = _part(flowing, "publisher", "consumer")
     through_per_s = min(through.publish_per_s, through.consume_per_s)
     say(f"backlog: {side}, through the deep queue: {through_per_s:,} msgs/s")
-    node.crash()
-    start_s = _start_until_first_delivery(node, size)
-    started = memory(_pid(node))
-    _check_depth(work, messages)
-    say(f"backlog: {side}, delivers {start_s:.1f} s after being started again")
-    with Peak(_pid(node)) as consuming:
-        consumed = _part(work, "consumer")
+    starts = _starts(node, work)
+    say(f"backlog: {side}, killed, delivers in {starts.warm_s:.1f} s, cold {starts.cold_s:.1f} s")
+    consumed = _alone(work, "consumer", node)
     _check_depth(work, 0)
-    say(f"backlog: {side}, consumed: {consumed.consume_per_s:,} msgs/s")
+    say(f"backlog: {side}, consumed: {consumed.per_s:,} msgs/s")
     load.delete_queues(work)
-    empty_start_s = _start_until_connected(node)
     return Backlog(
         side=side,
         messages=messages,
-        publish_per_s=published.publish_per_s,
-        publish_first_tenth_per_s=published.publish_tenths_per_s[0],
-        publish_last_tenth_per_s=published.publish_tenths_per_s[-1],
-        publish_memory_peak=publishing.memory,
-        deep_memory=deep,
+        published=published,
+        deep_memory=deep_memory,
         disk_bytes=disk_bytes,
         through_per_s=through_per_s,
-        start_s=round(start_s, 2),
-        empty_start_s=round(empty_start_s, 2),
-        started_memory=started,
-        consume_per_s=consumed.consume_per_s,
-        consume_first_tenth_per_s=consumed.consume_tenths_per_s[0],
-        consume_last_tenth_per_s=consumed.consume_tenths_per_s[-1],
-        consume_memory_peak=consuming.memory,
+        starts=starts,
+        empty_start_s=round(_start_until_connected(node), 2),
+        consumed=consumed,
     )
+
+
+def _alone(work: Load, role: load.Role, node: Node) -> Part:
+    with Peak(_pid(node)) as peak:
+        figures = _part(work, role)
+    of_publisher = role == "publisher"
+    tenths = figures.publish_tenths_per_s if of_publisher else figures.consume_tenths_per_s
+    per_s = figures.publish_per_s if of_publisher else figures.consume_per_s
+    return Part(per_s, tenths[0], tenths[-1], peak.memory)
+
+
+def _starts(node: Node, work: Load) -> Starts:
+    node.crash()
+    warm_s = _start_until_first_delivery(node, work.size)
+    held = memory(_pid(node))
+    _check_depth(work, work.count)
+    node.crash()
+    forget_pages(node.directory)
+    cold_s = _start_until_first_delivery(node, work.size)
+    _check_depth(work, work.count)
+    return Starts(round(warm_s, 2), round(cold_s, 2), held)
 
 
 def _pid(node: Node) -> int:
@@ -281,8 +306,8 @@ def table(found: list[Backlog]) -> str:
     return "\n".join(lines)
 
 
-def _rates(whole: int, first: int, last: int) -> str:
-    return f"{whole:,} ({first:,}..{last:,})"
+def _rates(part: Part) -> str:
+    return f"{part.per_s:,} ({part.first_tenth_per_s:,}..{part.last_tenth_per_s:,})"
 
 
 def _mebibytes(held: Memory) -> str:
@@ -290,26 +315,17 @@ def _mebibytes(held: Memory) -> str:
 
 
 _LINES: tuple[tuple[str, Callable[[Backlog], str]], ...] = (
-    (
-        "published/s (first..last tenth)",
-        lambda one: _rates(
-            one.publish_per_s, one.publish_first_tenth_per_s, one.publish_last_tenth_per_s
-        ),
-    ),
-    ("MiB anon + file, peak", lambda one: _mebibytes(one.publish_memory_peak)),
+    ("published/s (first..last tenth)", lambda one: _rates(one.published)),
+    ("MiB anon + file, peak", lambda one: _mebibytes(one.published.memory_peak)),
     ("MiB anon + file, deep", lambda one: _mebibytes(one.deep_memory)),
     ("MiB on disk", lambda one: f"{one.disk_bytes // MEBIBYTE}"),
     ("in and out while deep/s", lambda one: f"{one.through_per_s:,}"),
-    ("start to first delivery, s", lambda one: f"{one.start_s:.2f}"),
+    ("start to first delivery, s", lambda one: f"{one.starts.warm_s:.2f}"),
+    ("the same, nothing in page cache", lambda one: f"{one.starts.cold_s:.2f}"),
     ("start when empty, s", lambda one: f"{one.empty_start_s:.2f}"),
-    ("MiB anon + file, started", lambda one: _mebibytes(one.started_memory)),
-    (
-        "consumed/s (first..last tenth)",
-        lambda one: _rates(
-            one.consume_per_s, one.consume_first_tenth_per_s, one.consume_last_tenth_per_s
-        ),
-    ),
-    ("MiB anon + file, peak", lambda one: _mebibytes(one.consume_memory_peak)),
+    ("MiB anon + file, started", lambda one: _mebibytes(one.starts.memory)),
+    ("consumed/s (first..last tenth)", lambda one: _rates(one.consumed)),
+    ("MiB anon + file, peak", lambda one: _mebibytes(one.consumed.memory_peak)),
 )
 
 

@@ -8,22 +8,33 @@ import os
 import pytest
 
 from bench import backlog, load
-from bench.backlog import Backlog, Peak
+from bench.backlog import Backlog, Part, Peak, Starts
 from bench.connection import LoadError
 from bench.load import Load
 from bench.processes import Memory, SideError
 
 HELD = Memory(64 << 20, 48 << 20, 16 << 20)
 FOUND = Backlog(
-    "rabbitry", 1000, 10, 11, 12, HELD, HELD, 3 << 20, 13, 1.5, 0.5, HELD, 20, 21, 22, HELD
+    side="rabbitry",
+    messages=1000,
+    published=Part(10, 11, 12, HELD),
+    deep_memory=HELD,
+    disk_bytes=3 << 20,
+    through_per_s=13,
+    starts=Starts(1.5, 2.5, HELD),
+    empty_start_s=0.5,
+    consumed=Part(20, 21, 22, HELD),
 )
 
 
 def test_the_table_has_a_column_for_each_side() -> None:
-    text = backlog.table([FOUND, dataclasses.replace(FOUND, side="rabbitmq lazy", start_s=7.25)])
+    text = backlog.table(
+        [FOUND, dataclasses.replace(FOUND, side="rabbitmq lazy", empty_start_s=7.25)]
+    )
     rows = {line[:34].strip(): line[34:].split() for line in text.splitlines()}
     assert rows["backlog of 1,000"] == ["rabbitry", "rabbitmq", "lazy"]
-    assert rows["start to first delivery, s"] == ["1.50", "7.25"]
+    assert rows["start when empty, s"] == ["0.50", "7.25"]
+    assert rows["the same, nothing in page cache"] == ["2.50", "2.50"]
     assert rows["consumed/s (first..last tenth)"] == ["20", "(21..22)"] * 2
     assert rows["MiB anon + file, deep"] == ["48", "+", "16"] * 2
 

@@ -33,6 +33,14 @@ def test_bytes_written_to_disks() -> None:
     assert processes.written_bytes(os.getpid()) >= 0
 
 
+def test_a_directory_is_counted_and_its_pages_forgotten(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "file").write_bytes(b"x" * 100_000)
+    processes.forget_pages(str(tmp_path))  # written to the disk, so blocks are allocated
+    assert 100_000 <= processes.disk_usage_bytes(str(tmp_path)) < 200_000
+    assert (tmp_path / "below" / "file").read_bytes() == b"x" * 100_000
+
+
 def test_a_file_system_is_that_of_the_deepest_mount() -> None:
     mounts = "/dev/vda / ext4 rw 0 0\ntmpfs /tmp tmpfs rw 0 0\n/dev/vdb /a\\040b xfs rw 0 0\n"
     assert processes.file_system_in(mounts, "/tmp/x") == "tmpfs"
