@@ -14,16 +14,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support import stores
 from support.crashes import kill_everything
 from support.crashing_clients import Clients
 from support.faulty_disk import COMPILER, WITHOUT_COMPILER, FaultyDisk
 from support.ledger import Ledger
-from support.queue_contents import declare
+from support.queue_contents import declare, look_at_all, publish
 from support.raw_client import RawClient
 from support.running_cluster import NODES, RunningCluster
 from support.small_disk import WITHOUT_NAMESPACES, SmallDisk, namespace_options
 
-from rabbitry.wire.methods import BasicProperties, ConfirmSelect
+from rabbitry.wire.methods import BasicProperties, ConfirmSelect, QueueDeclare
 
 Up = Callable[..., RunningCluster]
 
@@ -202,3 +203,51 @@ def test_everything_killed_while_the_disk_fails(
     cluster.begin()
     cluster.wait_ready()
     finish(cluster, clients)
+
+
+@needs_compiler
+def test_a_catalog_that_cannot_be_written_keeps_declarations_waiting_and_no_messages(
+    up: Up, faulty: FaultyDisk
+) -> None:
+    cluster = up(environment=faulty.environment).wait_ready()
+    declare(cluster.front, QUEUE)
+    cluster.wait_in_sync(QUEUE)
+    with RawClient(cluster.front, []) as client:
+        client.open()
+        with faulty.failing(errno.EIO, "ws", stores.of_coordinator(cluster.data_dir)):
+            client.send(QueueDeclare(0, "later", durable=True))
+            cluster.wait_status("it says so", lambda status: bool(status["catalog_trouble"]))
+            assert "the catalog cannot be written" in cluster.command("status")
+            publish(cluster.front, QUEUE, [b"one", b"two"])
+            assert not client.has_heard()
+        assert client.take_method().name == "queue.declare-ok"
+    cluster.wait_status("it is over", lambda status: not status["catalog_trouble"])
+    kill_everything(cluster)
+    cluster.begin()
+    cluster.wait_ready()
+    assert look_at_all(cluster.front, QUEUE) == [b"one", b"two"]
+    assert look_at_all(cluster.front, "later") == []
+
+
+@needs_namespaces
+def test_a_start_on_a_full_disk_serves_or_says_why(
+    on_small_disk: RunningCluster, small_disk: SmallDisk
+) -> None:
+    """Nothing is lost by trying: with room it is all there."""
+    cluster = on_small_disk
+    declare(cluster.front, QUEUE)
+    publish(cluster.front, QUEUE, [b"one", b"two"])
+    kill_everything(cluster)
+    small_disk.fill()
+    cluster.begin()
+    try:
+        cluster.wait_ready()
+        cluster.command("stop")
+    except AssertionError:
+        assert cluster.process.returncode in (1, 2)
+    complaint = cluster.complaint()
+    assert "Traceback" not in complaint
+    small_disk.make_room()
+    cluster.begin()
+    cluster.wait_ready()
+    assert look_at_all(cluster.front, QUEUE) == [b"one", b"two"]

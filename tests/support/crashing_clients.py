@@ -122,9 +122,13 @@ class Clients:
 
     def _connection(self, port: int) -> pika.BlockingConnection:
         credentials = pika.PlainCredentials("guest", "guest")
-        return pika.BlockingConnection(
-            pika.ConnectionParameters("127.0.0.1", port, credentials=credentials, heartbeat=10)
+        parameters = pika.ConnectionParameters(
+            "127.0.0.1", port, credentials=credentials, heartbeat=10
         )
+        try:
+            return pika.BlockingConnection(parameters)
+        except ValueError as error:  # pika's word for a peer that is gone as soon as connected
+            raise pika.exceptions.AMQPConnectionError(str(error)) from error
 
     # --- publishers -----------------------------------------------------------------------------
 
