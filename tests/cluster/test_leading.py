@@ -6,6 +6,7 @@ from typing import Any, get_args
 from unittest.mock import MagicMock
 
 import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rabbitry.broker.message import Routes
@@ -15,8 +16,10 @@ from rabbitry.cluster.queue_records import Publish, ToLeader
 
 
 @pytest.mark.parametrize("kind", get_args(ToLeader), ids=lambda kind: kind.__name__)
-def test_every_record_is_one_call(kind: type[Any]) -> None:
-    record = st.builds(kind).example() if kind is not Publish else Publish(1, 1, 2, RUN, 1)
+@settings(max_examples=3)
+@given(data=st.data())
+def test_every_record_is_one_call(kind: type[Any], data: st.DataObject) -> None:
+    record = Publish(1, 1, 2, RUN, 1) if kind is Publish else data.draw(st.builds(kind))
     leader = MagicMock(spec=QueueLeader)
     tell_leader(leader, Routes(), "b", "b#1", record)
     assert len(leader.method_calls) == 1

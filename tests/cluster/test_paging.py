@@ -102,6 +102,9 @@ class Place:
     def store_failed(self, queue: int) -> None:
         self.failed.append(queue)
 
+    def store_lacks(self, queue: int) -> None:
+        self.failed.append(queue)
+
     def passing_store(self, queue: int) -> QueueStore:
         assert queue == NUMBER
         self.store.lasting = False
@@ -186,6 +189,18 @@ def test_expiries_go_to_the_store_and_come_back(place: Place) -> None:
         place.pager.read_ahead()
         place.settle()
     assert (expired, place.queue.expiries) == (300, {})
+
+
+def test_a_store_that_lacks_what_the_queue_holds_ends_the_process(place: Place) -> None:
+    place.publish(*bodies(0, 300))
+    place.settle()
+    place.pager.page(READ_BYTES_MIN)
+    place.store.remove([(250, 260)])
+    while place.queue.ready_count and not place.failed:
+        place.deal(10)
+        place.pager.read_ahead()
+        place.settle()
+    assert place.failed == [NUMBER]
 
 
 def test_what_was_removed_while_it_was_read_stays_away(place: Place) -> None:

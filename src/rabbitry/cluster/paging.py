@@ -49,6 +49,10 @@ class PagingPort(Protocol):
         """Read what this node's store has at these positions; `then` follows, if it still leads."""
         ...
 
+    def store_lacks(self, queue: int) -> None:
+        """The store has not what it should have of this queue: the process must end."""
+        ...
+
     def passing_store(self, queue: int) -> QueueStore:
         """Return the store of a queue of which nothing is kept, to get it out of memory."""
         ...
@@ -182,7 +186,10 @@ class Pager:
         if entries:
             size_bytes = sum([len(frames) for _, (_, frames) in entries])
             self._message_bytes = size_bytes // len(entries) + MESSAGE_OVERHEAD_BYTES
-        self._remove(self._queue.loaded(first, last, entries, expiries.items()))
+        lacking = self._queue.loaded(first, last, entries, expiries.items())
+        if lacking:
+            self._port.store_lacks(self._number)
+        self._remove(lacking)
         self._wants_pump()
 
 
