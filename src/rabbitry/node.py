@@ -26,7 +26,7 @@ from rabbitry.cluster.catalog import Catalog
 from rabbitry.cluster.dead_letter_routing import DeadLetterRouter
 from rabbitry.cluster.hosting import Hosting
 from rabbitry.cluster.inspecting import digest
-from rabbitry.cluster.keeping import Keeping
+from rabbitry.cluster.keeping import SHUTDOWN_TEXT, Keeping
 from rabbitry.cluster.membership import Membership
 from rabbitry.cluster.node_settings import NodeSettings
 from rabbitry.cluster.peers import Peers
@@ -242,8 +242,7 @@ class Node:
             self._reading.forget(client)
             client.lost()
             self._tracking.changed = True
-            if not self._clients:
-                self._keeping.clients_gone()
+            self._keeping.clients_left(len(self._clients))
         elif link == self._membership.link:
             self._membership.link_closed()
         else:
@@ -309,6 +308,7 @@ class Node:
                 self._client_turns[turn] = next_second + turn * TICK_US
                 self._tick_clients(turn)
                 self._tracking.changed |= not turn  # channels may have come and gone
+        self._close_clients()
         if self._keeping.tick(now):
             for link in list(self._clients):
                 self._effects.append(CloseLink(link, abort=True))
@@ -329,14 +329,19 @@ class Node:
     def _asked(self, event: Asked) -> None:
         if event.question == "shutdown":
             self._keeping.end(event.number, self._now)
-            text = "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"
-            for client in self._clients.values():
-                client.close(CONNECTION_FORCED, text, self._now)
-                self._reading.judge(client)
-            if not self._clients:
-                self._keeping.clients_gone()
+            self._reading.hold_publishers(True)
+            self._close_clients()
         else:
             self._effects.append(Answer(event.number, None))
+
+    def _close_clients(self) -> None:
+        """Ask all clients to go, if publishers were sent their confirms, or have waited long."""
+        if not self._keeping.may_close(self._reading.idle, self._now):
+            return
+        for client in self._clients.values():
+            client.close(CONNECTION_FORCED, SHUTDOWN_TEXT, self._now)
+        self._reading.hold_publishers(False)
+        self._keeping.clients_left(len(self._clients))
 
     def inspect(self) -> dict[str, dict[str, Any]]:
         """Return what this node holds of each queue, for checkers: by name, plain data."""

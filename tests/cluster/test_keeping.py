@@ -76,7 +76,12 @@ def test_it_ends_when_all_is_written() -> None:
     one = Kept(Started([(b"store", b"name")]))
     one.keeping.end(7, 0)
     assert one.keeping.ending
-    one.keeping.clients_gone()
+    one.keeping.clients_left(0)
+    assert not one.keeping.hosting.halted, "nobody was asked to go yet"
+    assert one.keeping.may_close(True, 0)
+    one.keeping.clients_left(1)
+    assert not one.keeping.hosting.halted
+    one.keeping.clients_left(0)
     assert one.keeping.hosting.halted
     commit = one.commit()
     assert (b"orderly", b"") in commit.writes
@@ -85,10 +90,22 @@ def test_it_ends_when_all_is_written() -> None:
     assert one.effects == [Answer(7, None)]
 
 
+def test_clients_are_closed_when_no_confirm_is_owed_or_after_a_while() -> None:
+    one = Kept()
+    one.keeping.end(7, 0)
+    assert not one.keeping.may_close(False, SHUTDOWN_US - 1)
+    assert not one.keeping.tick(SHUTDOWN_US), "not cut off before they were asked"
+    assert one.keeping.may_close(False, SHUTDOWN_US)
+    assert not one.keeping.may_close(True, SHUTDOWN_US), "once"
+    assert not one.keeping.tick(SHUTDOWN_US + 1)
+    assert one.keeping.tick(2 * SHUTDOWN_US)
+
+
 def test_a_disk_that_refuses_holds_up_no_end_for_ever() -> None:
     one = Kept(Started([(b"store", b"name")]))
     one.keeping.end(7, 0)
-    one.keeping.clients_gone()
+    assert one.keeping.may_close(True, 0)
+    one.keeping.clients_left(0)
     one.keeping.take(CommitFailed(one.commit().commit, "Input/output error"), 1)
     assert not one.keeping.tick(SHUTDOWN_US - 1)
     assert one.keeping.tick(SHUTDOWN_US)
@@ -106,6 +123,7 @@ def test_people_hear_of_a_store_that_refuses_and_of_its_end() -> None:
         "alarm: publishers are blocked",
     ]
     one.keeping.tick(SHUTDOWN_US)
+    one.keeping.take(Committed(one.commit().commit), 0)  # of what goes
     one.keeping.take(Committed(one.commit().commit), 0)
     assert one.reports[2:] == ["the store can be written again", "alarm is over"]
 

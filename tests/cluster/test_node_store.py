@@ -127,6 +127,60 @@ def test_when_the_disk_refuses_all_is_handed_over_again() -> None:
     assert again.store.queue(1).ranges() == [(2, 3)]
 
 
+def test_on_a_full_disk_removals_go_first_and_alone() -> None:
+    node = StoringNode()
+    node.start()
+    store = filled(node)
+    node.commit()
+    written = dict(node.values)
+    store.enqueue(3, run(b"c"))
+    node.end_step()
+    node.commits.clear()
+    node.store.failed("No space left on device", 0)
+    store.remove([(1, 2)])
+    node.store.tick(RETRY_US)
+    node.end_step()
+    (relief,) = node.commits
+    assert relief.writes == [(ChunkKey(1, 1, 2, 0).encode(), None)]
+    assert not store.is_durable
+    assert ChunkKey(1, 1, 2, 0).encode() in written
+    node.commit()
+    assert store.is_durable and node.refusals[-1] == ""
+    again = StoringNode(node.values)
+    again.start()
+    assert again.store.queue(1).ranges() == [(3, 3)]
+
+
+def test_while_the_disk_stays_full_what_is_removed_is_written_all_the_same() -> None:
+    node = StoringNode()
+    node.start()
+    store = filled(node)
+    node.commit()
+    store.enqueue(3, run(b"c"))
+    for now in range(0, 5 * RETRY_US, RETRY_US):
+        node.store.tick(now)
+        node.end_step()
+        (commit,) = node.commits
+        if all(value is None or key[:1] == b"h" for key, value in commit.writes):
+            node.commits.clear()
+            for key, value in commit.writes:
+                node.values.update({key: value} if value is not None else {})
+                if value is None:
+                    node.values.pop(key)
+            node.store.committed(commit.commit)
+            node.end_step()
+        node.commits.clear()
+        node.store.failed("No space left on device", now)
+        if now == RETRY_US:
+            store.remove([(1, 1)])
+        if now == 2 * RETRY_US:
+            store.remove([(2, 2)])
+    assert not store.is_durable
+    again = StoringNode(dict(node.values))
+    again.start()
+    assert again.store.queue(1).ranges() == []
+
+
 def test_damage_is_told_by_queue_and_touches_no_other() -> None:
     node = StoringNode()
     node.start()

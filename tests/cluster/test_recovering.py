@@ -70,6 +70,20 @@ def test_a_value_that_is_not_there_ends_the_process() -> None:
     assert not node.done and node.found == {}
 
 
+def test_very_many_queues_come_back() -> None:
+    node = StoringNode()
+    node.start()
+    for number in range(1, 2001):
+        store = node.store.queue(number)
+        store.describe = lambda: Kept(1, 0, 2, 0, False, {}, {}, [])
+        store.enqueue(1, run(b"a"))
+    node.commit()
+    again = Recovered(node.values)
+    again.load()
+    again.commit()
+    assert again.done and list(again.found) == list(range(1, 2001))
+
+
 def test_an_empty_store_is_done_at_once_but_for_its_name() -> None:
     node = Recovered({})
     assert not node.done

@@ -34,6 +34,7 @@ class Reading:
         act: Callable[[ClientConnection, bool], None],
     ) -> None:
         self.ready = False  # the catalog is known
+        self._held = False  # nobody publishes any more: the node is about to end
         self._clients = clients
         self._alarms = alarms
         self._act = act
@@ -49,13 +50,23 @@ class Reading:
         """Read the client or not, by what holds now."""
         paused = (
             not self.ready
-            or (self._publishers_paused and client.publishes)
+            or ((self._publishers_paused or self._held) and client.publishes)
             or client.blocked
             or client in self._backlogged
             or self._unread.get(client, 0) > UNREAD_BYTES_MAX
         )
         if paused != client.reading_paused:
             self._act(client, paused)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be accepted."""
+        return not self._messages
+
+    def hold_publishers(self, held: bool) -> None:
+        """Read nothing more of those who publish, or do again."""
+        self._held = held
+        self.judge_all()
 
     def judge_all(self) -> None:
         """Something has changed that concerns all."""

@@ -73,7 +73,7 @@ class Hosting:
         self._name = name
         self._peers = peers
         self._store = store
-        self.store_lacks = store.fail
+        self.store_lacks: Callable[[int], None] = store.fail
         self._budget = Budget(memory_bytes_max, lambda: pageable(self._sites.values()))
         self._recovered: dict[int, Replica] = {}  # what the store had, until it has its place
         self._catalog = Catalog()

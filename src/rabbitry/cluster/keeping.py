@@ -27,6 +27,7 @@ from rabbitry.machine import (
 )
 
 SHUTDOWN_US: Final = MICROSECONDS_PER_SECOND
+SHUTDOWN_TEXT: Final = "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"
 
 
 class KeepingPort(Protocol):
@@ -58,6 +59,7 @@ class Keeping:
     ) -> None:
         self.store = NodeStore(self, entropy)
         self.ending = False  # no more clients are taken
+        self._closing = False  # those there are were asked to go
         self._port = port
         self._alarming = alarming
         self._recovered = False
@@ -122,20 +124,27 @@ class Keeping:
     # --- the end ----------------------------------------------------------------------------------
 
     def end(self, number: int, now: int) -> None:
-        """The clients are asked to go; answer this number when all is written."""
+        """The clients are to go; answer this number when all is written."""
         self.ending = True
         self._asked, self._until = number, now + SHUTDOWN_US
 
-    def clients_gone(self) -> None:
-        """When they are: let nothing more out, and write that this is all."""
-        if self._asked is not None and not self.hosting.halted:
+    def may_close(self, idle: bool, now: int) -> bool:
+        """Whether clients are to be closed now: once, when no confirm is owed, or after a while."""
+        if not self.ending or self._closing or not (idle or now >= self._until):
+            return False
+        self._closing, self._until = True, now + SHUTDOWN_US
+        return True
+
+    def clients_left(self, count: int) -> None:
+        """So many are there still. None: let nothing more out, and write that this is all."""
+        if not count and self._closing and not self.hosting.halted:
             self.hosting.halted = True
             self.store.stop(self._answer)
 
     def tick(self, now: int) -> bool:
         """Try again what was refused. True: clients that are still there are to be cut off."""
         self.store.tick(now)
-        if self._asked is None or now < self._until:
+        if self._asked is None or not self._closing or now < self._until:
             return False
         if now >= self._until + SHUTDOWN_US:
             self._answer()  # the disk refuses: what is unsaid is unsaid

@@ -348,8 +348,6 @@ class QueueLeader:
             count = self.queue.ready_count
             self._remove(self.queue.purge())
             reply = Replied(self.number, self.epoch, request, None, count, 0)
-            if self._store is not None:
-                self._store.describe_again()  # so that the answer waits for what is removed
             self._after_replication(user, reply)
         elif what == "count":
             self._limits.touch(self._port.now())
@@ -406,7 +404,7 @@ class QueueLeader:
                 break
         if not self._gets:
             self._dead.give_up("maxlen", self._limits.drop())
-        self.pager.read_ahead()
+        self.pager.read_ahead(bool(queue.consumers or self._gets))
         if queue.deliver_through is None:
             self._announcing.catch_up()
         if self._limits.unused(now) and not self.sealed:

@@ -13,7 +13,8 @@ After a start without `orderly` everything found counts as seen (docs/decisions/
 The word is taken back before the node serves.
 
 When the disk refuses, what was to be written is kept and handed over again every `RETRY_US`;
-meanwhile the node is low on disk, so publishers are blocked. Acknowledgements go on in memory.
+meanwhile the node is low on disk, so publishers are blocked. What is removed goes first then,
+alone: on a full disk that may be all that can be written, and it makes room for the rest.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from rabbitry.cluster.chunks import (
+    HOLES,
     LASTING,
     PASSING,
     Kept,
@@ -79,6 +81,8 @@ class NodeStore:
         self._commit = 0
         self._under_way: list[QueueStore] | None = None
         self._handed: Writes = []  # the writes under way
+        self._relieves = False  # the commit under way has removals only
+        self._relieved = False  # such a one was the last
         self._retry_at: int | None = None
         self._on_durable: list[Callable[[], None]] = []
         self._waiting: list[Callable[[], None]] = []  # for the commit under way
@@ -202,9 +206,14 @@ class NodeStore:
         writes, self._writes = self._writes, []
         for store in touched:
             writes += store.gather()
+        removals, rest = _parted(writes) if self.trouble and not self._relieved else ([], [])
+        self._relieves = self._relieved = bool(removals and rest)
+        if self._relieves:
+            writes, self._writes = removals, rest
+        else:
+            self._waiting, self._on_durable = self._on_durable, []
         self._commit += 1
         self._under_way, self._handed = touched, writes
-        self._waiting, self._on_durable = self._on_durable, []
         self._effects.append(Commit(self._commit, writes))
 
     def committed(self, commit: int) -> None:
@@ -212,6 +221,9 @@ class NodeStore:
         if commit != self._commit or self._under_way is None:
             return
         stored, self._under_way, self._handed = self._under_way, None, []
+        if self._relieves:
+            self._touched = dict.fromkeys(stored) | self._touched
+            return
         if self.trouble:
             self.trouble = ""
             self._port.store_refuses("")
@@ -229,8 +241,8 @@ class NodeStore:
             return
         for store in self._under_way:
             self._touched.setdefault(store)
-        self._writes = self._handed + self._writes
-        self._under_way, self._handed = None, []
+        self._writes = list(dict(self._handed + self._writes).items())
+        self._under_way, self._handed, self._relieved = None, [], False
         self._on_durable = self._waiting + self._on_durable
         self._waiting = []
         self._retry_at = now + RETRY_US
@@ -258,3 +270,10 @@ class NodeStore:
     def loaded(self, load: int, values: list[bytes | None]) -> None:
         """The answer to `load`."""
         self._loads.pop(load)(values)
+
+
+def _parted(writes: Writes) -> tuple[Writes, Writes]:
+    """Return of what is written last what removes something, and what does not."""
+    last = dict(writes).items()
+    removals = [(key, value) for key, value in last if value is None or key[:1] == HOLES]
+    return removals, [(key, value) for key, value in last if value is not None and key[:1] != HOLES]

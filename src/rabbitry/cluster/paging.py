@@ -43,14 +43,15 @@ _route_of = itemgetter(0)
 
 
 class PagingPort(Protocol):
-    """What a pager needs of its node."""
+    """What a pager needs of its node.
+
+    `store_lacks`: the store has not what it should have of this queue; the process must end.
+    """
+
+    store_lacks: Callable[[int], None]
 
     def read_stored(self, queue: int, epoch: int, first: int, last: int, then: OnRead) -> None:
         """Read what this node's store has at these positions; `then` follows, if it still leads."""
-        ...
-
-    def store_lacks(self, queue: int) -> None:
-        """The store has not what it should have of this queue: the process must end."""
         ...
 
     def passing_store(self, queue: int) -> QueueStore:
@@ -170,9 +171,12 @@ class Pager:
                 self.paging = False
                 self._unwritten = NOTHING_UNWRITTEN
 
-    def read_ahead(self) -> None:
-        """Read what is delivered next, if it is not in memory."""
-        wanted = self._queue.wanted(self._messages_max)
+    def read_ahead(self, wanted_soon: bool = True) -> None:
+        """Read what is delivered next, if it is not in memory.
+
+        Where nobody wants it soon, only what shows when it expires.
+        """
+        wanted = self._queue.wanted(self._messages_max if wanted_soon else READ_MESSAGES_MIN)
         if wanted is not None:
             first, last = wanted
 

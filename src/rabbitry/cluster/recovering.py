@@ -44,25 +44,22 @@ class Recovering:
         self._next_queue()
 
     def _next_queue(self) -> None:
-        if not self._left:
-            self._store.when_durable(self._done)
-            return
-        queue = self._left.pop()
-        store = self._store.queue(queue)
-        ranges = store.ranges()
-        kept = self._store.kept[queue]
-        replica = Replica.of(kept)
-        keys = store.chunk_keys(ranges[0][0], ranges[-1][1]) if ranges and kept.whole else []
-        replica.positions = PositionSet(ranges)
-        self._read(queue, replica, keys)
+        while self._left:
+            queue = self._left.pop()
+            store = self._store.queue(queue)
+            ranges = store.ranges()
+            kept = self._store.kept[queue]
+            replica = Replica.of(kept)
+            replica.positions = PositionSet(ranges)
+            if ranges and kept.whole:
+                self._read(queue, replica, store.chunk_keys(ranges[0][0], ranges[-1][1]))
+                return
+            self._found(queue, replica)
+        self._store.when_durable(self._done)
 
     def _read(self, queue: int, replica: Replica, keys: list[bytes]) -> None:
-        if keys:
-            now, later = keys[:CHUNKS_AT_ONCE], keys[CHUNKS_AT_ONCE:]
-            self._store.load(now, partial(self._take, queue, replica, now, later))
-        else:
-            self._found(queue, replica)
-            self._next_queue()
+        now, later = keys[:CHUNKS_AT_ONCE], keys[CHUNKS_AT_ONCE:]
+        self._store.load(now, partial(self._take, queue, replica, now, later))
 
     def _take(
         self,
@@ -80,4 +77,8 @@ class Recovering:
             entries, expiries = store.entries_of(chunk_key_of(key), value, self._routes)
             replica.messages.update(entries)
             replica.expiries.update(expiries)
-        self._read(queue, replica, later)
+        if later:
+            self._read(queue, replica, later)
+        else:
+            self._found(queue, replica)
+            self._next_queue()
