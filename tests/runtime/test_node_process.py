@@ -31,6 +31,7 @@ from rabbitry.runtime.lmdb_store import LmdbStore
 from rabbitry.runtime.node_options import DEFAULTS
 from rabbitry.runtime.node_process import Listening, serve_node
 from rabbitry.runtime.processes import Child, ChildFailed
+from rabbitry.runtime.store import MemoryStore
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 LISTENERS: list[Listening] = [("amqp", "127.0.0.1", 0, None)]
@@ -65,11 +66,13 @@ class ToyNode:
 async def served(node: ToyNode, client: Callable[[Address], Coroutine[Any, Any, None]]) -> int:
     """Run a node and a client of it; return the node's exit code."""
     addresses: asyncio.Future[Address] = asyncio.get_running_loop().create_future()
+    store = MemoryStore()
     task = asyncio.create_task(
         serve_node(
-            Driver(node),
+            Driver(node, store=store),
             LISTENERS,
             watermarks=DEFAULTS.watermarks(""),
+            store=store,
             supervised=False,
             serving=lambda found: addresses.set_result(found["amqp"]),
         )

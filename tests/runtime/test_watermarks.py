@@ -56,11 +56,12 @@ class Told:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, marks: Watermarks) -> None:
         self.used: int | None = 300
+        self.reusable = 0
         self.alarms: list[tuple[str, bool]] = []
         self.reports: list[tuple[str, str]] = []
         monkeypatch.setattr(watermarks, "memory_used_bytes", lambda: self.used)
         monkeypatch.setattr(watermarks, "memory_total_bytes", lambda: 1000)
-        self.watch = Watch(marks, self._take, self._report)
+        self.watch = Watch(marks, self._take, self._report, lambda: self.reusable)
 
     def _take(self, alarm: AlarmChanged) -> None:
         self.alarms.append((alarm.resource, alarm.low))
@@ -94,7 +95,9 @@ def test_where_memory_cannot_be_measured_there_is_no_alarm(monkeypatch: pytest.M
     monkeypatch.setattr(Told, "used", None, raising=False)
     monkeypatch.setattr(watermarks, "memory_used_bytes", lambda: None)
     reports: list[Any] = []
-    watch = Watch(Watermarks(0, 0), reports.append, lambda *report: reports.append(report[0]))
+    watch = Watch(
+        Watermarks(0, 0), reports.append, lambda *report: reports.append(report[0]), lambda: 0
+    )
     watch.look()
     assert reports == ["warning"]
 
@@ -104,6 +107,15 @@ def test_disk_that_is_not_free(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert Told(monkeypatch, Watermarks(1.0, 1, str(tmp_path))).look() == []
     assert Told(monkeypatch, Watermarks(1.0, 1 << 62, str(tmp_path / "gone"))).look() == []
     assert Told(monkeypatch, Watermarks(1.0, 1 << 62)).look() == []
+
+
+def test_what_the_store_can_write_again_is_free(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told = Told(monkeypatch, Watermarks(1.0, 1 << 62, str(tmp_path)))
+    assert told.look() == [("disk", True)]
+    told.reusable = 1 << 62
+    assert told.look() == [("disk", False)]
 
 
 def test_this_process_has_some_of_what_there_is() -> None:

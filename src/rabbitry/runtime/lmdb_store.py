@@ -11,7 +11,7 @@ to be read, because its transaction begins then.
 The map grows when it is full, by opening the environment again: the only time that readers and
 the committing thread wait for each other. After an error the batch is gone as a whole and the store
 goes on; should LMDB declare itself unusable (it does when it could not write a meta page), it is
-opened again.
+opened again. A disk that is full takes batches that only delete all the same: see `store_room`.
 
 Never used in a process that was forked from the one that opened it: LMDB's locks and the flock of
 the directory would be shared by both.
@@ -40,6 +40,7 @@ from rabbitry.machine import BULK, Entropy, Started
 from rabbitry.runtime.errors import UserError
 from rabbitry.runtime.store import IDENTITY, Values
 from rabbitry.runtime.store_directory import StoreDamaged, StoreDirectory, os_error
+from rabbitry.runtime.store_room import Reserve, reusable_bytes
 
 MAP_BYTES = 1 << 30
 """Size of the map at first: address space, not memory, and not disk."""
@@ -89,6 +90,7 @@ class LmdbStore:
         except lmdb.NotFoundError:  # a wrong byte in its name, and LMDB would begin an empty one
             self._environment.close()
             raise StoreDamaged("one of its two tables is not there") from None
+        self._reserve = Reserve(directory.path / "data.mdb")
         self._unchecked: list[bytes] = []
         self._started = self._look()
 
@@ -170,6 +172,18 @@ class LmdbStore:
         view = self._begin_read()
         return _outlasting(self._reads, lambda: self._read(view, keys))
 
+    def reusable_bytes(self) -> int:
+        """Return how much can be written before the file grows; 0 while it cannot be looked at."""
+        view = self._begin_read()
+        if view is None:
+            return 0
+        try:
+            environment = self._environment  # stays open while there are readers
+            assert environment is not None
+            return reusable_bytes(environment, view, self._tables)
+        finally:
+            self._end_read(view)
+
     def close(self) -> None:
         """End what is under way, and let others have the directory."""
         self._mine()
@@ -201,6 +215,7 @@ class LmdbStore:
             (key, None if value is None else _sealed(key, value))
             for key, value in dict(writes).items()
         ]
+        waited = False
         while True:
             try:
                 if self._environment is None:
@@ -213,7 +228,28 @@ class LmdbStore:
                 raise ValueError(f"a key has from 1 to 511 bytes: {error}") from None
             except lmdb.Error as error:
                 self._recover()
-                raise self._reason(error, records) from None
+                reason = self._reason(error, records)
+                if waited or reason.errno != errno.ENOSPC or not self._ripen():
+                    raise reason from None
+                waited = True
+
+    def _ripen(self) -> bool:
+        """Commit next to nothing: what one commit freed LMDB takes again in the next but one.
+
+        Without this a batch that waits for what the last one freed would wait for ever.
+        """
+        small, _ = self._tables
+        try:
+            if self._environment is None:
+                return False
+            with self._environment.begin(write=True) as transaction:
+                identity = transaction.get(IDENTITY, db=small)
+                assert identity is not None, "it is there from the beginning, and nobody deletes it"
+                transaction.put(IDENTITY, identity, db=small)
+        except lmdb.Error:
+            self._recover()
+            return False
+        return True
 
     def _reason(self, error: lmdb.Error, records: list[tuple[bytes, bytes | None]]) -> OSError:
         """Return what the world refused. LMDB calls a write that was done by half EIO."""
@@ -229,6 +265,7 @@ class LmdbStore:
         assert self._environment is not None
         small, bulk = self._tables
         with self._environment.begin(write=True) as transaction:
+            self._reserve.claim(self._environment, transaction, self._tables, records)
             for key, record in records:
                 table = bulk if key.startswith(BULK) else small
                 if record is None:
@@ -280,6 +317,12 @@ class LmdbStore:
             self._reading += 1
             return view
 
+    def _end_read(self, view: lmdb.Transaction[bytes]) -> None:
+        view.abort()
+        with self._gate:
+            self._reading -= 1
+            self._gate.notify_all()
+
     def _read(self, view: lmdb.Transaction[bytes] | None, keys: list[bytes]) -> Values:
         if view is None:
             view = self._begin_read()
@@ -292,10 +335,7 @@ class LmdbStore:
             _log.error("the store cannot be read: %s", error)
             return [None] * len(keys)
         finally:
-            view.abort()
-            with self._gate:
-                self._reading -= 1
-                self._gate.notify_all()
+            self._end_read(view)
         values: Values = []
         for key, record in zip(keys, records, strict=True):
             value = None if record is None else _opened(key, record)
@@ -337,10 +377,7 @@ class LmdbStore:
         try:
             found = [(key, view.get(key, db=self._tables[1])) for key in keys]
         finally:
-            view.abort()
-            with self._gate:
-                self._reading -= 1
-                self._gate.notify_all()
+            self._end_read(view)
         return [key for key, record in found if record is not None and _opened(key, record) is None]
 
     def _check_rest(self, keys: list[bytes]) -> None:

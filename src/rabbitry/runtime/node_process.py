@@ -35,6 +35,7 @@ from rabbitry.runtime.lmdb_store import LmdbStore
 from rabbitry.runtime.loop import run
 from rabbitry.runtime.node_options import DEFAULTS, NodeOptions
 from rabbitry.runtime.processes import raise_open_files_limit
+from rabbitry.runtime.store import Store
 from rabbitry.runtime.supervised import (
     read_settings_line,
     ready_file,
@@ -77,14 +78,16 @@ async def serve_node(
     listeners: list[Listening],
     *,
     watermarks: Watermarks,
+    store: Store,
     supervised: bool,
     serving: Callable[[dict[str, Address]], None],
     prepare: Callable[[], Awaitable[None]] | None = None,
 ) -> int:
     """Run a node until it is told to stop; return the exit code.
 
-    `prepare` is awaited before anybody can connect; `serving` is called with the address of each,
-    by name, as soon as all of them listen. Raises `ListenFailed`, `TlsFailed`.
+    `store` is the driver's. `prepare` is awaited before anybody can connect; `serving` is called
+    with the address of each, by name, as soon as all of them listen. Raises `ListenFailed` and
+    `TlsFailed`.
     """
     stopping = asyncio.Event()
     when_to_stop(asyncio.get_running_loop(), stopping.set, supervised=supervised)
@@ -95,7 +98,8 @@ async def serve_node(
         name: await driver.listen(name, host, port, tls) for name, host, port, tls in listeners
     }
     serving(addresses)
-    watching = asyncio.ensure_future(Watch(watermarks, driver.take, driver.tell).run())
+    watch = Watch(watermarks, driver.take, driver.tell, store.reusable_bytes)
+    watching = asyncio.ensure_future(watch.run())
     told = asyncio.ensure_future(stopping.wait())
     ended = asyncio.ensure_future(driver.stopped())
     await asyncio.wait([told, ended], return_when=asyncio.FIRST_COMPLETED)
@@ -161,6 +165,7 @@ async def _main(settings: NodeProcessSettings, ready: int | None) -> int:
             Driver(machine, store=store),
             listeners,
             watermarks=settings.options.watermarks(str(Path(settings.log).parent)),
+            store=store,
             supervised=True,
             serving=serving,
         )

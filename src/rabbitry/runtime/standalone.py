@@ -118,6 +118,7 @@ def run_standalone(
                 driver,
                 listeners,
                 watermarks=options.watermarks(str(place.parent)),
+                store=store,
                 supervised=False,
                 serving=serving,
                 prepare=lambda: beginning.carry_out(driver.ask),

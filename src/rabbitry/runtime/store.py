@@ -46,6 +46,10 @@ class Store(Protocol):
         """Return the values of bulk keys, None for one that is not there or is damaged."""
         ...
 
+    def reusable_bytes(self) -> int:
+        """Return how much of its room on the disk it can write again, since nothing is in it."""
+        ...
+
     def close(self) -> None:
         """Give the store back. Nothing is called afterwards."""
         ...
@@ -74,6 +78,10 @@ class MemoryStore:
     def read(self, keys: list[bytes]) -> Values:
         """Return the values of these keys."""
         return [self._values.get(key) for key in keys]
+
+    def reusable_bytes(self) -> int:
+        """It has no room on a disk."""
+        return 0
 
     def close(self) -> None:
         """Nothing is held."""

@@ -2,8 +2,9 @@
 
 Owns the settings (RabbitMQ's vm_memory_high_watermark and disk_free_limit) and the measuring.
 Memory is what the process has in RAM, against a part of what the system (or its control group) has,
-or against an absolute size; disk is what is free where the node keeps its data. What cannot be
-measured on a system raises no alarm, and is said once.
+or against an absolute size; disk is what is free where the node keeps its data, and what its store
+can write again: the file of a store never shrinks, so consumers make room there only. What cannot
+be measured on a system raises no alarm, and is said once.
 """
 
 from __future__ import annotations
@@ -54,17 +55,22 @@ class Watermarks:
 
 
 class Watch:
-    """Measures for a machine. `take` hears `AlarmChanged`, `report` what cannot be measured."""
+    """Measures for a machine. `take` hears `AlarmChanged`, `report` what cannot be measured.
+
+    `reusable_bytes` says what the machine's store can write again: that counts as free.
+    """
 
     def __init__(
         self,
         marks: Watermarks,
         take: Callable[[AlarmChanged], None],
         report: Callable[[str, str, dict[str, object]], None],
+        reusable_bytes: Callable[[], int],
     ) -> None:
         self._marks = marks
         self._take = take
         self._report = report
+        self._reusable_bytes = reusable_bytes
         self._low: dict[str, bool] = {}
         total = memory_total_bytes()
         part = isinstance(marks.memory, float)
@@ -95,7 +101,7 @@ class Watch:
                 found = os.statvfs(self._marks.path)
             except OSError:
                 return  # the directory is gone: others will say so
-            free = found.f_bavail * found.f_frsize
+            free = found.f_bavail * found.f_frsize + self._reusable_bytes()
             limit = self._marks.disk_free_bytes
             self._tell("disk", free < limit, free, limit)
 
