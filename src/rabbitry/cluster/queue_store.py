@@ -27,7 +27,8 @@ from typing import Final
 
 from rabbitry.broker.message import Message, Routes, Run
 from rabbitry.broker.persistence import persistent_parts
-from rabbitry.broker.positions import without
+from rabbitry.broker.positions import count_of, forget, joined, united, within, without
+from rabbitry.broker.waiting import note_expiries
 from rabbitry.cluster.chunks import (
     ChunkKey,
     ChunkRun,
@@ -80,6 +81,16 @@ class _Chunk:
     def last(self) -> int:
         return self.first + self.count - 1
 
+    def punch(self, holes: list[Range]) -> None:
+        """From now on it has these holes, and no others."""
+        self.holes = holes
+        self.live = self.count - count_of(holes)
+
+    def ranges(self) -> list[Range]:
+        """Return what is held of it."""
+        whole = [(self.first, self.last)]
+        return without(whole, self.holes) if self.holes else whole
+
     def key(self, queue: int) -> ChunkKey:
         return ChunkKey(queue, self.first, self.count, self.generation, self.lasting)
 
@@ -119,33 +130,22 @@ class QueueStore:
         chunk = self._chunks.get(first)
         if chunk is None or chunk.generation != generation:
             return False
-        chunk.holes = holes
-        chunk.live -= sum(last - first + 1 for first, last in holes)
+        chunk.punch(holes)
         return True
 
     # --- what is held -----------------------------------------------------------------------------
 
     def ranges(self) -> list[Range]:
         """Return the positions that are held here, as ranges."""
-        held: list[Range] = []
-        for first in self._firsts[self._head :]:
-            for part in _without(self._chunks[first]):
-                if held and held[-1][1] + 1 == part[0]:
-                    held[-1] = (held[-1][0], part[1])
-                else:
-                    held.append(part)
-        return held
+        firsts = self._firsts[self._head :]
+        return joined(part for first in firsts for part in self._chunks[first].ranges())
 
     def stored_ranges(self, first: int, last: int) -> list[Range]:
         """Return which of these positions are durable here, as ranges."""
         held: list[Range] = []
         for chunk in self._overlapping(first, last):
             if chunk.runs is None:
-                held += [
-                    (max(one, first), min(other, last))
-                    for one, other in _without(chunk)
-                    if one <= last and other >= first
-                ]
+                held += within(chunk.ranges(), [(first, last)])
         return held
 
     def chunk_keys(self, first: int, last: int) -> list[bytes]:
@@ -168,26 +168,13 @@ class QueueStore:
 
         Raises ValueError where the value is not that of the chunk.
         """
-        chunk = self._chunks.get(key.first)
-        if chunk is None or chunk.generation != key.generation:
+        if not self.holds(key):
             return [], {}  # gone since it was asked for
+        chunk = self._chunks[key.first]
         runs = decode_runs(value)
         if sum(len(run[3]) for run, _ in runs) != chunk.count:
             raise ValueError("not the messages of this chunk")
         return _entries(chunk, runs, routes)
-
-    def entries_under_way(
-        self, first: int, last: int, routes: Routes
-    ) -> tuple[list[Entry], dict[int, int]]:
-        """Return which of these messages are not durable yet, and when they expire."""
-        entries: list[Entry] = []
-        expiries: dict[int, int] = {}
-        for chunk in self._overlapping(first, last):
-            if chunk.runs is not None:
-                found, dues = _entries(chunk, chunk.runs, routes)
-                entries += [entry for entry in found if first <= entry[0] <= last]
-                expiries.update(dues)
-        return entries, expiries
 
     # --- what comes and goes ----------------------------------------------------------------------
 
@@ -212,8 +199,7 @@ class QueueStore:
         self, first: int, run: Run, expiries: Sequence[int], start: int, end: int, *, lasting: bool
     ) -> None:
         if end - start < len(run[3]):
-            run = (*run[:3], run[3][start:end])
-            expiries = expiries[start:end] if len(expiries) > 1 else expiries
+            run, expiries = _part(run, expiries, start, end)
         self.keep(first + start, run, list(expiries), lasting)
 
     def keep(self, first: int, run: Run, expiries: list[int], lasting: bool = True) -> None:
@@ -240,9 +226,7 @@ class QueueStore:
             start, end = max(chunk.first - first, 0), min(chunk.last - first + 1, len(contents))
             if start > at:
                 self._keep_new(first + at, *_part(run, expiries, at, start), lasting)
-            holes = without(chunk.holes, [(first + start, first + end - 1)])
-            chunk.live += _count(chunk.holes) - _count(holes)
-            chunk.holes = holes
+            chunk.punch(without(chunk.holes, [(first + start, first + end - 1)]))
             self._holed[chunk] = None
             at = end
         if at < len(contents):
@@ -300,9 +284,7 @@ class QueueStore:
         if first == chunk.first and last == chunk.last:
             self._forget(chunk)
             return
-        before = sum(end - start + 1 for start, end in chunk.holes)
-        chunk.holes = _merged(chunk.holes, (first, last))
-        chunk.live -= sum(end - start + 1 for start, end in chunk.holes) - before
+        chunk.punch(united(chunk.holes, [(first, last)]))
         if not chunk.live:
             self._forget(chunk)
         else:
@@ -409,52 +391,18 @@ def _entries(
         messages = routes.messages(run)
         entries += enumerate(messages, position)
         if dues:
-            all_dues = dues * len(messages) if len(dues) == 1 else dues
-            expiries.update((at, due) for at, due in enumerate(all_dues, position) if due >= 0)
+            note_expiries(expiries, position, len(messages), dues)
         position += len(messages)
     if chunk.holes:
         holes = {at for first, last in chunk.holes for at in range(first, last + 1)}
         entries = [entry for entry in entries if entry[0] not in holes]
-        expiries = {at: due for at, due in expiries.items() if at not in holes}
+        forget(expiries, chunk.holes)
     return entries, expiries
 
 
-def _part(run: Run, expiries: list[int], start: int, end: int) -> tuple[Run, list[int]]:
+def _part(run: Run, expiries: Sequence[int], start: int, end: int) -> tuple[Run, list[int]]:
     dues = expiries[start:end] if len(expiries) > 1 else expiries
-    return (*run[:3], run[3][start:end]), dues
-
-
-def _count(ranges: list[Range]) -> int:
-    return sum(last - first + 1 for first, last in ranges)
-
-
-def _without(chunk: _Chunk) -> list[Range]:
-    """Return what is held of a chunk, as ranges."""
-    held: list[Range] = []
-    first = chunk.first
-    for start, end in chunk.holes:
-        if start > first:
-            held.append((first, start - 1))
-        first = end + 1
-    if first <= chunk.last:
-        held.append((first, chunk.last))
-    return held
-
-
-def _merged(holes: list[Range], hole: Range) -> list[Range]:
-    """Return disjoint ascending ranges with one more, which may overlap them."""
-    if holes and holes[-1][1] + 1 == hole[0]:
-        return [*holes[:-1], (holes[-1][0], hole[1])]
-    merged: list[Range] = []
-    first, last = hole
-    for start, end in holes:
-        if end + 1 < first or start > last + 1:
-            merged.append((start, end))
-        else:
-            first, last = min(first, start), max(last, end)
-    merged.append((first, last))
-    merged.sort()
-    return merged
+    return (*run[:3], run[3][start:end]), list(dues)
 
 
 __all__ = ["CHUNK_BYTES_MAX", "Entry", "QueueStore", "Writes"]
