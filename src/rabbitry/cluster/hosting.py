@@ -144,9 +144,11 @@ class Hosting:
         """Go on with what the store had, as a mirror would that has lost its leader."""
         replica = self._recovered.pop(site.entry.number, None)
         if replica is not None:
-            number = site.entry.number
-            tell = self._tell_leader
-            site.mirror = QueueMirror(number, 0, self.routes, tell, site.store, replica)
+            site.mirror = self._new_mirror(site, 0, replica)
+
+    def _new_mirror(self, site: Site, epoch: int, held: Replica | None) -> QueueMirror:
+        tell = self._tell_leader
+        return QueueMirror(site.entry.number, epoch, self.routes, tell, site.store, held)
 
     def _mirror(self, site: Site) -> None:
         """Another node leads the queue: follow it, with what was held here so far."""
@@ -158,11 +160,8 @@ class Hosting:
             if site.store is not None:
                 site.store = self._store.queue(site.entry.number)
         elif site.mirror is None:
-            number, epoch = site.entry.number, placed.epoch
-            tell = self._tell_leader
-            site.mirror = QueueMirror(number, epoch, self.routes, tell, site.store)
-            if leader is not None:
-                site.mirror.held = leader.replica()
+            held = leader.replica() if leader is not None else None
+            site.mirror = self._new_mirror(site, placed.epoch, held)
         else:
             site.mirror.follow(placed.epoch)
         if site.mirror is not None:
