@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from support.balancer_conversation import Conversation
 
 from rabbitry.balancer.balancer import Balancer
-from rabbitry.balancer.configuration import parse
+from rabbitry.balancer.configuration.reader import parse
 from rabbitry.machine import (
     Address,
     Answer,
@@ -45,7 +45,8 @@ listen page
 
 
 def test_listeners_are_named_by_section_and_place() -> None:
-    assert Balancer(parse(TEXT, "f")).listeners == [
+    listeners = Balancer(parse(TEXT, "f")).listeners
+    assert [(name, bind.address) for name, bind in listeners] == [
         ("front", Address("127.0.0.1", 1)),
         ("front/2", Address("127.0.0.1", 2)),
         ("front/3", Address("127.0.0.1", 3)),

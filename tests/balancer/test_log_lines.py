@@ -18,7 +18,8 @@ CHANGE = {
 }
 SESSION = {
     "client": "127.0.0.1:55376",
-    "proxy": "rabbitmq_local_cluster",
+    "frontend": "rabbitmq_local_cluster",
+    "backend": "rabbitmq_local_cluster",
     "server": "rabbit_1",
     "wait_ms": 1,
     "connect_ms": 0,

@@ -281,7 +281,8 @@ def test_numbers_of_a_log_line() -> None:
     (report,) = reports(talk.closed(link))
     assert report.details == {
         "client": "10.0.0.1:40000",
-        "proxy": "front",
+        "frontend": "front",
+        "backend": "front",
         "server": "a",
         "wait_ms": 0,
         "connect_ms": 3,

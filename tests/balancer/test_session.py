@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from rabbitry.balancer.configuration_model import Listen
-from rabbitry.balancer.session import Phase, Proxy, Session
+from rabbitry.balancer.backends import Backend
+from rabbitry.balancer.configuration.model import BackendSection, FrontendSection
+from rabbitry.balancer.session import Frontend, Phase, Session
 from rabbitry.machine import Address
 
 
 def test_a_new_session_has_no_server_and_its_own_timer() -> None:
-    proxy = Proxy(Listen("l", "tcp", ()))
-    first = Session(proxy, 1, Address("h", 1), 0)
-    second = Session(proxy, 2, Address("h", 1), 0)
+    back = Backend(BackendSection("l", 2, "tcp"))
+    front = Frontend(FrontendSection("l", 2, "tcp", ()), back)
+    first = Session(front, back, 1, Address("h", 1), 0)
+    second = Session(front, back, 2, Address("h", 1), 0)
     assert first.phase is Phase.HELD
     assert first.server_closed
     assert first.timer != second.timer
@@ -18,7 +20,7 @@ def test_a_new_session_has_no_server_and_its_own_timer() -> None:
     assert first != second
 
 
-def test_a_section_starts_empty() -> None:
-    proxy = Proxy(Listen("l", "tcp", ()))
-    assert not proxy.sessions
-    assert proxy.backend.servers == []
+def test_a_frontend_starts_empty() -> None:
+    front = Frontend(FrontendSection("l", 2, "tcp", ()), None)
+    assert not front.sessions
+    assert front.sessions_total == 0

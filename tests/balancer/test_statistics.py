@@ -47,11 +47,11 @@ def test_rows_are_front_servers_back_of_each_section() -> None:
     talk = Conversation(TEXT)
     rows = talk.balancer.statistics(talk.now)
     assert [(row.pxname, row.svname, row.type, row.iid, row.sid) for row in rows] == [
-        ("front", "FRONTEND", TYPE_FRONTEND, 1, 0),
-        ("front", "a", TYPE_SERVER, 1, 1),
-        ("front", "b", TYPE_SERVER, 1, 2),
-        ("front", "BACKEND", TYPE_BACKEND, 1, 0),
-        ("page", "FRONTEND", TYPE_FRONTEND, 2, 0),
+        ("front", "FRONTEND", TYPE_FRONTEND, 2, 0),
+        ("front", "a", TYPE_SERVER, 2, 1),
+        ("front", "b", TYPE_SERVER, 2, 2),
+        ("front", "BACKEND", TYPE_BACKEND, 2, 0),
+        ("page", "FRONTEND", TYPE_FRONTEND, 3, 0),
     ]
     assert rows[4].mode == "http"
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from rabbitry.balancer.configuration_model import ConfigurationError
+from rabbitry.balancer.configuration.model import ConfigurationError
 from rabbitry.console.balancer_process import main, read_configuration
 
 PATIENCE_S = 20

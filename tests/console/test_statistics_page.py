@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rabbitry.balancer.configuration_model import StatisticsPage
+from rabbitry.balancer.configuration.model import StatisticsPage
 from rabbitry.balancer.statistics import TYPE_SERVER, StatisticsRow, to_csv
 from rabbitry.console.statistics_page import statistics_app
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from rabbitry.balancer.configuration import parse
-from rabbitry.balancer.configuration_model import Configuration, Listen
+from rabbitry.balancer.configuration.model import Configuration, FrontendSection
+from rabbitry.balancer.configuration.reader import parse
 from rabbitry.balancer.statistics import StatisticsRow
 from rabbitry.machine import Address, Report
 from rabbitry.runtime.balancer_process import (
@@ -57,8 +57,8 @@ listen page
 class Page:
     """A page that serves nothing, and knows what it was made with."""
 
-    def __init__(self, listen: Listen, address: Address, read_rows: ReadRows) -> None:
-        self.listen = listen
+    def __init__(self, section: FrontendSection, address: Address, read_rows: ReadRows) -> None:
+        self.section = section
         self.address = address
         self.read_rows = read_rows
         self.closed = False
@@ -87,8 +87,8 @@ def test_relays_answers_questions_and_ends_at_sigterm(
 
     lines_of.addFilter(note)
 
-    async def serve_page(listen: Listen, address: Address, read_rows: ReadRows) -> Page:
-        pages.append(Page(listen, address, read_rows))
+    async def serve_page(section: FrontendSection, address: Address, read_rows: ReadRows) -> Page:
+        pages.append(Page(section, address, read_rows))
         return pages[-1]
 
     async def main() -> None:
@@ -130,7 +130,7 @@ def test_relays_answers_questions_and_ends_at_sigterm(
 
 @pytest.mark.processes
 def test_a_port_in_use_ends_it(run: Run) -> None:
-    async def no_page(listen: Listen, address: Address, read_rows: ReadRows) -> Page:
+    async def no_page(section: FrontendSection, address: Address, read_rows: ReadRows) -> Page:
         raise AssertionError("no page is served when the front cannot listen")
 
     async def main() -> None:

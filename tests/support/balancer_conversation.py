@@ -7,7 +7,7 @@ driver would have fired, in order.
 from __future__ import annotations
 
 from rabbitry.balancer.balancer import Balancer
-from rabbitry.balancer.configuration import parse
+from rabbitry.balancer.configuration.reader import parse
 from rabbitry.balancer.statistics import StatisticsRow
 from rabbitry.machine import (
     Address,

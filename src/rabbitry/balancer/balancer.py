@@ -13,13 +13,13 @@ since a link may close while it is being closed here.
 
 from __future__ import annotations
 
+from rabbitry.balancer.backends import Backend
 from rabbitry.balancer.checks import Checks
-from rabbitry.balancer.configuration_model import Configuration
+from rabbitry.balancer.configuration.model import BindLine, Configuration
 from rabbitry.balancer.relay import Relay
-from rabbitry.balancer.session import Proxy
+from rabbitry.balancer.session import Frontend
 from rabbitry.balancer.statistics import StatisticsRow, rows_of
 from rabbitry.machine import (
-    Address,
     Answer,
     Asked,
     BytesReceived,
@@ -43,17 +43,24 @@ class Balancer:
     def __init__(self, configuration: Configuration) -> None:
         self._out: list[Effect] = []
         self._last_link = 0
-        self._proxies = [Proxy(listen) for listen in configuration.listens]
-        self._by_listener: dict[str, Proxy] = {}
-        self.listeners: list[tuple[str, Address]] = []
-        for proxy in self._proxies:
-            if proxy.listen.mode == "tcp":
-                for index, address in enumerate(proxy.listen.binds):
-                    name = proxy.listen.name if index == 0 else f"{proxy.listen.name}/{index + 1}"
-                    self.listeners.append((name, address))
-                    self._by_listener[name] = proxy
-        self._checks = Checks(self._proxies, self._next_link, self._out)
-        self._relay = Relay(configuration.maxconn, self._next_link, self._out)
+        self._backends = [Backend(section) for section in configuration.backends]
+        by_name = {backend.section.name: backend for backend in self._backends}
+        self._frontends = [
+            Frontend(section, by_name.get(section.default_backend or ""))
+            for section in configuration.frontends
+        ]
+        self._by_listener: dict[str, Frontend] = {}
+        self.listeners: list[tuple[str, BindLine]] = []
+        for frontend in self._frontends:
+            if frontend.section.mode == "http":
+                continue
+            for index, bind in enumerate(frontend.section.binds, start=1):
+                name = frontend.section.name
+                name = name if index == 1 else f"{name}/{index}"
+                self.listeners.append((name, bind))
+                self._by_listener[name] = frontend
+        self._checks = Checks(self._backends, self._next_link, self._out)
+        self._relay = Relay(configuration.process.maxconn, self._next_link, self._out)
         self._sessions = self._relay.links
 
     def _next_link(self) -> int:
@@ -82,14 +89,14 @@ class Balancer:
 
     def statistics(self, now: int) -> list[StatisticsRow]:
         """The rows of HAProxy's statistics: for each section its front, servers, back."""
-        return rows_of(self._proxies, now)
+        return rows_of(self._frontends, self._backends, now)
 
     def _take(self, event: Event, now: int) -> None:
         relay = self._relay
         match event:
             case Started():
-                for proxy in self._proxies:
-                    proxy.backend.started(now)
+                for backend in self._backends:
+                    backend.started(now)
                 self._checks.start(now)
             case LinkOpened(link, "", _):
                 if not self._checks.link_opened(link, now):

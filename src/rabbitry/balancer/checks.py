@@ -15,20 +15,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rabbitry.balancer.backends import Check, Server
-from rabbitry.balancer.session import Proxy
+from rabbitry.balancer.backends import Backend
+from rabbitry.balancer.servers import Check, Server
 from rabbitry.machine import CloseLink, Effect, OpenLink, Report, SetTimer
 
 
 class _Checked:
     """A server under checks."""
 
-    __slots__ = ("began_at", "link", "proxy", "server", "timer")
+    __slots__ = ("backend", "began_at", "link", "server", "timer")
 
-    def __init__(self, proxy: Proxy, server: Server) -> None:
-        self.proxy = proxy
+    def __init__(self, backend: Backend, server: Server) -> None:
+        self.backend = backend
         self.server = server
-        self.timer = f"check {proxy.listen.name}/{server.name}"
+        self.timer = f"check {backend.section.name}/{server.name}"
         self.link = 0  # of the check under way; 0 between checks
         self.began_at = 0
 
@@ -37,16 +37,16 @@ class Checks:
     """Makes the checks of all sections. Effects are appended to `out`."""
 
     def __init__(
-        self, proxies: list[Proxy], next_link: Callable[[], int], out: list[Effect]
+        self, backends: list[Backend], next_link: Callable[[], int], out: list[Effect]
     ) -> None:
         self._next_link = next_link
         self._out = out
         self._by_link: dict[int, _Checked] = {}
         self._by_timer: dict[str, _Checked] = {}
-        for proxy in proxies:
-            for server in proxy.backend.servers:
+        for backend in backends:
+            for server in backend.servers:
                 if server.line.check:
-                    checked = _Checked(proxy, server)
+                    checked = _Checked(backend, server)
                     self._by_timer[checked.timer] = checked
 
     def start(self, now: int) -> None:
@@ -85,10 +85,10 @@ class Checks:
         return True
 
     def _begin(self, checked: _Checked, now: int) -> None:
-        listen = checked.proxy.listen
+        section = checked.backend.section
         limit_us = checked.server.line.inter_us
-        if listen.timeout_check_us is not None and listen.timeout_connect_us is not None:
-            limit_us = min(limit_us, listen.timeout_connect_us)
+        if section.timeout_check_us is not None and section.timeout_connect_us is not None:
+            limit_us = min(limit_us, section.timeout_connect_us)
         checked.link = self._next_link()
         checked.began_at = now
         self._by_link[checked.link] = checked
@@ -108,9 +108,9 @@ class Checks:
             self._tell(checked, transition, now)
 
     def _tell(self, checked: _Checked, transition: str, now: int) -> None:
-        backend = checked.proxy.backend
+        backend = checked.backend
         server = checked.server
-        name = checked.proxy.listen.name
+        name = backend.section.name
         details = {
             "proxy": name,
             "server": server.name,

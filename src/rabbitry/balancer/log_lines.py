@@ -51,8 +51,8 @@ def _reason(details: dict[str, Any]) -> str:
 def _tcplog(details: dict[str, Any], began: str) -> str:
     retries = f"{'+' if details['redispatched'] else ''}{details['retries']}"
     return (
-        f"{details['client']} [{began}] {details['proxy']} "
-        f"{details['proxy']}/{details['server']} "
+        f"{details['client']} [{began}] {details['frontend']} "
+        f"{details['backend']}/{details['server']} "
         f"{details['wait_ms']}/{details['connect_ms']}/{details['total_ms']} "
         f"{details['bytes_out']} {details['state']} "
         f"{details['process_sessions']}/{details['front_sessions']}/{details['back_sessions']}/"

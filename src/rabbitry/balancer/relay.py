@@ -27,8 +27,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rabbitry.balancer.backends import Server
-from rabbitry.balancer.session import Phase, Proxy, Session
+from rabbitry.balancer.servers import Server
+from rabbitry.balancer.session import Frontend, Phase, Session
 from rabbitry.machine import (
     Address,
     CancelTimer,
@@ -66,12 +66,13 @@ class Relay:
 
     # --- events ---------------------------------------------------------------------------------
 
-    def client_opened(self, proxy: Proxy, link: int, client: Address, now: int) -> None:
+    def client_opened(self, frontend: Frontend, link: int, client: Address, now: int) -> None:
         """A client has come: admit it, or hold it while there are too many."""
-        session = Session(proxy, link, client, now)
+        assert frontend.backend is not None  # else it has no listener
+        session = Session(frontend, frontend.backend, link, client, now)
         self.links[link] = session
         self._by_timer[session.timer] = session
-        if self._is_full(proxy):
+        if self._is_full(frontend):
             self._held[link] = session
             self._pause_client(session)
         else:
@@ -86,7 +87,7 @@ class Relay:
         session.relaying = True
         session.connected_at = session.active_at = now
         session.server.counters.connects_total += 1
-        session.proxy.backend.counters.connects_total += 1
+        session.backend.counters.connects_total += 1
         if session.early:
             self._out.append(SendBytes(link, b"".join(session.early)))
             session.early.clear()
@@ -198,21 +199,21 @@ class Relay:
 
     # --- finding a server -----------------------------------------------------------------------
 
-    def _is_full(self, proxy: Proxy) -> bool:
+    def _is_full(self, frontend: Frontend) -> bool:
         if self._maxconn is not None and self.sessions >= self._maxconn:
             return True
-        return len(proxy.sessions) >= proxy.listen.maxconn
+        return len(frontend.sessions) >= frontend.section.maxconn
 
     def _admit(self, session: Session, now: int) -> None:
-        proxy = session.proxy
+        frontend = session.frontend
         self.sessions += 1
         session.accepted_at = session.active_at = now
-        proxy.sessions[session.client_link] = session
-        proxy.sessions_total += 1
-        proxy.sessions_max = max(proxy.sessions_max, len(proxy.sessions))
-        proxy.rate.count(now)
+        frontend.sessions[session.client_link] = session
+        frontend.sessions_total += 1
+        frontend.sessions_max = max(frontend.sessions_max, len(frontend.sessions))
+        frontend.rate.count(now)
         self._resume_client(session)
-        server = proxy.backend.choose()
+        server = session.backend.choose()
         if server is None:
             self._no_server(session, now)
         else:
@@ -220,14 +221,13 @@ class Relay:
 
     def _no_server(self, session: Session, now: int) -> None:
         session.server = None
-        session.proxy.backend.counters.connect_errors += 1
+        session.backend.counters.connect_errors += 1
         self._end(session, "S", "C", now)
 
     def _connect(self, session: Session, server: Server, now: int) -> None:
-        proxy = session.proxy
         if not session.backend_counted:
             session.backend_counted = True
-            proxy.backend.counters.assigned(now)
+            session.backend.counters.assigned(now)
         server.counters.assigned(now)
         session.server_counted = True
         session.phase = Phase.CONNECTING
@@ -237,18 +237,18 @@ class Relay:
         session.attempted_at = now
         self.links[session.server_link] = session
         self._out.append(OpenLink(session.server_link, server.address))
-        limit_us = proxy.listen.timeout_connect_us
+        limit_us = session.backend.section.timeout_connect_us
         if limit_us is not None:
             self._out.append(SetTimer(session.timer, now + limit_us))
 
     def _failed(self, session: Session, cause: str, now: int) -> None:
         """A connect failed: refused or broken (`cause` S) or timed out (s)."""
-        listen = session.proxy.listen
-        backend = session.proxy.backend
+        backend = session.backend
+        section = backend.section
         server = session.server
         assert server is not None
         self._leave_server(session)
-        if session.retries >= listen.retries:
+        if session.retries >= section.retries:
             server.counters.connect_errors += 1
             backend.counters.connect_errors += 1
             self._end(session, cause, "C", now)
@@ -256,20 +256,20 @@ class Relay:
         session.retries += 1
         # HAProxy asks for two active servers here; one that is not this one is as good.
         others = any(each is not server for each in backend.in_turn)
-        session.choose_again = listen.redispatch is not None and (
+        session.choose_again = section.redispatch is not None and (
             not server.is_up
             or others
-            or _is_turn(listen.redispatch, session.retries, listen.retries)
+            or _is_turn(section.redispatch, session.retries, section.retries)
         )
         if cause == "s" or (session.choose_again and others):
             self._try_again(session, now)
             return
         session.phase = Phase.WAITING
-        pause_us = min(RETRY_PAUSE_US, listen.timeout_connect_us or RETRY_PAUSE_US)
+        pause_us = min(RETRY_PAUSE_US, section.timeout_connect_us or RETRY_PAUSE_US)
         self._out.append(SetTimer(session.timer, now + pause_us))
 
     def _try_again(self, session: Session, now: int) -> None:
-        backend = session.proxy.backend
+        backend = session.backend
         before = session.server
         assert before is not None
         server = backend.choose(avoid=before) if session.choose_again else before
@@ -304,8 +304,10 @@ class Relay:
 
     @staticmethod
     def _idle_us(session: Session) -> int | None:
-        listen = session.proxy.listen
-        limits = (listen.timeout_client_us, listen.timeout_server_us)
+        limits = (
+            session.frontend.section.timeout_client_us,
+            session.backend.section.timeout_server_us,
+        )
         return min((limit for limit in limits if limit is not None), default=None)
 
     def _check_idle(self, session: Session, now: int) -> None:
@@ -317,7 +319,7 @@ class Relay:
             # Bytes do not touch the timer, which keeps them cheap; it looks after them instead.
             self._out.append(SetTimer(session.timer, ends_at))
             return
-        cause = "c" if session.proxy.listen.timeout_client_us == idle_us else "s"
+        cause = "c" if session.frontend.section.timeout_client_us == idle_us else "s"
         if session.client_writing_paused:
             cause = "c"
         elif session.server_writing_paused:
@@ -359,7 +361,7 @@ class Relay:
 
     @staticmethod
     def _count_abort(session: Session, cause: str) -> None:
-        for each in (session.proxy.backend.counters, session.server and session.server.counters):
+        for each in (session.backend.counters, session.server and session.server.counters):
             if each and cause == "C":
                 each.client_aborts += 1
             elif each and cause == "S":
@@ -368,25 +370,26 @@ class Relay:
     def _forget_if_closed(self, session: Session, now: int) -> None:
         if not (session.client_closed and session.server_closed):
             return
-        proxy = session.proxy
-        backend = proxy.backend.counters
+        frontend = session.frontend
+        backend = session.backend.counters
         self._leave_server(session)
         if session.backend_counted:
             backend.sessions -= 1
-        proxy.bytes_in += session.bytes_in
-        proxy.bytes_out += session.bytes_out
+        frontend.bytes_in += session.bytes_in
+        frontend.bytes_out += session.bytes_out
         if session.server is not None:
             self._count_server(session, session.server, now)
-        if proxy.listen.tcplog and (session.bytes_in or not proxy.listen.dontlognull):
+        section = frontend.section
+        if section.tcplog and (session.bytes_in or not section.dontlognull):
             self._out.append(Report("info", "session ended", self._log_details(session, now)))
-        del proxy.sessions[session.client_link]
+        del frontend.sessions[session.client_link]
         del self._by_timer[session.timer]
         self.sessions -= 1
         self._admit_held(now)
 
     @staticmethod
     def _count_server(session: Session, server: Server, now: int) -> None:
-        for each in (server.counters, session.proxy.backend.counters):
+        for each in (server.counters, session.backend.counters):
             each.bytes_in += session.bytes_in
             each.bytes_out += session.bytes_out
             if session.connected_at is not None and session.attempted_at is not None:
@@ -403,7 +406,8 @@ class Relay:
         server = session.server
         return {
             "client": str(session.client),
-            "proxy": session.proxy.listen.name,
+            "frontend": session.frontend.section.name,
+            "backend": session.backend.section.name,
             "server": server.name if server is not None else "<NOSRV>",
             "wait_ms": wait_ms,
             "connect_ms": connect_ms,
@@ -412,8 +416,8 @@ class Relay:
             "bytes_out": session.bytes_out,
             "state": session.cause + session.stage,
             "process_sessions": self.sessions,
-            "front_sessions": len(session.proxy.sessions),
-            "back_sessions": session.proxy.backend.counters.sessions,
+            "front_sessions": len(session.frontend.sessions),
+            "back_sessions": session.backend.counters.sessions,
             "server_sessions": server.counters.sessions if server is not None else 0,
             "retries": session.retries,
             "redispatched": session.redispatched,
@@ -422,7 +426,7 @@ class Relay:
     def _admit_held(self, now: int) -> None:
         """Give the place that was freed to the session that has waited longest for such a one."""
         for session in self._held.values():
-            if not self._is_full(session.proxy):
+            if not self._is_full(session.frontend):
                 del self._held[session.client_link]
                 self._admit(session, now)
                 return

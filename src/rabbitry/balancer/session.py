@@ -1,9 +1,9 @@
-"""One client's passage through the balancer, and the section it came in by, as data.
+"""One client's passage through the balancer, and the frontend it came in by, as data.
 
-Owns what is remembered of a session (`Session`) and of a section in service (`Proxy`). Decides
+Owns what is remembered of a session (`Session`) and of a frontend in service (`Frontend`). Decides
 nothing: `relay` moves sessions from phase to phase.
 
-Invariants: a session is in `Proxy.sessions` from its admission until both its links are closed;
+Invariants: a session is in `Frontend.sessions` from its admission until both its links are closed;
 `server_closed` is true whenever no link to a server exists.
 """
 
@@ -12,9 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from rabbitry.balancer.backends import Backend, Server
-from rabbitry.balancer.configuration_model import Listen
+from rabbitry.balancer.backends import Backend
+from rabbitry.balancer.configuration.model import FrontendSection
 from rabbitry.balancer.rates import Rate
+from rabbitry.balancer.servers import Server
 from rabbitry.machine import Address
 
 
@@ -32,7 +33,8 @@ class Phase(Enum):
 class Session:
     """A client's link, and the link to a server that goes with it. Times are microseconds."""
 
-    proxy: Proxy
+    frontend: Frontend
+    backend: Backend
     client_link: int
     client: Address
     accepted_at: int
@@ -68,23 +70,26 @@ class Session:
         return f"session {self.client_link}"
 
 
-class Proxy:
-    """A `listen` section in service: its servers, its sessions, and the counters of its front."""
+class Frontend:
+    """A `frontend` or the front of a `listen` in service: its sessions and counters.
+
+    `backend` is where its sessions go: None for a page of statistics.
+    """
 
     __slots__ = (
         "backend",
         "bytes_in",
         "bytes_out",
-        "listen",
         "rate",
+        "section",
         "sessions",
         "sessions_max",
         "sessions_total",
     )
 
-    def __init__(self, listen: Listen) -> None:
-        self.listen = listen
-        self.backend = Backend(listen)
+    def __init__(self, section: FrontendSection, backend: Backend | None) -> None:
+        self.section = section
+        self.backend = backend
         self.sessions: dict[int, Session] = {}
         self.sessions_max = 0
         self.sessions_total = 0

@@ -16,8 +16,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rabbitry.balancer.backends import Counters, Server, seconds
-from rabbitry.balancer.session import Proxy
+from rabbitry.balancer.backends import Backend
+from rabbitry.balancer.servers import Counters, Server, seconds
+from rabbitry.balancer.session import Frontend, Session
 
 _COLUMN_NAMES = """
 pxname svname qcur qmax scur smax slim stot bin bout dreq dresp ereq econ eresp wretr
@@ -111,50 +112,59 @@ class StatisticsRow:
         return {column: value for column, value in values if value is not None}
 
 
-def rows_of(proxies: Sequence[Proxy], now: int) -> list[StatisticsRow]:
+def rows_of(
+    frontends: Sequence[Frontend], backends: Sequence[Backend], now: int
+) -> list[StatisticsRow]:
     """The rows of all sections at `now`: front, servers, back of each, in the file's order."""
-    rows: list[StatisticsRow] = []
-    for number, proxy in enumerate(proxies, start=1):
-        rows.append(_front(proxy, number, now))
-        if proxy.listen.mode == "tcp":
-            rows += [
-                _server(proxy, server, number, place, now)
-                for place, server in enumerate(proxy.backend.servers, start=1)
-            ]
-            rows.append(_back(proxy, number, now))
-    return rows
+    sessions = [session for front in frontends for session in front.sessions.values()]
+    numbered: list[tuple[int, list[StatisticsRow]]] = []
+    numbered += [(front.section.number, [_front(front, now)]) for front in frontends]
+    for backend in backends:
+        rows = [
+            _server(backend, server, place, sessions, now)
+            for place, server in enumerate(backend.servers, start=1)
+        ]
+        rows.append(_back(backend, frontends, sessions, now))
+        numbered.append((backend.section.number, rows))
+    numbered.sort(key=lambda each: each[0])  # stable: the front of a `listen` stays before its back
+    return [row for _, rows in numbered for row in rows]
 
 
-def _front(proxy: Proxy, number: int, now: int) -> StatisticsRow:
-    listen = proxy.listen
-    row = StatisticsRow(listen.name, "FRONTEND", TYPE_FRONTEND, "OPEN", listen.mode, iid=number)
-    row.addr = ",".join(str(address) for address in listen.binds)
-    if listen.mode == "http":
+def _front(frontend: Frontend, now: int) -> StatisticsRow:
+    section = frontend.section
+    row = StatisticsRow(
+        section.name, "FRONTEND", TYPE_FRONTEND, "OPEN", section.mode, iid=section.number
+    )
+    row.addr = ",".join(str(bind.address) for bind in section.binds)
+    if section.mode == "http":
         return row  # the statistics page: the process serves it, nobody counts it
-    row.scur = len(proxy.sessions)
-    row.smax = proxy.sessions_max
-    row.slim = listen.maxconn
-    row.stot = row.conn_tot = proxy.sessions_total
-    under_way = proxy.sessions.values()
-    row.bin = proxy.bytes_in + sum(session.bytes_in for session in under_way)
-    row.bout = proxy.bytes_out + sum(session.bytes_out for session in under_way)
+    row.scur = len(frontend.sessions)
+    row.smax = frontend.sessions_max
+    row.slim = section.maxconn
+    row.stot = row.conn_tot = frontend.sessions_total
+    under_way = frontend.sessions.values()
+    row.bin = frontend.bytes_in + sum(session.bytes_in for session in under_way)
+    row.bout = frontend.bytes_out + sum(session.bytes_out for session in under_way)
     row.dreq = row.dresp = row.ereq = row.rate_lim = 0
-    row.rate = row.conn_rate = proxy.rate.per_second(now)
-    row.rate_max = row.conn_rate_max = proxy.rate.highest
+    row.rate = row.conn_rate = frontend.rate.per_second(now)
+    row.rate_max = row.conn_rate_max = frontend.rate.highest
     return row
 
 
-def _server(proxy: Proxy, server: Server, number: int, place: int, now: int) -> StatisticsRow:
+def _server(
+    backend: Backend, server: Server, place: int, sessions: Sequence[Session], now: int
+) -> StatisticsRow:
+    section = backend.section
     row = StatisticsRow(
-        proxy.listen.name,
+        section.name,
         server.name,
         TYPE_SERVER,
         server.status,
-        proxy.listen.mode,
-        iid=number,
+        section.mode,
+        iid=section.number,
         sid=place,
     )
-    under_way = [each for each in proxy.sessions.values() if each.server is server]
+    under_way = [each for each in sessions if each.server is server]
     row.bin = server.counters.bytes_in + sum(each.bytes_in for each in under_way)
     row.bout = server.counters.bytes_out + sum(each.bytes_out for each in under_way)
     _fill_counters(row, server.counters, now)
@@ -179,18 +189,21 @@ def _server(proxy: Proxy, server: Server, number: int, place: int, now: int) -> 
     return row
 
 
-def _back(proxy: Proxy, number: int, now: int) -> StatisticsRow:
-    backend = proxy.backend
+def _back(
+    backend: Backend, frontends: Sequence[Frontend], sessions: Sequence[Session], now: int
+) -> StatisticsRow:
+    section = backend.section
     status = "UP" if backend.changes.up else "DOWN"
     row = StatisticsRow(
-        proxy.listen.name, "BACKEND", TYPE_BACKEND, status, proxy.listen.mode, iid=number
+        section.name, "BACKEND", TYPE_BACKEND, status, section.mode, iid=section.number
     )
-    under_way = [each for each in proxy.sessions.values() if each.backend_counted]
+    under_way = [each for each in sessions if each.backend is backend and each.backend_counted]
     row.bin = backend.counters.bytes_in + sum(each.bytes_in for each in under_way)
     row.bout = backend.counters.bytes_out + sum(each.bytes_out for each in under_way)
     _fill_counters(row, backend.counters, now)
     # `fullconn`: a tenth of what the front admits (configuration.txt 4.2, "fullconn").
-    row.slim = max((proxy.listen.maxconn + 9) // 10, 1)
+    maxconn = sum(front.section.maxconn for front in frontends if front.backend is backend)
+    row.slim = section.fullconn or max((maxconn + 9) // 10, 1)
     active = backend.active_usable
     row.act = len(active)
     row.bck = len(backend.backup_usable)

@@ -17,8 +17,8 @@ import os
 import sys
 from pathlib import Path
 
-from rabbitry.balancer.configuration import parse
-from rabbitry.balancer.configuration_model import Configuration, ConfigurationError, Listen
+from rabbitry.balancer.configuration.model import Configuration, ConfigurationError, FrontendSection
+from rabbitry.balancer.configuration.reader import parse
 from rabbitry.machine import Address
 from rabbitry.runtime.balancer_process import Page, ReadRows, log_to_standard_error, run_balancer
 from rabbitry.runtime.errors import EXIT_USAGE
@@ -33,14 +33,14 @@ from rabbitry.runtime.supervised import (
 )
 
 
-async def serve_page(listen: Listen, address: Address, read_rows: ReadRows) -> Page:
+async def serve_page(section: FrontendSection, address: Address, read_rows: ReadRows) -> Page:
     """Serve the statistics of a section at `address`. Raises `ListenFailed`."""
     # Importing these takes longer than all the rest; a balancer without a page goes without.
     from rabbitry.console.http_server import serve
     from rabbitry.console.statistics_page import statistics_app
 
-    assert listen.statistics is not None
-    return await serve(statistics_app(listen.statistics, read_rows), listen.name, address)
+    assert section.statistics is not None
+    return await serve(statistics_app(section.statistics, read_rows), section.name, address)
 
 
 def read_configuration(path: Path) -> Configuration:

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from rabbitry.balancer.configuration_model import StatisticsPage
+from rabbitry.balancer.configuration.model import StatisticsPage
 from rabbitry.balancer.statistics import StatisticsRow, to_csv, to_json
 from rabbitry.console.statistics_html import render_page
 

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from rabbitry.balancer.balancer import Balancer
-from rabbitry.balancer.configuration_model import Configuration, Listen
+from rabbitry.balancer.configuration.model import Configuration, FrontendSection
 from rabbitry.balancer.log_lines import line_of
 from rabbitry.balancer.statistics import StatisticsRow
 from rabbitry.machine import Address, Report
@@ -54,7 +54,7 @@ class Page(Protocol):
         ...
 
 
-ServePage = Callable[[Listen, Address, ReadRows], Awaitable[Page]]
+ServePage = Callable[[FrontendSection, Address, ReadRows], Awaitable[Page]]
 """Serves the statistics of a section at an address; raises `ListenFailed`."""
 
 
@@ -85,14 +85,14 @@ async def run_balancer(
     addresses: dict[str, Address] = {}
     driver.start()
     try:
-        for name, address in machine.listeners:
-            addresses[name] = await driver.listen(name, address.host, address.port)
-        for listen in configuration.listens:
-            if listen.statistics is not None:
-                for address in listen.binds:
-                    page = await serve_page(listen, address, read_rows)
+        for name, bind in machine.listeners:
+            addresses[name] = await driver.listen(name, bind.address.host, bind.address.port)
+        for section in configuration.frontends:
+            if section.statistics is not None:
+                for bind in section.binds:
+                    page = await serve_page(section, bind.address, read_rows)
                     pages.append(page)
-                    addresses.setdefault(listen.name, page.address)
+                    addresses.setdefault(section.name, page.address)
         serving(addresses)
         return await _until_stopped(driver, stopping)
     finally:

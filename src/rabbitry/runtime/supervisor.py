@@ -258,7 +258,7 @@ class Supervisor:
         return lambda: Child(f"node {name}", arguments, settings=settings, log=log, keeps=keeps)
 
     def _make_balancer(self) -> ManagedProcess:
-        from rabbitry.balancer.configuration import classic
+        from rabbitry.balancer.configuration.classic import classic
 
         settings = self._settings
         path = self._directory.layout.balancer_configuration

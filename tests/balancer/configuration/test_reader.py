@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from pathlib import Path
-
 import pytest
 
-from rabbitry.balancer.configuration import Configuration, ConfigurationError, classic, parse
-from rabbitry.balancer.configuration_model import StatisticsPage
+from rabbitry.balancer.configuration.model import (
+    Configuration,
+    ConfigurationError,
+    StatisticsPage,
+)
+from rabbitry.balancer.configuration.reader import parse
 from rabbitry.machine import Address
 
 CLASSIC = """\
@@ -59,21 +59,22 @@ def small(line: str) -> Configuration:
 
 def test_the_classic_listing() -> None:
     configuration = parse(CLASSIC, "classic.cfg")
-    assert configuration.maxconn == 4096
-    front, monitoring = configuration.listens
+    assert configuration.process.maxconn == 4096
+    front, monitoring = configuration.frontends
+    (back,) = configuration.backends
     assert front.name == "rabbitmq_local_cluster"
-    assert front.binds == (Address("127.0.0.1", 5670),)
-    assert [server.name for server in front.servers] == ["rabbit", "rabbit_1", "rabbit_2"]
-    assert [server.address.port for server in front.servers] == [5672, 5673, 5674]
-    assert {(each.inter_us, each.rise, each.fall) for each in front.servers} == {(5_000_000, 2, 3)}
-    assert all(server.check for server in front.servers)
-    assert (front.retries, front.redispatch, front.maxconn) == (3, -1, 2000)
-    assert front.timeout_connect_us == 5_000_000
-    assert front.timeout_client_us == front.timeout_server_us == 120_000_000
+    assert [bind.address for bind in front.binds] == [Address("127.0.0.1", 5670)]
+    assert [server.name for server in back.servers] == ["rabbit", "rabbit_1", "rabbit_2"]
+    assert [server.address.port for server in back.servers] == [5672, 5673, 5674]
+    assert {(each.inter_us, each.rise, each.fall) for each in back.servers} == {(5_000_000, 2, 3)}
+    assert all(server.check for server in back.servers)
+    assert (back.retries, back.redispatch, front.maxconn) == (3, -1, 2000)
+    assert back.timeout_connect_us == 5_000_000
+    assert front.timeout_client_us == back.timeout_server_us == 120_000_000
     assert front.tcplog
     assert front.dontlognull
     assert front.statistics is None
-    assert (monitoring.mode, monitoring.binds) == ("http", (Address("0.0.0.0", 8100),))
+    assert (monitoring.mode, monitoring.binds[0].address) == ("http", Address("0.0.0.0", 8100))
     assert monitoring.statistics == StatisticsPage("/stats", 5_000_000)
 
 
@@ -166,25 +167,25 @@ def test_http_needs_a_page_and_no_servers() -> None:
 
 def test_statistics_in_tcp_are_warned_about() -> None:
     configuration = small("stats enable\n")
-    assert configuration.listens[0].statistics is None
+    assert configuration.frontends[0].statistics is None
     assert configuration.warnings == ("f.cfg:1: 'stats' needs 'mode http': not served here",)
 
 
 def test_missing_timeouts_are_warned_about_and_unlimited() -> None:
     configuration = parse("listen a 127.0.0.1:1\nserver s 127.0.0.1:2\ntimeout client 0", "f.cfg")
-    assert configuration.listens[0].timeout_connect_us is None
-    assert configuration.listens[0].timeout_client_us is None
+    assert configuration.backends[0].timeout_connect_us is None
+    assert configuration.frontends[0].timeout_client_us is None
     assert "timeout connect, timeout server" in configuration.warnings[0]
 
 
 def test_old_spellings() -> None:
     text = "listen a 127.0.0.1:1\ncontimeout 1\nclitimeout 2s\nsrvtimeout 3m\nredispatch\n"
     configuration = parse(text + "server s 127.0.0.1:2", "f.cfg")
-    listen = configuration.listens[0]
-    assert listen.timeout_connect_us == 1_000
-    assert listen.timeout_client_us == 2_000_000
-    assert listen.timeout_server_us == 180_000_000
-    assert listen.redispatch == -1
+    (front,), (back,) = configuration.frontends, configuration.backends
+    assert back.timeout_connect_us == 1_000
+    assert front.timeout_client_us == 2_000_000
+    assert back.timeout_server_us == 180_000_000
+    assert back.redispatch == -1
     assert [warning.split("'")[1] for warning in configuration.warnings] == [
         "contimeout",
         "clitimeout",
@@ -195,79 +196,37 @@ def test_old_spellings() -> None:
 
 def test_options_can_be_taken_back() -> None:
     text = "defaults\noption tcplog\noption redispatch 2\n" + SMALL
-    assert parse(text, "f").listens[0].redispatch == 2
-    listen = parse(text + "no option tcplog\nno option redispatch\n", "f").listens[0]
-    assert (listen.tcplog, listen.redispatch) == (False, None)
+    assert parse(text, "f").backends[0].redispatch == 2
+    (pair,) = parse(text + "no option tcplog\nno option redispatch\n", "f").proxies
+    assert [pair[0] and pair[0].tcplog, pair[1] and pair[1].redispatch] == [False, None]
 
 
 def test_defaults_replace_the_defaults_before() -> None:
     text = "defaults\nretries 7\n" + SMALL + "defaults\n" + SMALL.replace(" a\n", " b\n")
-    first, second = parse(text, "f").listens
+    first, second = parse(text, "f").backends
     assert (first.retries, second.retries) == (7, 3)
 
 
 def test_a_section_does_not_change_the_defaults() -> None:
     text = "defaults\nretries 7\n" + SMALL + "retries 1\n" + SMALL.replace(" a\n", " b\n")
-    assert [listen.retries for listen in parse(text, "f").listens] == [1, 7]
+    assert [back.retries for back in parse(text, "f").backends] == [1, 7]
 
 
 def test_server_words() -> None:
     line = "server t h:9 check inter 1s fastinter 2ms downinter 3 rise 4 fall 5 weight 6 backup\n"
-    server = small(line).listens[0].servers[1]
+    server = small(line).backends[0].servers[1]
     assert server.address == Address("h", 9)
     assert (server.inter_us, server.fastinter_us, server.downinter_us) == (1_000_000, 2000, 3000)
     assert (server.rise, server.fall, server.weight, server.backup) == (4, 5, 6, True)
 
 
 def test_several_addresses() -> None:
-    binds = small("bind 127.0.0.1:3,127.0.0.1:4\nbind [::1]:5\n").listens[0].binds
-    assert [address.port for address in binds] == [1, 3, 4, 5]
+    binds = small("bind 127.0.0.1:3,127.0.0.1:4\nbind [::1]:5\n").frontends[0].binds
+    assert [bind.address.port for bind in binds] == [1, 3, 4, 5]
 
 
 def test_page_has_haproxys_default_address() -> None:
     text = "listen a 127.0.0.1:1\nmode http\nstats enable\n"
-    assert parse(text, "f").listens[0].statistics == StatisticsPage("/haproxy?stats", None)
+    assert parse(text, "f").frontends[0].statistics == StatisticsPage("/haproxy?stats", None)
     text += "stats refresh 7\n"
-    assert parse(text, "f").listens[0].statistics == StatisticsPage("/haproxy?stats", 7_000_000)
-
-
-def test_configuration_of_up() -> None:
-    text = classic(
-        Address("127.0.0.1", 5670),
-        [("rabbit", Address("127.0.0.1", 5672)), ("rabbit_1", Address("127.0.0.1", 5673))],
-        Address("127.0.0.1", 8100),
-    )
-    configuration = parse(text, "up.cfg")
-    assert configuration.warnings == ()
-    front, page = configuration.listens
-    assert front.binds == (Address("127.0.0.1", 5670),)
-    assert [server.name for server in front.servers] == ["rabbit", "rabbit_1"]
-    assert {server.downinter_us for server in front.servers} == {100_000}
-    assert front.timeout_client_us is not None
-    assert front.timeout_client_us > 180_000_000
-    assert page.binds == (Address("127.0.0.1", 8100),)
-    assert page.statistics == StatisticsPage("/stats", 5_000_000)
-
-
-TLS = (Address("127.0.0.1", 5671), [("rabbit", Address("127.0.0.1", 5691))])
-
-
-def test_configuration_of_up_with_tls_has_a_second_front() -> None:
-    servers = [("rabbit", Address("127.0.0.1", 5672))]
-    text = classic(Address("127.0.0.1", 5670), servers, Address("127.0.0.1", 8100), tls=TLS)
-    _, front, _ = parse(text, "up.cfg").listens
-    assert front.binds == (TLS[0],)
-    assert [(server.name, server.address) for server in front.servers] == [
-        ("rabbit_tls", Address("127.0.0.1", 5691))
-    ]
-
-
-@pytest.mark.processes
-@pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
-def test_real_haproxy_accepts_the_configuration_of_up(tmp_path: Path) -> None:
-    servers = [("rabbit", Address("127.0.0.1", 5672))]
-    text = classic(Address("127.0.0.1", 5670), servers, Address("127.0.0.1", 8100), tls=TLS)
-    path = tmp_path / "up.cfg"
-    path.write_text(text)
-    checked = subprocess.run(["haproxy", "-c", "-f", str(path)], capture_output=True, text=True)
-    assert checked.returncode == 0, checked.stderr
+    assert parse(text, "f").frontends[0].statistics == StatisticsPage("/haproxy?stats", 7_000_000)

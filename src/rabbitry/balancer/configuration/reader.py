@@ -22,7 +22,7 @@ import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from rabbitry.balancer.configuration_lexer import (
+from rabbitry.balancer.configuration.lexer import (
     Mistake,
     read_bind_address,
     read_name,
@@ -31,17 +31,19 @@ from rabbitry.balancer.configuration_lexer import (
     read_time_us,
     split_words,
 )
-from rabbitry.balancer.configuration_model import (
+from rabbitry.balancer.configuration.model import (
     REDISPATCH_ON_LAST_RETRY,
+    BackendSection,
+    BindLine,
     Configuration,
     ConfigurationError,
-    Listen,
+    FrontendSection,
+    Global,
     ServerLine,
     StatisticsPage,
 )
-from rabbitry.machine import Address
 
-__all__ = ["Configuration", "ConfigurationError", "classic", "parse"]
+__all__ = ["Configuration", "ConfigurationError", "parse"]
 
 _LATER_SECTIONS = ("frontend", "backend")
 _MAXCONN_MAX = 1_000_000
@@ -51,7 +53,7 @@ _TIMEOUTS = ("connect", "client", "server", "check")
 
 @dataclass(slots=True)
 class _Settings:
-    """What `defaults` may say and a `listen` section may change. Field names are `Listen`'s."""
+    """What `defaults` may say and a section may change. Field names are the sections' own."""
 
     mode: str = "tcp"
     retries: int = 3
@@ -73,7 +75,7 @@ class _Section:
     line: int
     settings: _Settings
     told_where: bool = False
-    binds: list[Address] = field(default_factory=list)
+    binds: list[BindLine] = field(default_factory=list)
     servers: list[ServerLine] = field(default_factory=list)
 
 
@@ -100,7 +102,7 @@ class _Reader:
         self._defaults = _Settings()
         self._section: _Section | None = None
         self._skipping = False
-        self._listens: list[tuple[int, Listen]] = []
+        self._listens: list[tuple[int, FrontendSection, BackendSection | None]] = []
         self._maxconn: int | None = None
         proxy: dict[str, Callable[[list[str]], None]] = {
             "mode": self._mode,
@@ -182,13 +184,13 @@ class _Reader:
         if section is None or section.keyword != "listen":
             return
         try:
-            self._listens.append((section.line, self._listen(section)))
+            self._listens.append((section.line, *self._listen(section)))
         except Mistake as mistake:
             self._problem(section.line, mistake)
 
-    def _listen(self, section: _Section) -> Listen:
+    def _listen(self, section: _Section) -> tuple[FrontendSection, BackendSection | None]:
         settings = section.settings
-        for line, other in self._listens:
+        for line, other, _ in self._listens:
             if other.name == section.name:
                 raise Mistake(section.name, f"is the name of line {line} too: choose another")
         if not section.told_where:
@@ -205,22 +207,32 @@ class _Reader:
                 self._warn_at(section.line, "stats", "needs 'mode http': not served here")
             self._warn_missing(section)
         timeouts_us = settings.timeouts_us
-        return Listen(
+        number = len(self._listens) + 2  # HAProxy's first is its own, for the runtime sockets
+        front = FrontendSection(
             name=section.name,
+            number=number,
             mode=settings.mode,
             binds=tuple(section.binds),
+            default_backend=section.name if settings.mode == "tcp" else None,
+            maxconn=settings.maxconn,
+            timeout_client_us=timeouts_us.get("client"),
+            tcplog=settings.tcplog,
+            dontlognull=settings.dontlognull,
+            statistics=statistics,
+        )
+        if settings.mode == "http":
+            return front, None
+        return front, BackendSection(
+            name=section.name,
+            number=number,
+            mode=settings.mode,
             servers=tuple(section.servers),
             retries=settings.retries,
             redispatch=settings.redispatch,
             all_backups=settings.all_backups,
-            maxconn=settings.maxconn,
             timeout_connect_us=timeouts_us.get("connect"),
-            timeout_client_us=timeouts_us.get("client"),
             timeout_server_us=timeouts_us.get("server"),
             timeout_check_us=timeouts_us.get("check"),
-            tcplog=settings.tcplog,
-            dontlognull=settings.dontlognull,
-            statistics=statistics,
         )
 
     def _warn_missing(self, section: _Section) -> None:
@@ -243,8 +255,8 @@ class _Reader:
         if self._problems:
             in_order = sorted(self._problems, key=lambda problem: problem[0])
             raise ConfigurationError(tuple(text for _, text in in_order))
-        listens = tuple(listen for _, listen in self._listens)
-        return Configuration(listens, self._maxconn, tuple(self._warnings))
+        proxies = tuple((front, back) for _, front, back in self._listens)
+        return Configuration(proxies, Global(maxconn=self._maxconn), tuple(self._warnings))
 
     def _problem(self, line: int, mistake: Mistake) -> None:
         text = f"{self._name}:{line}: '{mistake.word}' {mistake.advice}"
@@ -384,7 +396,7 @@ class _Reader:
                 self._warn(
                     word, "listens on all addresses: write 127.0.0.1 to stay on this machine"
                 )
-            self._open.binds.append(address)
+            self._open.binds.append(BindLine(address))
         if len(words) > 2:
             raise Mistake(words[2], "is not known after an address to listen on: remove it")
 
@@ -445,56 +457,3 @@ def _hint(word: str, known: Sequence[str] | dict[str, Callable[[list[str]], None
 
 def _copy(settings: _Settings) -> _Settings:
     return replace(settings, timeouts_us=dict(settings.timeouts_us))
-
-
-def classic(
-    front: Address,
-    servers: list[tuple[str, Address]],
-    statistics: Address,
-    *,
-    tls: tuple[Address, list[tuple[str, Address]]] | None = None,
-    name: str = "rabbitmq_local_cluster",
-    inter_ms: int = 500,
-    quick_ms: int = 100,
-    rise: int = 1,
-    fall: int = 2,
-) -> str:
-    """Return the configuration of `rabbitry up`: one address in front of `servers`, a page beside.
-
-    `tls` is a second address, in front of the servers' TLS ports; what passes it is not opened.
-
-    A text in the language of this module, fit for `parse`. Checks are quick, for a laptop: every
-    `inter_ms`, every `quick_ms` while a node is down or in doubt. The idle timeouts are well above
-    the 180 s after which a peer with a heartbeat of 60 s has given up by itself.
-    """
-    lines = [
-        "defaults",
-        "    mode tcp",
-        "    option tcplog",
-        "    option dontlognull",
-        "    retries 3",
-        "    option redispatch",
-        "    maxconn 20000",
-        "    timeout connect 2s",
-        "    timeout client 1h",
-        "    timeout server 1h",
-        f"listen {name}",
-        f"    bind {front}",
-        "    balance roundrobin",
-    ]
-    checks = f"check inter {inter_ms}ms fastinter {quick_ms}ms downinter {quick_ms}ms"
-    checks += f" rise {rise} fall {fall}"
-    lines += [f"    server {server} {address} {checks}" for server, address in servers]
-    if tls is not None:
-        tls_front, tls_servers = tls
-        lines += [f"listen {name}_tls", f"    bind {tls_front}", "    balance roundrobin"]
-        lines += [f"    server {server}_tls {address} {checks}" for server, address in tls_servers]
-    lines += [
-        "listen private_monitoring",
-        f"    bind {statistics}",
-        "    mode http",
-        "    stats enable",
-        "    stats uri /stats",
-        "    stats refresh 5s",
-    ]
-    return "\n".join(lines) + "\n"

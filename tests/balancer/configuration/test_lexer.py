@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rabbitry.balancer.configuration_lexer import (
+from rabbitry.balancer.configuration.lexer import (
     Mistake,
     read_bind_address,
     read_name,

@@ -1,0 +1,61 @@
+"""The configuration of `rabbitry up`: the classic one, written in HAProxy's language.
+
+Owns that text. It is read by `reader` like anybody's.
+"""
+
+from __future__ import annotations
+
+from rabbitry.machine import Address
+
+
+def classic(
+    front: Address,
+    servers: list[tuple[str, Address]],
+    statistics: Address,
+    *,
+    tls: tuple[Address, list[tuple[str, Address]]] | None = None,
+    name: str = "rabbitmq_local_cluster",
+    inter_ms: int = 500,
+    quick_ms: int = 100,
+    rise: int = 1,
+    fall: int = 2,
+) -> str:
+    """Return the configuration of `rabbitry up`: one address in front of `servers`, a page beside.
+
+    `tls` is a second address, in front of the servers' TLS ports; what passes it is not opened.
+
+    A text in the language of this module, fit for `parse`. Checks are quick, for a laptop: every
+    `inter_ms`, every `quick_ms` while a node is down or in doubt. The idle timeouts are well above
+    the 180 s after which a peer with a heartbeat of 60 s has given up by itself.
+    """
+    lines = [
+        "defaults",
+        "    mode tcp",
+        "    option tcplog",
+        "    option dontlognull",
+        "    retries 3",
+        "    option redispatch",
+        "    maxconn 20000",
+        "    timeout connect 2s",
+        "    timeout client 1h",
+        "    timeout server 1h",
+        f"listen {name}",
+        f"    bind {front}",
+        "    balance roundrobin",
+    ]
+    checks = f"check inter {inter_ms}ms fastinter {quick_ms}ms downinter {quick_ms}ms"
+    checks += f" rise {rise} fall {fall}"
+    lines += [f"    server {server} {address} {checks}" for server, address in servers]
+    if tls is not None:
+        tls_front, tls_servers = tls
+        lines += [f"listen {name}_tls", f"    bind {tls_front}", "    balance roundrobin"]
+        lines += [f"    server {server}_tls {address} {checks}" for server, address in tls_servers]
+    lines += [
+        "listen private_monitoring",
+        f"    bind {statistics}",
+        "    mode http",
+        "    stats enable",
+        "    stats uri /stats",
+        "    stats refresh 5s",
+    ]
+    return "\n".join(lines) + "\n"

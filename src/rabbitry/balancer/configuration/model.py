@@ -1,0 +1,346 @@
+"""What a balancer's configuration says, as values: the result of reading HAProxy's language.
+
+Owns the shapes and the error that carries every mistake of a file. Does not own the language:
+`reader` reads it, `rendering` writes it.
+
+A `frontend` is a `FrontendSection`, a `backend` a `BackendSection`, a `listen` is one of each
+with the same name and the same number (HAProxy's proxy `id`), as in HAProxy itself, where one
+struct has both capabilities.
+
+Invariants: all values are frozen; times are integer microseconds, `None` where there is no limit;
+defaults of HAProxy 2.6 are filled in, `defaults` sections and `default-server` lines are folded in,
+so nobody downstream knows a default. Passwords are here and nowhere in a text that is shown
+(`repr` leaves them out).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rabbitry.machine import Address
+
+REDISPATCH_ON_LAST_RETRY = -1
+"""What `option redispatch` without a number means (configuration.txt 4.2, "option redispatch")."""
+
+
+class ConfigurationError(ValueError):
+    """A configuration that cannot be used. `mistakes`: a line for each, where, what, what to do.
+
+    `str` joins them with newlines.
+    """
+
+    def __init__(self, mistakes: tuple[str, ...]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+@dataclass(frozen=True, slots=True)
+class LogTarget:
+    """A `log` line. `address` is UDP host and port, or the path of a Unix socket; None: `stdout`
+    or `stderr` is `stream`. `format` is rfc3164, rfc5424, short or raw; levels are syslog's words.
+    """
+
+    address: Address | None
+    facility: str
+    stream: str = ""
+    format: str = "rfc3164"
+    level: str = "debug"
+    minimum_level: str = "emerg"
+    length_bytes: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """TCP keepalive of a side (`option clitcpka`, `srvtcpka`, `tcpka`); None: the system's."""
+
+    idle_s: int | None = None
+    interval_s: int | None = None
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BindTls:
+    """TLS at the front: `certificate` is the file or directory of `crt` (key and chain in one
+    PEM, or beside it as `.key`). `verify` is none, optional or required.
+    """
+
+    certificates: tuple[str, ...]
+    ca_file: str | None = None
+    verify: str = "none"
+    ciphers: str | None = None
+    minimum_version: str = "TLSv1.2"
+    maximum_version: str | None = None
+    alpn: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """TLS towards a server (`ssl`). `verify` is none or required; `sni` a literal name."""
+
+    verify: str = "required"
+    ca_file: str | None = None
+    certificate: str | None = None
+    sni: str | None = None
+    verify_host: str | None = None
+    alpn: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BindLine:
+    """One address of a `bind` line. A Unix socket's `address.host` is its path, its port 0."""
+
+    address: Address
+    name: str | None = None
+    tls: BindTls | None = None
+    accept_proxy: bool = False
+    maxconn: int | None = None
+    backlog: int | None = None
+    v6only: bool = False
+    v4v6: bool = False
+    mode: int | None = None  # of a Unix socket's file
+    user: str | None = None
+    group: str | None = None
+    tcp_user_timeout_us: int | None = None
+    level: str = "operator"  # of a runtime socket: user, operator, admin
+
+
+@dataclass(frozen=True, slots=True)
+class StatisticsPage:
+    """The `stats` lines of a section. `refresh_us`: how often the page reloads (None: never).
+
+    `users` has (name, password) of `stats auth`; nobody need log in where it is empty. `admin` is
+    the condition of `stats admin if ...`: True for TRUE (always), False where there is none.
+    """
+
+    uri: str = "/haproxy?stats"
+    refresh_us: int | None = None
+    users: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    realm: str = "HAProxy Statistics"
+    admin: bool = False
+    hide_version: bool = False
+    show_legends: bool = False
+    show_node: str | None = None
+    show_description: str | None = None
+    scope: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CheckStep:
+    """One `tcp-check` line. `kind` is connect, send, expect or comment.
+
+    connect: `address`, `port`, `tls`, `send_proxy`, `linger`; None: the server's own.
+    send: `data`. expect: `match` is string, rstring, binary or rbinary, `data` what is looked for
+    (for the r-kinds a regular expression), `negated` for `!`, `minimum_bytes` of `min-recv`,
+    and the statuses of `ok-status`, `error-status`, `tout-status`.
+    """
+
+    kind: str
+    data: bytes = b""
+    match: str = ""
+    negated: bool = False
+    minimum_bytes: int = 0
+    address: Address | None = None
+    port: int | None = None
+    tls: bool = False
+    send_proxy: bool = False
+    linger: bool = False
+    comment: str = ""
+    ok_status: str = "L7OK"
+    error_status: str = "L7RSP"
+    timeout_status: str = "L7TOUT"
+    on_success: str = ""
+    on_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AmqpCheck:
+    """`option amqp-check`: who logs in to judge a broker's health, and where."""
+
+    user: str = "guest"
+    password: str = field(default="guest", repr=False)
+    virtual_host: str = "/"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLine:
+    """One `server` line. Defaults as in HAProxy 2.6 (configuration.txt 5.2).
+
+    `fastinter_us` and `downinter_us` are None where `inter_us` holds for those states too.
+    `track` is "BACKEND/SERVER". `send_proxy` is 0, 1 or 2, the version of the PROXY protocol;
+    `check_send_proxy` likewise for checks. `on_marked_down` is "" or shutdown-sessions,
+    `on_marked_up` "" or shutdown-backup-sessions.
+    """
+
+    name: str
+    address: Address
+    check: bool = False
+    inter_us: int = 2_000_000
+    fastinter_us: int | None = None
+    downinter_us: int | None = None
+    rise: int = 2
+    fall: int = 3
+    weight: int = 1
+    backup: bool = False
+    disabled: bool = False
+    id: int | None = None
+    maxconn: int | None = None
+    minconn: int | None = None
+    maxqueue: int | None = None
+    slowstart_us: int | None = None
+    check_address: Address | None = None  # `addr` and `port` folded with the server's own
+    check_tls: bool = False
+    track: str | None = None
+    agent_check: bool = False
+    agent_address: Address | None = None
+    agent_inter_us: int = 2_000_000
+    agent_send: bytes = b""
+    send_proxy: int = 0
+    check_send_proxy: int = 0
+    tls: ServerTls | None = None
+    source: Address | None = None
+    on_marked_down: str = ""
+    on_marked_up: str = ""
+    on_error: str = "fail-check"
+    error_limit: int = 10
+    observe: str = ""
+    tcp_user_timeout_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """The algorithm: roundrobin, static-rr, leastconn, first, source or random.
+
+    `draws` is n of `random(n)`. `hash_type` is map-based or consistent, `hash_function` sdbm, djb2,
+    wt6 or crc32, `hash_modifier` "" or avalanche (`hash-type`); `balance_factor_percent` of
+    `hash-balance-factor`, 0 for none.
+    """
+
+    algorithm: str = "roundrobin"
+    draws: int = 2
+    hash_type: str = "map-based"
+    hash_function: str = "sdbm"
+    hash_modifier: str = ""
+    balance_factor_percent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FrontendSection:
+    """Where clients come in. `mode` is "tcp", "amqp" or "http" (which serves `statistics` only).
+
+    `default_backend` names a `BackendSection`; in a `listen` it is the section itself.
+    `sessions_per_s` is `rate-limit sessions`. `log_targets` are those of the section, `log global`
+    resolved.
+    """
+
+    name: str
+    number: int
+    mode: str
+    binds: tuple[BindLine, ...]
+    default_backend: str | None = None
+    disabled: bool = False
+    maxconn: int = 2000
+    backlog: int | None = None
+    sessions_per_s: int | None = None
+    timeout_client_us: int | None = None
+    timeout_client_fin_us: int | None = None
+    keepalive: Keepalive | None = None
+    tcplog: bool = False
+    dontlognull: bool = False
+    dontlog_normal: bool = False
+    logasap: bool = False
+    independent_streams: bool = False
+    log_targets: tuple[LogTarget, ...] = ()
+    log_tag: str | None = None
+    statistics: StatisticsPage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSection:
+    """The servers behind a `backend` or `listen`, and how they are chosen, checked and waited for.
+
+    `redispatch` is None (off) or the number of `option redispatch`. `check` is "connect" (a TCP
+    check), "tcp-check" (the script `check_steps`) or "amqp" (`amqp_check`).
+    """
+
+    name: str
+    number: int
+    mode: str
+    servers: tuple[ServerLine, ...] = ()
+    balance: Balance = field(default_factory=Balance)
+    disabled: bool = False
+    retries: int = 3
+    redispatch: int | None = None
+    all_backups: bool = False
+    fullconn: int | None = None
+    timeout_connect_us: int | None = None
+    timeout_server_us: int | None = None
+    timeout_server_fin_us: int | None = None
+    timeout_queue_us: int | None = None
+    timeout_check_us: int | None = None
+    timeout_tunnel_us: int | None = None
+    keepalive: Keepalive | None = None
+    check: str = "connect"
+    check_steps: tuple[CheckStep, ...] = ()
+    amqp_check: AmqpCheck | None = None
+    log_health_checks: bool = False
+    log_targets: tuple[LogTarget, ...] = ()
+    statistics: StatisticsPage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSocket:
+    """A `stats socket` line: where it listens, and what it lets people do (`bind.level`)."""
+
+    bind: BindLine
+
+
+@dataclass(frozen=True, slots=True)
+class Global:
+    """The `global` section. `maxconn` caps the client links of all frontends together.
+
+    `processes` is `nbthread` times `nbproc`. `hard_stop_after_us`: how long sessions may outlive a
+    soft stop. `spread_checks_percent` spreads checks in time.
+    """
+
+    maxconn: int | None = None
+    connections_per_s: int | None = None
+    sessions_per_s: int | None = None
+    processes: int = 1
+    daemon: bool = False
+    user: str | None = None
+    group: str | None = None
+    pidfile: str | None = None
+    node: str | None = None
+    description: str | None = None
+    hard_stop_after_us: int | None = None
+    spread_checks_percent: int = 0
+    max_spread_checks_us: int | None = None
+    log_targets: tuple[LogTarget, ...] = ()
+    log_tag: str = "haproxy"
+    log_send_hostname: str | None = None
+    runtime_sockets: tuple[RuntimeSocket, ...] = ()
+    runtime_timeout_us: int = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A whole file, or several. `warnings` has a line for each thing that was read but is not
+    carried out.
+
+    `proxies` has the (frontend, backend) of each section in the order of the file: a `listen` has
+    both, a `frontend` and a `backend` one of them.
+    """
+
+    proxies: tuple[tuple[FrontendSection | None, BackendSection | None], ...]
+    process: Global = field(default_factory=Global)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def frontends(self) -> tuple[FrontendSection, ...]:
+        """All frontends in order."""
+        return tuple(front for front, _ in self.proxies if front is not None)
+
+    @property
+    def backends(self) -> tuple[BackendSection, ...]:
+        """All backends in order."""
+        return tuple(back for _, back in self.proxies if back is not None)

@@ -1,0 +1,58 @@
+"""Tests of the configuration of `rabbitry up`."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from rabbitry.balancer.configuration.classic import classic
+from rabbitry.balancer.configuration.model import StatisticsPage
+from rabbitry.balancer.configuration.reader import parse
+from rabbitry.machine import Address
+
+
+def test_configuration_of_up() -> None:
+    text = classic(
+        Address("127.0.0.1", 5670),
+        [("rabbit", Address("127.0.0.1", 5672)), ("rabbit_1", Address("127.0.0.1", 5673))],
+        Address("127.0.0.1", 8100),
+    )
+    configuration = parse(text, "up.cfg")
+    assert configuration.warnings == ()
+    front, page = configuration.frontends
+    (back,) = configuration.backends
+    assert [bind.address for bind in front.binds] == [Address("127.0.0.1", 5670)]
+    assert [server.name for server in back.servers] == ["rabbit", "rabbit_1"]
+    assert {server.downinter_us for server in back.servers} == {100_000}
+    assert front.timeout_client_us is not None
+    assert front.timeout_client_us > 180_000_000
+    assert [bind.address for bind in page.binds] == [Address("127.0.0.1", 8100)]
+    assert page.statistics == StatisticsPage("/stats", 5_000_000)
+
+
+TLS = (Address("127.0.0.1", 5671), [("rabbit", Address("127.0.0.1", 5691))])
+
+
+def test_configuration_of_up_with_tls_has_a_second_front() -> None:
+    servers = [("rabbit", Address("127.0.0.1", 5672))]
+    text = classic(Address("127.0.0.1", 5670), servers, Address("127.0.0.1", 8100), tls=TLS)
+    configuration = parse(text, "up.cfg")
+    assert [bind.address for bind in configuration.frontends[1].binds] == [TLS[0]]
+    back = configuration.backends[1]
+    assert [(server.name, server.address) for server in back.servers] == [
+        ("rabbit_tls", Address("127.0.0.1", 5691))
+    ]
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
+def test_real_haproxy_accepts_the_configuration_of_up(tmp_path: Path) -> None:
+    servers = [("rabbit", Address("127.0.0.1", 5672))]
+    text = classic(Address("127.0.0.1", 5670), servers, Address("127.0.0.1", 8100), tls=TLS)
+    path = tmp_path / "up.cfg"
+    path.write_text(text)
+    checked = subprocess.run(["haproxy", "-c", "-f", str(path)], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
