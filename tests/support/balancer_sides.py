@@ -1,0 +1,283 @@
+"""One balancer, HAProxy or ours, on a file of a scenario, with servers, clients and log around it.
+
+Owns `Side`: what a scenario's script holds to speak to one of the two. The file is a text with
+names in braces: `{front}` is a port, the same all through the scenario; `{socket}` the runtime
+socket, `{log}` the port of the syslog catcher, `{dir}` a directory. Does not own the comparison
+(`beside_haproxy`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from support.haproxy_lines import SessionLine, SyslogCatcher, read_session_line, without_durations
+from support.scripted_links import PATIENCE_S, Link
+from support.scripted_servers import Behaviour, ScriptedServer, free_port, greets
+
+HAPROXY = shutil.which("haproxy") or shutil.which("/usr/sbin/haproxy")
+START_S = 20.0
+POLL_S = 0.01
+
+Row = dict[str, str]
+
+
+class Names(dict[str, Any]):
+    """What the braces of a file mean; a name not heard of before is a free port."""
+
+    def __missing__(self, name: str) -> Any:
+        self[name] = free_port()
+        return self[name]
+
+
+class Side:
+    """A balancer of a scenario; `who` is "haproxy" or "rabbitry"."""
+
+    def __init__(self, who: str) -> None:
+        self.who = who
+        self.directory = Path(tempfile.mkdtemp(prefix=f"beside-{who}-"))
+        self.log = SyslogCatcher()
+        self.names = Names(log=self.log.port, socket=self.directory / "admin", dir=self.directory)
+        self.servers: dict[str, ScriptedServer] = {}
+        self.process: subprocess.Popen[str] | None = None
+        self.printed: list[str] = []
+        self._links: list[Link] = []
+
+    # --- before it starts ------------------------------------------------------------------------
+
+    def set_up(self, text: str, behaviours: Mapping[str, Behaviour | str | None]) -> None:
+        """Start a server for each `server NAME ...{PLACE}` of the text: named in `behaviours`, or
+        else one that greets. None: it refuses; "hangs": its connects go unanswered."""
+        for line in re.findall(r"^\s*server\s.*$", text, re.M):
+            found = re.match(r"\s*server\s+\S+\s+\S*?\{(\w+)\}", line)
+            if found and found[1] not in self.servers:
+                self.serve(found[1], behaviours.get(found[1], greets))
+        for place, behaviour in behaviours.items():
+            if place not in self.servers:
+                self.serve(place, behaviour)
+
+    def serve(self, place: str, behaviour: Behaviour | str | None = greets) -> ScriptedServer:
+        """A server at `{place}`."""
+        where = self.names[place]
+        if isinstance(where, int):
+            server = ScriptedServer(place, greets, where)
+        else:
+            server = ScriptedServer(place, greets, 0, str(where))
+        self.servers[place] = server
+        if callable(behaviour):
+            server.behaviour = behaviour
+            server.come()
+        elif behaviour == "hangs":
+            server.hang()
+        return server
+
+    def file(self, text: str, name: str = "balancer.cfg") -> Path:
+        """Write a file with what its braces mean here."""
+        path = self.directory / name
+        path.write_text(textwrap.dedent(text.format_map(self.names)).rstrip() + "\n")
+        return path
+
+    def command(self, *files: Path) -> list[str]:
+        """The command that runs it on these files."""
+        if self.who == "rabbitry":
+            command = [sys.executable, "-m", "rabbitry", "balance"]
+            return command + [word for path in files for word in ("--config", str(path))]
+        # One thread: what happens first has happened first.
+        alone = self.directory / "alone.cfg"
+        alone.write_text("global\n    nbthread 1\n")
+        command = [str(HAPROXY), "-db", "-f", str(alone)]
+        return command + [word for path in files for word in ("-f", str(path))]
+
+    def start(self, text: str) -> None:
+        """Run it on this file; return when it listens wherever the file says."""
+        path = self.file(text)
+        self.process = subprocess.Popen(
+            self.command(path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        threading.Thread(target=self._read_printed, args=(self.process,), daemon=True).start()
+        binds = re.findall(r"^\s*bind\s+(\S+)", path.read_text(), re.M)
+        waited_for = [place for bind in binds for place in bind.split(",")]
+        self.until(lambda: all(map(_listens, waited_for)) or self._ended(), "listening", START_S)
+        assert not self._ended(), f"{self.who} ended at once:\n" + "\n".join(self.printed)
+
+    # --- clients ---------------------------------------------------------------------------------
+
+    def connect(
+        self, place: str = "front", *, source: str = "", tls: ssl.SSLContext | None = None
+    ) -> Link:
+        """A client's link to `{place}`; from the address `source`, if given."""
+        where = self.names[place]
+        sock: socket.socket
+        if isinstance(where, int):
+            sock = socket.create_connection(
+                ("127.0.0.1", where), PATIENCE_S, (source, 0) if source else None
+            )
+        else:
+            sock = socket.socket(socket.AF_UNIX)
+            sock.connect(str(where))
+        if tls is not None:
+            sock.settimeout(PATIENCE_S)
+            sock = tls.wrap_socket(sock, server_hostname="127.0.0.1")
+        link = Link(sock)
+        self._links.append(link)
+        return link
+
+    def reach(self, place: str = "front", *, source: str = "") -> str:
+        """The name of the server that a new client of `{place}` reaches; it goes again, and the
+        balancer has logged that it is gone when this returns."""
+        before = len(self.sessions(0))
+        link = self.connect(place, source=source)
+        name = link.line()
+        link.close()
+        self.sessions(before + 1)
+        return name
+
+    # --- what it says ----------------------------------------------------------------------------
+
+    def sessions(self, count: int) -> list[SessionLine]:
+        """Wait for so many lines of sessions in the log; all there are, in order."""
+
+        def enough(lines: list[str]) -> bool:
+            return sum(read_session_line(line) is not None for line in lines) >= count
+
+        lines = self.log.wait(enough, f"session number {count}")
+        return [line for line in map(read_session_line, lines) if line is not None]
+
+    def told(self, count: int) -> list[str]:
+        """Like `sessions`, as comparable texts."""
+        return [line.told for line in self.sessions(count)]
+
+    def notices(self, count: int, about: str = "") -> list[str]:
+        """Wait for so many lines with the word `about` that are of no session; all there are,
+        without durations."""
+
+        def which(lines: list[str]) -> list[str]:
+            others = [line for line in lines if read_session_line(line) is None]
+            return [without_durations(line) for line in others if about in line]
+
+        what = f"notice number {count} {about}"
+        return which(self.log.wait(lambda lines: len(which(lines)) >= count, what))
+
+    def rows(self, page: str = "page") -> dict[tuple[str, str], Row]:
+        """The statistics, by names of proxy and server."""
+        text = self.get("/stats;csv", page)[1].decode()
+        reader = csv.DictReader(text.removeprefix("# ").splitlines())
+        return {(row["pxname"], row["svname"]): row for row in reader}
+
+    def figures(self, *columns: str, proxy: str = "front") -> dict[str, list[str]]:
+        """These columns of every row of `proxy`, by its second name."""
+        return {
+            name: [row[column] for column in columns]
+            for (owner, name), row in self.rows().items()
+            if owner == proxy
+        }
+
+    def figures_when(
+        self, enough: Callable[[dict[str, list[str]]], bool], *columns: str
+    ) -> dict[str, list[str]]:
+        """Wait until these columns of `front` are as wanted."""
+        found: dict[str, list[str]] = {}
+
+        def look() -> bool:
+            found.clear()
+            found.update(self.figures(*columns))
+            return enough(found)
+
+        self.until(look, f"figures {columns}, last {found}")
+        return found
+
+    def get(
+        self, path: str, page: str = "page", headers: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        """Status and body of a page at `{page}`."""
+        url = f"http://127.0.0.1:{self.names[page]}{path}"
+        request = urllib.request.Request(url, headers=dict(headers or {}))
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def ask(self, *commands: str) -> str:
+        """What the runtime socket answers to these commands, without the empty line at the end."""
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as sock:
+            sock.settimeout(PATIENCE_S)
+            sock.connect(str(self.names["socket"]))
+            sock.sendall((";".join(commands) + "\n").encode())
+            answer = b""
+            while data := sock.recv(65536):
+                answer += data
+        return self.neutral(answer.decode()).strip("\n")
+
+    def ask_json(self, command: str) -> Any:
+        """The answer to a command that answers JSON."""
+        return json.loads(self.ask(command))
+
+    def neutral(self, text: str) -> str:
+        """The text with the names of the scenario for ports and places of this side."""
+        for name, where in self.names.items():
+            if name != "dir":
+                text = re.sub(rf"(?<!\d){re.escape(str(where))}(?!\d)", f"{{{name}}}", text)
+        return text.replace(str(self.directory), "{dir}")
+
+    def until(self, so: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
+        """Wait until something is so that nobody announces."""
+        give_up = time.monotonic() + patience_s
+        while not so():
+            assert time.monotonic() < give_up, f"{self.who}: not {what}\n" + "\n".join(self.printed)
+            time.sleep(POLL_S)
+
+    # --- its end ---------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End all of it."""
+        for link in self._links:
+            link.close()
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+        for server in self.servers.values():
+            server.close()
+        self.log.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _ended(self) -> bool:
+        return self.process is not None and self.process.poll() is not None
+
+    def _read_printed(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            self.printed.append(line.rstrip("\n"))
+            # Until ours speaks syslog: the same lines stand on its standard error.
+            found = re.match(r"\d{4}-\S+ [\d:,]+ (?:info|warning|error) (.*)", line)
+            if self.who == "rabbitry" and found:
+                self.log.add(found[1])
+
+
+def _listens(place: str) -> bool:
+    """Whether somebody listens at `HOST:PORT` or at a Unix socket, without connecting to it."""
+    if "/" in place:
+        return Path(place.split("@")[-1]).is_socket()
+    port = int(place.rpartition(":")[2])
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            _, local, _, state, *_ = line.split()
+            if state == "0A" and int(local.rpartition(":")[2], 16) == port:
+                return True
+    return False
