@@ -26,6 +26,8 @@ from rabbitry.machine import (
 def test_addresses_are_written_as_people_write_them() -> None:
     assert str(Address("127.0.0.1", 5672)) == "127.0.0.1:5672"
     assert str(Address("::1", 5672)) == "[::1]:5672"
+    assert str(Address("/run/amqp.sock", 0)) == "/run/amqp.sock"
+    assert str(Address("@amqp", 0)) == "@amqp"
 
 
 def test_addresses_are_values() -> None:
@@ -60,7 +62,7 @@ def test_everything_a_step_takes_or_returns_is_in_the_unions() -> None:
         for name, value in vars(machine).items()
         if inspect.isclass(value) and value.__module__ == machine.__name__
     }
-    assert classes - named == {"Address", "Entropy", "Machine"}
+    assert classes - named == {"Address", "Entropy", "LinkOptions", "LinkTls", "Machine", "Measure"}
 
 
 def test_defaults() -> None:

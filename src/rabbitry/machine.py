@@ -25,6 +25,15 @@ Two drivers run the same machines: `rabbitry.runtime` on asyncio and real socket
   the speed comes from, and what changes together is durable together.
 - `WritingPaused` says that the bytes waiting for a link exceed the driver's high-water mark;
   `WritingResumed` that they have drained. A machine that goes on sending makes the process grow.
+- `JoinLinks` makes two links one way: what either brings, the driver sends over the other itself,
+  at the pace of the slower, with bounded memory; `PauseReading` of either is undone. The machine
+  hears no `BytesReceived`, `WritingPaused` or `WritingResumed` of them any more. `LinkFinished`
+  comes when all bytes before it are with the partner's socket or wait for it; it is not passed on
+  by itself (`FinishLink` to the partner does that). What was received before a link broke is still
+  sent over the partner, and `CloseLink` of the partner sends what waits first, unless `abort`.
+  `LinksMeasured` with what both have brought comes right before each `LinkFinished` and
+  `LinkClosed` of a joined link, and answers `MeasureLinks`. A link is joined once, and until its
+  end. Where one of the two is gone already, the other is not read any more.
 - A timer is known by its name; `SetTimer` replaces an earlier one of that name. `TimerFired` comes
   once, not before its time.
 - `Commit` hands over an atomic batch of writes; `Committed` answers when it is durable. Commits are
@@ -42,7 +51,7 @@ Imports nothing of ours.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 MICROSECONDS_PER_SECOND = 1_000_000
 
@@ -52,13 +61,65 @@ BULK = b"\xff"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Address:
-    """Where a link leads: host and port of a TCP endpoint."""
+    """Where a link leads: host and port of a TCP endpoint.
+
+    A Unix socket has its path as host, "@" and a name for an abstract one, and port 0.
+    """
 
     host: str
     port: int
 
     def __str__(self) -> str:
+        if self.host[:1] in ("/", "@"):
+            return self.host
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkTls:
+    """TLS of a link that is opened. Paths are of PEM files; empty: none.
+
+    `verify`: the peer's certificate must be good by `ca_file` (empty: by the system's), and name
+    `verify_host` where that is given. `crt` has a certificate and key to show. `sni` is the server
+    name that is asked for.
+    """
+
+    verify: bool = True
+    ca_file: str = ""
+    crt: str = ""
+    sni: str = ""
+    verify_host: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkOptions:
+    """How a link is opened, beyond its address. Zero and None: as the system has it.
+
+    `keepalive` asks for TCP's keepalive, with the times that follow it; `tcp_user_timeout_ms` is
+    how long sent bytes may stay unacknowledged; `source` is our side's address (port 0: any).
+    """
+
+    tls: LinkTls | None = None
+    keepalive: bool = False
+    keepalive_idle_s: int = 0
+    keepalive_interval_s: int = 0
+    keepalive_count: int = 0
+    tcp_user_timeout_ms: int = 0
+    source: Address | None = None
+
+
+class Measure(NamedTuple):
+    """What a joined link has done, measured by the driver.
+
+    `bytes_received` counts since the join; `active_at` is the time (microseconds) of the last byte
+    read from it or taken by its socket; `bytes_waiting` were received from its partner, and its
+    socket has not taken them yet.
+    """
+
+    link: int
+    bytes_received: int
+    active_at: int
+    bytes_waiting: int
 
 
 # --- events: what has happened -------------------------------------------------------------------
@@ -90,13 +151,14 @@ class LinkOpened:
     """A link is usable. `listener` is empty for a link that this machine opened itself.
 
     `peer_name` is whom the peer's verified TLS certificate names, empty where it showed none; None
-    where none was asked for.
+    where none was asked for. `local` is our side's address, where a peer opened the link.
     """
 
     link: int
     listener: str
     peer: Address
     peer_name: str | None = None
+    local: Address | None = None
 
 
 @dataclass(slots=True)
@@ -134,6 +196,13 @@ class WritingResumed:
     """The bytes that waited for this link have drained below the low-water mark."""
 
     link: int
+
+
+@dataclass(slots=True)
+class LinksMeasured:
+    """What joined links have done so far: answers `MeasureLinks`, precedes the end of each."""
+
+    measures: list[Measure]
 
 
 @dataclass(slots=True)
@@ -191,6 +260,7 @@ Event = (
     | LinkClosed
     | WritingPaused
     | WritingResumed
+    | LinksMeasured
     | TimerFired
     | Committed
     | CommitFailed
@@ -204,10 +274,16 @@ Event = (
 
 @dataclass(slots=True)
 class OpenLink:
-    """Open a link to `address`, known by the negative number `link` from now on."""
+    """Open a link to `address`, known by the negative number `link` from now on.
+
+    `beside` is the link that it will be joined with, 0 where it will not be: a driver of several
+    processes opens it in the process of that one.
+    """
 
     link: int
     address: Address
+    options: LinkOptions | None = None
+    beside: int = 0
 
 
 @dataclass(slots=True)
@@ -245,6 +321,42 @@ class ResumeReading:
     """Undo `PauseReading`."""
 
     link: int
+
+
+@dataclass(slots=True)
+class JoinLinks:
+    """Send over each of the two what the other brings, from now on. See the module."""
+
+    first: int
+    second: int
+
+
+@dataclass(slots=True)
+class MeasureLinks:
+    """Tell what these joined links have done so far, all joined ones if the list is empty.
+
+    `LinksMeasured` answers, with those that are still there, in the order asked for, or the order
+    in which they were joined.
+    """
+
+    links: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class PauseListening:
+    """Accept no more links of this listener: peers wait in the system's backlog.
+
+    Links that were accepted before may still come. A listener that is not there is ignored.
+    """
+
+    listener: str
+
+
+@dataclass(slots=True)
+class ResumeListening:
+    """Undo `PauseListening`."""
+
+    listener: str
 
 
 @dataclass(slots=True)
@@ -313,6 +425,10 @@ Effect = (
     | CloseLink
     | PauseReading
     | ResumeReading
+    | JoinLinks
+    | MeasureLinks
+    | PauseListening
+    | ResumeListening
     | SetTimer
     | CancelTimer
     | Commit

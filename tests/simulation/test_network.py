@@ -6,7 +6,8 @@ import pytest
 from simulation.recorder import Answer, Recorder, always, on_start
 
 from rabbitry import machine as m
-from rabbitry.simulation.network import LINGER_US, REFUSED, RESET, TIMED_OUT
+from rabbitry.simulation.ends import LINGER_US, RESET
+from rabbitry.simulation.network import REFUSED, TIMED_OUT
 from rabbitry.simulation.pipe import HIGH_WATER_BYTES, LinkWeather
 from rabbitry.simulation.world import SeedFailed, World
 

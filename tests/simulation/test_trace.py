@@ -21,6 +21,8 @@ def test_every_event_and_effect_of_the_contract_has_a_text() -> None:
         *[m.AlarmChanged("disk", True), m.Loaded(1, [b"x", None]), m.Load(1, [b"k"])],
         *[m.OpenLink(-1, m.Address("a", 1)), m.SendBytes(1, b"x"), m.FinishLink(1)],
         *[m.CloseLink(1, abort=True), m.PauseReading(1), m.ResumeReading(1)],
+        *[m.JoinLinks(1, -1), m.MeasureLinks([1]), m.PauseListening("a"), m.ResumeListening("a")],
+        m.LinksMeasured([m.Measure(1, 2, 3, 4)]),
         *[m.SetTimer("t", 5), m.CancelTimer("t"), m.Commit(1, [(b"k", None)])],
         *[m.Report("info", "what", {"n": 1}), m.Answer(1, [1]), m.Stop("why")],
     ]
@@ -44,9 +46,17 @@ def test_every_event_and_effect_of_the_contract_has_a_text() -> None:
         (m.Started([], [b"k"]), m.Started([], [], [b"k"])),
         (m.Loaded(1, [b"x"]), m.Loaded(1, [None])),
         (m.CloseLink(1), m.CloseLink(1, abort=True)),
+        (m.MeasureLinks(), m.MeasureLinks([1])),
+        (m.JoinLinks(1, -1), m.JoinLinks(1, -2)),
+        (
+            m.LinksMeasured([m.Measure(1, 2, 3, 4)]),
+            m.LinksMeasured([m.Measure(1, 2, 3, 5)]),
+        ),
     ],
 )
-def test_what_differs_has_different_texts(one: m.Effect, other: m.Effect) -> None:
+def test_what_differs_has_different_texts(
+    one: m.Event | m.Effect, other: m.Event | m.Effect
+) -> None:
     assert text_of(one) != text_of(other)
 
 

@@ -17,162 +17,29 @@ from random import Random
 
 from rabbitry.machine import (
     Address,
-    BytesReceived,
     Event,
     LinkClosed,
     LinkFinished,
     LinkOpened,
+    LinksMeasured,
     WritingPaused,
     WritingResumed,
 )
-from rabbitry.simulation.pipe import (
-    HIGH_WATER_BYTES,
-    LOW_WATER_BYTES,
-    LinkWeather,
-    Mark,
-    Pipe,
+from rabbitry.simulation.ends import (
+    LINGER_US,
+    RESET,
+    ContractBreach,
+    End,
+    Stack,
 )
+from rabbitry.simulation.pipe import HIGH_WATER_BYTES, LinkWeather, Pipe
 from rabbitry.simulation.schedule import Schedule
 
-RESET = "connection reset by peer"
 REFUSED = "connection refused"
 TIMED_OUT = "connection timed out"
 
-# As rabbitry.runtime does it: an orderly close lets the peer take what was sent, not for ever.
-LINGER_US = 3_000_000
-
 _CONNECT_RETRY_US = 50_000
 _FIRST_EPHEMERAL_PORT = 40_000
-
-
-class ContractBreach(Exception):
-    """A machine did with a link what the contract of `rabbitry.machine` does not allow."""
-
-
-class End:
-    """One host's end of a link."""
-
-    def __init__(self, network: Network, stack: Stack, link: int) -> None:
-        self.network = network
-        self.stack = stack
-        self.link = link
-        self.number = 0
-        self.opened = False
-        self.gone = False
-        self.closing = False
-        self.finish_sent = False
-        self.finish_received = False
-        self.reading_paused = False
-        self.writing_paused = False
-        self.refusal_known = False
-        self.peer: End | None = None
-        self.outgoing: Pipe
-        self.incoming: Pipe
-
-    # --- what the incoming pipe asks and tells ---------------------------------------------------
-
-    def obstacle(self) -> bool:
-        """Tell whether bytes must wait: nobody reads, the host is off, or the path is cut."""
-        stack = self.stack
-        if not stack.up:
-            if stack.silent and self.network.stacks[stack.host] is stack:
-                return True  # nobody there even to refuse
-        elif not self.gone and (stack.frozen or (self.reading_paused and not self.closing)):
-            return True
-        peer = self.peer
-        assert peer is not None  # bytes are sent only over links that have opened
-        return self.network.is_cut(peer.stack.host, stack.host)
-
-    def take_bytes(self, data: bytes) -> bool:
-        """Deliver bytes to the machine; False if this end is gone."""
-        if self.gone or not self.stack.up:
-            return False
-        if not self.closing:  # a closing end reads on and drops, so that no reset is provoked
-            self.stack.deliver(BytesReceived(self.link, data))
-        return True
-
-    def take_mark(self, mark: Mark, reason: str) -> None:
-        """Deliver a finish as `LinkFinished`, a break as `LinkClosed`."""
-        if self.gone or not self.stack.up:
-            return
-        if mark is Mark.BREAK:
-            self.close_now(reason)
-            return
-        self.finish_received = True
-        if self.closing:
-            self.drained()
-        else:
-            self.stack.deliver(LinkFinished(self.link))
-            self.close_if_finished()
-
-    # --- what the outgoing pipe tells ------------------------------------------------------------
-
-    def drained(self) -> None:
-        """Resume a paused writer below the low-water mark; let a lingering close end."""
-        if self.gone:
-            return
-        if self.writing_paused and self.outgoing.waiting_bytes <= LOW_WATER_BYTES:
-            self.writing_paused = False
-            self.network.soon(self, WritingResumed(self.link))
-        handed_over = self.outgoing.waiting_bytes <= HIGH_WATER_BYTES
-        if self.closing and self.finish_received and handed_over:
-            self.close_now("")
-
-    def refused(self) -> None:
-        """Hear a moment later that the other end is gone, even while nothing is read."""
-        if not self.refusal_known:
-            self.refusal_known = True
-            schedule = self.network.schedule
-            schedule.at(schedule.now + self.outgoing.base_latency_us, self._reset_arrives)
-
-    def _reset_arrives(self) -> None:
-        if not self.gone and self.stack.up:
-            if self.reading_paused:
-                self.close_now(RESET)
-            else:
-                self.incoming.break_off(RESET)
-
-    # --- the end of the end ----------------------------------------------------------------------
-
-    def close_if_finished(self) -> None:
-        """Close once both sides have finished: nothing can come over this link any more."""
-        if self.finish_sent and self.finish_received and not self.gone:
-            self.closing = True
-            self.drained()
-
-    def close_now(self, reason: str) -> None:
-        """Forget this end and tell its machine, once."""
-        if self.gone:
-            return
-        self.gone = True
-        del self.stack.ends[self.link]
-        self.incoming.wake()  # what still comes is refused, however long it had to wait
-        self.network.soon(self, LinkClosed(self.link, reason))
-        self.network.forget_if_over(self)
-
-
-class Stack:
-    """The network stack of one incarnation of a host."""
-
-    def __init__(
-        self, host: str, listeners: Mapping[int, str], deliver: Callable[[Event], None]
-    ) -> None:
-        self.host = host
-        self.listeners = dict(listeners)
-        self.deliver = deliver
-        self.up = True
-        self.silent = False
-        self.frozen = False
-        self.ends: dict[int, End] = {}
-        self.opened_links: set[int] = set()
-        self.accepted_count = 0
-
-    def find(self, link: int) -> End | None:
-        """Return this end, None if it is gone. Raises ContractBreach if it never was."""
-        end = self.ends.get(link)
-        if end is None and link not in self.opened_links and not 0 < link <= self.accepted_count:
-            raise ContractBreach(f"{self.host} uses link {link}, which never was")
-        return end
 
 
 class Network:
@@ -313,6 +180,44 @@ class Network:
             if end.opened:
                 end.incoming.wake()
 
+    def join(self, stack: Stack, first: int, second: int) -> None:
+        """Carry out `JoinLinks`. Raises ContractBreach for a link not open, or joined before."""
+        ends = [stack.find(first), stack.find(second)]
+        for end in ends:
+            if end is not None and (not end.opened or end.partner is not None):
+                state = "joined already" if end.opened else "not open yet"
+                raise ContractBreach(f"{stack.host} joins link {end.link}, which is {state}")
+        one, other = ends
+        if one is None or other is None:
+            for end in ends:
+                if end is not None:
+                    end.reading_paused = True
+            return
+        for end, partner in ((one, other), (other, one)):
+            end.partner = partner
+            end.reading_paused = False
+            end.active_at = self.schedule.now
+            end.incoming.wake()
+
+    def measure(self, stack: Stack, links: list[int]) -> None:
+        """Carry out `MeasureLinks`."""
+        schedule = self.schedule
+        schedule.at(schedule.now, self._deliver_measures, stack, links[:])
+
+    def _deliver_measures(self, stack: Stack, links: list[int]) -> None:
+        if stack.up:
+            ends = [stack.ends.get(link) for link in links] if links else stack.ends.values()
+            joined = [end for end in ends if end is not None and end.partner is not None]
+            stack.deliver(LinksMeasured([end.measure() for end in joined]))
+
+    def pause_listening(self, stack: Stack, listener: str) -> None:
+        """Carry out `PauseListening`."""
+        stack.paused_listeners[listener] = None
+
+    def resume_listening(self, stack: Stack, listener: str) -> None:
+        """Carry out `ResumeListening`."""
+        stack.paused_listeners.pop(listener, None)
+
     # --- faults ----------------------------------------------------------------------------------
 
     def cut(self, source: str, destination: str) -> None:
@@ -363,6 +268,16 @@ class Network:
 
     def _deliver(self, end: End, event: Event) -> None:
         if end.stack.up and (not end.gone or isinstance(event, LinkClosed)):
+            if end.partner is not None and isinstance(event, WritingPaused | WritingResumed):
+                return  # joined since
+            self.deliver(end, event)
+
+    @staticmethod
+    def deliver(end: End, event: Event) -> None:
+        """Deliver an event about this end; the ends of joined links behind their measures."""
+        if end.partner is not None and isinstance(event, LinkFinished | LinkClosed):
+            end.stack.deliver(LinksMeasured([end.measure(), end.partner.measure()]))
+        if end.stack.up:
             end.stack.deliver(event)
 
     def forget_if_over(self, end: End) -> None:
@@ -392,6 +307,10 @@ class Network:
         if stack is None or not stack.up or address.port not in stack.listeners:
             end.close_now(REFUSED)
             return
+        if stack.listeners[address.port] in stack.paused_listeners:  # the backlog has room for all
+            retry_at = self.schedule.now + _CONNECT_RETRY_US
+            self.schedule.at(retry_at, self._connect, end, address, give_up_at)
+            return
         self._accept(end, stack, address)
 
     def _accept(self, end: End, stack: Stack, address: Address) -> None:
@@ -410,7 +329,7 @@ class Network:
         peer = Address(end.stack.host, self._next_port)
         # Which side hears first is chance: both orders are seen in life.
         tell = [
-            (other, LinkOpened(other.link, listener, peer)),
+            (other, LinkOpened(other.link, listener, peer, local=address)),
             (end, LinkOpened(end.link, "", address)),
         ]
         if self.random.random() < 0.5:

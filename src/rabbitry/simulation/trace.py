@@ -59,6 +59,13 @@ def _values_text(values: Sequence[bytes | None]) -> str:
     return " ".join("none" if value is None else _bytes_text(value) for value in values)
 
 
+def _measures_text(e: m.LinksMeasured) -> str:
+    return "LinksMeasured " + " ".join(
+        f"{each.link}:{each.bytes_received},{each.active_at},{each.bytes_waiting}"
+        for each in e.measures
+    )
+
+
 _TEXTS: dict[type, Callable[[Any], str]] = {
     m.Started: _started_text,
     m.ListenerOpened: lambda e: f"ListenerOpened {e.listener} {e.address}",
@@ -68,6 +75,7 @@ _TEXTS: dict[type, Callable[[Any], str]] = {
     m.LinkClosed: lambda e: f"LinkClosed {e.link} {e.reason!r}",
     m.WritingPaused: lambda e: f"WritingPaused {e.link}",
     m.WritingResumed: lambda e: f"WritingResumed {e.link}",
+    m.LinksMeasured: _measures_text,
     m.TimerFired: lambda e: f"TimerFired {e.timer}",
     m.Committed: lambda e: f"Committed {e.commit}",
     m.CommitFailed: lambda e: f"CommitFailed {e.commit} {e.reason!r}",
@@ -80,6 +88,10 @@ _TEXTS: dict[type, Callable[[Any], str]] = {
     m.CloseLink: lambda e: f"CloseLink {e.link}{' abort' if e.abort else ''}",
     m.PauseReading: lambda e: f"PauseReading {e.link}",
     m.ResumeReading: lambda e: f"ResumeReading {e.link}",
+    m.JoinLinks: lambda e: f"JoinLinks {e.first} {e.second}",
+    m.MeasureLinks: lambda e: f"MeasureLinks {' '.join(map(str, e.links)) or 'all'}",
+    m.PauseListening: lambda e: f"PauseListening {e.listener}",
+    m.ResumeListening: lambda e: f"ResumeListening {e.listener}",
     m.SetTimer: lambda e: f"SetTimer {e.timer} {e.at}",
     m.CancelTimer: lambda e: f"CancelTimer {e.timer}",
     m.Commit: _commit_text,

@@ -16,7 +16,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rabbitry import machine as m
-from rabbitry.simulation.network import ContractBreach, Network, Stack
+from rabbitry.simulation.ends import ContractBreach, Stack
+from rabbitry.simulation.network import Network
 from rabbitry.simulation.pipe import LinkWeather
 from rabbitry.simulation.schedule import EventLimitExceeded, Schedule, SeededEntropy
 from rabbitry.simulation.store import SimulatedStore, StoreListener
@@ -109,6 +110,10 @@ class World:
             m.CloseLink: lambda p, e: self.network.close(p.stack, e.link, e.abort),
             m.PauseReading: lambda p, e: self.network.pause_reading(p.stack, e.link),
             m.ResumeReading: lambda p, e: self.network.resume_reading(p.stack, e.link),
+            m.JoinLinks: lambda p, e: self.network.join(p.stack, e.first, e.second),
+            m.MeasureLinks: lambda p, e: self.network.measure(p.stack, e.links),
+            m.PauseListening: lambda p, e: self.network.pause_listening(p.stack, e.listener),
+            m.ResumeListening: lambda p, e: self.network.resume_listening(p.stack, e.listener),
             m.SetTimer: self._set_timer,
             m.CancelTimer: self._cancel_timer,
             m.Commit: lambda p, e: p.host.store.commit(e),
