@@ -339,7 +339,7 @@ class Node:
         if not self._keeping.may_close(self._reading.idle, self._now):
             return
         for client in self._clients.values():
-            client.close(CONNECTION_FORCED, SHUTDOWN_TEXT, self._now)
+            client.wind_up(CONNECTION_FORCED, SHUTDOWN_TEXT, self._now)
         self._reading.hold_publishers(False)
         self._keeping.clients_left(len(self._clients))
 

@@ -36,9 +36,12 @@ from rabbitry.wire.content import Command
 from rabbitry.wire.errors import ChannelException
 from rabbitry.wire.frames import HEARTBEAT_FRAME, PROTOCOL_HEADER, content_body, method_frame
 from rabbitry.wire.methods import (
+    BasicAck,
+    BasicNack,
     BasicProperties,
     BasicPublish,
     BasicQos,
+    BasicReject,
     ChannelClose,
     ChannelCloseOk,
     ChannelOpen,
@@ -249,6 +252,21 @@ def test_nothing_is_sent_behind_a_close() -> None:
     assert [method.name for _, method in read(pair.server.take_bytes(pair.now))] == [
         "connection.close"
     ]
+
+
+def test_settlements_pass_after_a_close_where_the_owner_takes_them() -> None:
+    late = [BasicAck(1), BasicQos(), BasicNack(2), BasicReject(3)]
+    for hears, expected in ((True, [late[0], *late[2:]]), (False, [])):
+        pair = opened()
+        pair.open_channel()
+        pair.server.close(320, "end", now=pair.now, hear_settlements=hears)
+        data = b"".join(on(1, method) for method in late) + on(2, BasicAck(1))
+        passed = [one.method() for one in pair.server.receive_bytes(data, pair.now)]
+        assert passed == expected
+        assert not pair.server.finished
+        list(pair.server.receive_bytes(on(0, ConnectionCloseOk()), pair.now))
+        assert list(pair.server.receive_bytes(data, pair.now)) == []
+        assert pair.server.finished
 
 
 def test_a_close_before_the_talk_began_just_ends() -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from struct import Struct
 from typing import Final, Protocol
 
@@ -27,12 +28,14 @@ from rabbitry.broker.ports import BrokerPort, QueueHandle
 from rabbitry.broker.publishing import Publisher
 from rabbitry.broker.queue import Holder
 from rabbitry.broker.transactions import Transaction
+from rabbitry.connection.channels import is_settlement
 from rabbitry.wire.content import Command
 from rabbitry.wire.errors import (
     COMMAND_INVALID,
     NOT_FOUND,
     NOT_IMPLEMENTED,
     PRECONDITION_FAILED,
+    AmqpException,
     ChannelException,
     ConnectionException,
 )
@@ -49,9 +52,11 @@ from rabbitry.wire.methods import (
     ConfirmSelect,
     ConfirmSelectOk,
     Method,
+    TxSelect,
 )
 
 _ACK: Final = BasicAck().encode()[:4]
+_CLASS_TX: Final = TxSelect().encode()[:2]
 _ack_arguments = Struct(">QB")
 
 
@@ -121,6 +126,7 @@ class Channel:
         self.port = port
         self.closed = False
         self.waiting = False
+        self._winding_up = False
         self.last_queue = ""  # what the empty queue name stands for
         self._backlog: deque[Command] = deque()
         self._backlog_bytes = 0
@@ -169,7 +175,7 @@ class Channel:
 
     def resume(self, work: Callable[[], None]) -> None:
         """An awaited answer has come: do `work` with it, then what has come meanwhile."""
-        if self.closed:
+        if self.closed or self._winding_up:
             return
         self.waiting = False
         self.connection.guard(self.number, work)
@@ -206,6 +212,30 @@ class Channel:
         self.consumers.close()
         for handle in used:
             handle.release(self.holder)
+
+    def wind_up(self) -> None:
+        """The connection is being closed by us: nothing counts any more but acknowledgements.
+
+        What was kept in the backlog is read through for them, up to a tx.select, behind which they
+        would not count yet.
+        """
+        self._winding_up = True
+        backlog, self._backlog = self._backlog, deque()
+        self._backlog_bytes = 0
+        self.consumers.wind_up()
+        for command in backlog:
+            if command.frame[7:9] == _CLASS_TX:
+                break
+            self.take_late(command)
+
+    def take_late(self, command: Command) -> None:
+        """Carry out an acknowledgement; who acknowledges what is not owed cannot be told so.
+
+        In a transaction it is for nothing: its commit can be neither answered nor be meant.
+        """
+        if is_settlement(command) and self.transaction is None and not self.closed:
+            with suppress(AmqpException):
+                self._carry_out(command)
 
     def check_consumer_timeout(self, now: int, timeout_ms: int) -> None:
         """Raise 406 where the client owes an acknowledgement for longer than that.

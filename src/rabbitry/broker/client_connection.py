@@ -86,6 +86,7 @@ class ClientConnection:
         self._to_flush: dict[int, None] = {}
         self._now = 0
         self._ended = False
+        self._winding_up = False
         self._last_words_held = False
         self._hold_until = 0
         self._deliveries_paused = False
@@ -104,6 +105,10 @@ class ClientConnection:
     def _carry_out(self, commands: Iterable[Command]) -> None:
         for command in commands:
             channel = self._channels.get(command.channel)
+            if self._winding_up:
+                if channel is not None:
+                    channel.take_late(command)
+                continue
             if channel is None:
                 if command.frame[7:11] != CHANNEL_OPEN:
                     continue  # closed by this very batch: what follows on it is dropped
@@ -131,9 +136,13 @@ class ClientConnection:
         if not self.publishes and self.endpoint.assembler.in_content:
             self.publishes = True  # before a content is whole, for it may never be
         self.backlogged = bool(self._behind) and self.backlog_exceeds()
-        if self.endpoint.state in ("closing", "closed"):
+        if self.endpoint.state == "closed" or self._closes_at_once:
             self._end_channels()
         self._log.look()
+
+    @property
+    def _closes_at_once(self) -> bool:
+        return self.endpoint.state == "closing" and not self._winding_up
 
     def _block(self, rest: Iterable[Command]) -> None:
         """Carry out nothing more until `unblock`. What has come is no longer than one read."""
@@ -197,6 +206,23 @@ class ClientConnection:
             self.unblock(now)  # what has waited falls away, but for a close-ok
         self._on_dirty(self)
 
+    def wind_up(self, reply_code: int, reply_text: str, now: int) -> None:
+        """Close as `close` does, but take acknowledgements until the client has heard of it.
+
+        It may have sent them before, and rely on them. Nothing else of it is carried out any more,
+        nothing is delivered, and what it holds goes back only when it can acknowledge no more.
+        """
+        self._now = now
+        self._winding_up = True
+        for channel in self._channels.values():
+            channel.wind_up()
+        self._log.forced(reply_code, reply_text)
+        self.endpoint.close(reply_code, reply_text, now=now, hear_settlements=True)
+        self._delete_owned()
+        if self.blocked:
+            self.unblock(now)
+        self._on_dirty(self)
+
     def lost(self) -> None:
         """The link is gone."""
         self.closed = True
@@ -255,9 +281,13 @@ class ClientConnection:
         for channel in channels.values():
             channel.close()
         if not self._ended:
-            self._ended = True
             self._last_words_held = True
             self._hold_until = self._now + LAST_WORDS_US
+            self._delete_owned()
+
+    def _delete_owned(self) -> None:
+        if not self._ended:
+            self._ended = True
             self._port.delete_owned(self.owner, self._owned_deleted)
 
     def _forget_closed(self, number: int) -> None:

@@ -249,6 +249,13 @@ class Consumers:
         self._subscriptions.clear()
         self._set_reply_consumer(None)
 
+    def wind_up(self) -> None:
+        """Nothing more may come; what was delivered stays owed."""
+        holder = self._channel.holder
+        for subscription in list(self._subscriptions.values()):
+            subscription.handle.unsubscribe(holder, subscription.number, _nothing)
+        self.close()
+
     def _cancelled_by_queue(self, subscription: Subscription) -> None:
         """A queue ends the subscription: tell the client, but not before an answer it waits for.
 
@@ -349,6 +356,10 @@ class Consumers:
                 subscription.handle.pause_consumer(
                     self._channel.holder, subscription.number, paused
                 )
+
+
+def _nothing(_reply: QueueReply) -> None:
+    """Nobody waits for it."""
 
 
 def _qos(channel: Channel, method: Method) -> None:

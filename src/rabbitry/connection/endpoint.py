@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from rabbitry.connection.channels import OpenChannels
 from rabbitry.connection.handshake import (
     ACCEPTED_HEADERS,
     CHANNEL_MAX,
@@ -42,7 +43,6 @@ from rabbitry.wire.content import Command, ContentAssembler, snippet
 from rabbitry.wire.errors import (
     ACCESS_REFUSED,
     CHANNEL_ERROR,
-    NOT_ALLOWED,
     UNEXPECTED_FRAME,
     AmqpException,
     ChannelException,
@@ -57,7 +57,6 @@ from rabbitry.wire.frames import (
 from rabbitry.wire.methods import (
     BasicProperties,
     ChannelClose,
-    ChannelCloseOk,
     ConnectionBlocked,
     ConnectionClose,
     ConnectionCloseOk,
@@ -74,10 +73,6 @@ from rabbitry.wire.methods import (
     Method,
 )
 from rabbitry.wire.values import FieldValue
-
-_CHANNEL_OPEN: Final = b"\x00\x14\x00\x0a"
-_CHANNEL_CLOSE: Final = b"\x00\x14\x00\x28"
-_CHANNEL_CLOSE_OK: Final = b"\x00\x14\x00\x29"
 
 # RabbitMQ: handshake_timeout, CLOSING_TIMEOUT, SILENT_CLOSE_DELAY.
 HANDSHAKE_TIMEOUT_US: Final = 10 * MICROSECONDS_PER_SECOND
@@ -128,7 +123,8 @@ class Endpoint:
         self.assembler = ContentAssembler(FRAME_SIZE_MAX)
         self._header = b""
         self._mechanism = ""
-        self._channels: dict[int, bool] = {}  # open ones: is it closing?
+        self._channels = OpenChannels(role, CHANNEL_MAX, self._answer)
+        self._hears_settlements = False  # also while closing
         self._out: list[bytes] = []
         self._received_at = self._sent_at = now
         self._give_up_at = now + HANDSHAKE_TIMEOUT_US  # 0: no limit is running
@@ -208,42 +204,17 @@ class Endpoint:
 
     def _admit(self, command: Command, now: int) -> bool:
         """Return whether a command is legal on its channel; its owner gets it then."""
-        channel = command.channel
+        if self._hears_settlements and self.state == "closing":
+            return self._channels.admit_settlement(command)
         if self.state != "open":
             text = f"type 1, {snippet(command.frame[7:-1])}"
             self._fail(ConnectionException(UNEXPECTED_FRAME, text), now)
             return False
-        method = command.frame[7:11]
-        closing = self._channels.get(channel)
-        if closing is None:
-            return self._admit_to_new_channel(command, now)
-        if closing:
-            if method == _CHANNEL_CLOSE_OK:
-                del self._channels[channel]
-                return True
-            if method == _CHANNEL_CLOSE:
-                self._out.append(method_frame(channel, ChannelCloseOk().encode()))
+        try:
+            return self._channels.admit(command)
+        except ConnectionException as fault:
+            self._fail(fault, now)
             return False
-        if method == _CHANNEL_OPEN and self.role == "server":
-            text = "second 'channel.open' seen"
-            self._fail(ConnectionException(CHANNEL_ERROR, text, *command.ids()), now)
-            return False
-        return True
-
-    def _admit_to_new_channel(self, command: Command, now: int) -> bool:
-        if self.role == "server" and self.channel_max and len(self._channels) >= self.channel_max:
-            text = (
-                f"number of channels opened ({len(self._channels)}) has reached the "
-                f"negotiated channel_max ({self.channel_max})"
-            )
-            self._fail(ConnectionException(NOT_ALLOWED, text), now)
-        elif self.role == "server" and command.frame[7:11] == _CHANNEL_OPEN:
-            self._channels[command.channel] = False
-            return True
-        else:
-            text = "expected 'channel.open'"
-            self._fail(ConnectionException(CHANNEL_ERROR, text, *command.ids()), now)
-        return False
 
     # --- channel 0 --------------------------------------------------------------------------------
 
@@ -347,7 +318,7 @@ class Endpoint:
             raise self._unexpected(method)
 
     def _apply_limits(self, limits: ConnectionTuneOk) -> None:
-        self.channel_max = limits.channel_max
+        self.channel_max = self._channels.channel_max = limits.channel_max
         self.frame_size_max = limits.frame_max
         self.heartbeat_s = limits.heartbeat
         self.assembler.frame_size_max = limits.frame_max
@@ -405,12 +376,11 @@ class Endpoint:
             self.state = following
         elif self.state != "open":
             return
-        elif isinstance(method, ChannelCloseOk):
-            self._channels.pop(channel, None)
-        elif isinstance(method, ChannelClose):
-            self._channels[channel] = True
-        elif self.role == "client" and method.name == "channel.open":
-            self._channels[channel] = False
+        else:
+            self._channels.sent(channel, method)
+        self._answer(channel, method)
+
+    def _answer(self, channel: int, method: Method) -> None:
         self._out.append(method_frame(channel, method.encode()))
 
     def send_content(
@@ -438,8 +408,14 @@ class Endpoint:
         method_id: int = 0,
         *,
         now: int,
+        hear_settlements: bool = False,
     ) -> None:
-        """Queue connection.close; the connection is over for its owner, `finished` comes later."""
+        """Queue connection.close; the connection is over for its owner, `finished` comes later.
+
+        With `hear_settlements` acknowledgements pass until close-ok comes. The specification has
+        all but close and close-ok discarded; but a client that has sent them before it knew may
+        rely on them, and an acknowledgement asks for no answer.
+        """
         if self.state in ("closing", "closed"):
             return
         if "connection.close" not in SENT[self.role][self.state]:
@@ -447,7 +423,9 @@ class Endpoint:
             return
         self.send_method(0, ConnectionClose(reply_code, reply_text, class_id, method_id))
         self.end_reason = f"{reply_code} {reply_text}" if reply_text else "closed"
-        self._channels.clear()
+        self._hears_settlements = hear_settlements
+        if not hear_settlements:
+            self._channels.clear()
         self._give_up_at = now + CLOSING_TIMEOUT_US
 
     def close_channel(self, channel: int, fault: ChannelException) -> None:

@@ -21,7 +21,8 @@ How a connection goes, server side (RabbitMQ: rabbit_reader.erl, connection_stat
 
 The client side uses the same words for the mirror image. `closing` is the one state in which both
 sides may speak at cross purposes: both may have sent close at once, so a close is answered with
-close-ok there too (specification 2.2.4), and everything else is dropped in silence.
+close-ok there too (specification 2.2.4), and everything else is dropped in silence, but for
+acknowledgements where the owner still takes them (`Endpoint.close`).
 """
 
 from __future__ import annotations
