@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from rabbitry.balancer.statistics import TYPE_BACKEND, TYPE_FRONTEND, TYPE_SERVER, StatisticsRow
+from rabbitry.balancer.statistics.columns import TYPE_BACKEND, TYPE_FRONTEND, TYPE_SERVER
+from rabbitry.balancer.statistics.rows import StatisticsRow
 from rabbitry.console.statistics_html import duration, render_page, row_class
 
 

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from rabbitry.balancer.configuration.model import StatisticsPage
-from rabbitry.balancer.statistics import TYPE_SERVER, StatisticsRow, to_csv
+from rabbitry.balancer.statistics.columns import TYPE_SERVER
+from rabbitry.balancer.statistics.formats import to_csv
+from rabbitry.balancer.statistics.rows import StatisticsRow
 from rabbitry.console.statistics_page import statistics_app
 
 ROWS = [StatisticsRow("front", "rabbit", TYPE_SERVER, "UP", "tcp", scur=3)]
@@ -61,7 +63,9 @@ def test_csv() -> None:
 def test_json() -> None:
     status, kind, body = ask("/stats;json")
     assert (status, kind) == (200, "application/json")
-    assert json.loads(body)[0]["scur"] == 3
+    (row,) = json.loads(body)
+    (scur,) = (each for each in row if each["field"]["name"] == "scur")
+    assert scur["value"] == {"type": "u32", "value": 3}
 
 
 def test_norefresh() -> None:

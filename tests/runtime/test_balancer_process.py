@@ -16,7 +16,7 @@ import pytest
 
 from rabbitry.balancer.configuration.model import Configuration, FrontendSection
 from rabbitry.balancer.configuration.reader import parse
-from rabbitry.balancer.statistics import StatisticsRow
+from rabbitry.balancer.statistics.rows import StatisticsRow
 from rabbitry.machine import Address, Report
 from rabbitry.runtime.balancer_process import (
     ReadRows,

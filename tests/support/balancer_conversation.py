@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rabbitry.balancer.balancer import Balancer
 from rabbitry.balancer.configuration.reader import parse
-from rabbitry.balancer.statistics import StatisticsRow
+from rabbitry.balancer.statistics.rows import StatisticsRow
 from rabbitry.machine import (
     Address,
     BytesReceived,

@@ -18,7 +18,8 @@ from rabbitry.balancer.checks import Checks
 from rabbitry.balancer.configuration.model import BindLine, Configuration
 from rabbitry.balancer.relay import Relay
 from rabbitry.balancer.session import Frontend
-from rabbitry.balancer.statistics import StatisticsRow, rows_of
+from rabbitry.balancer.statistics.gathering import rows_of
+from rabbitry.balancer.statistics.rows import StatisticsRow
 from rabbitry.machine import (
     Answer,
     Asked,

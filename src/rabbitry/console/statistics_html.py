@@ -13,12 +13,8 @@ from collections.abc import Sequence
 from html import escape
 from itertools import groupby
 
-from rabbitry.balancer.statistics import (
-    TYPE_BACKEND,
-    TYPE_FRONTEND,
-    TYPE_SERVER,
-    StatisticsRow,
-)
+from rabbitry.balancer.statistics.columns import TYPE_BACKEND, TYPE_FRONTEND, TYPE_SERVER
+from rabbitry.balancer.statistics.rows import StatisticsRow
 from rabbitry.machine import MICROSECONDS_PER_SECOND
 
 _STYLE = """

@@ -17,7 +17,8 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from rabbitry.balancer.configuration.model import StatisticsPage
-from rabbitry.balancer.statistics import StatisticsRow, to_csv, to_json
+from rabbitry.balancer.statistics.formats import to_csv, to_json
+from rabbitry.balancer.statistics.rows import StatisticsRow
 from rabbitry.console.statistics_html import render_page
 
 ReadRows = Callable[[], Awaitable[list[StatisticsRow]]]

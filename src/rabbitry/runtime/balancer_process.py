@@ -19,7 +19,7 @@ from typing import Protocol
 from rabbitry.balancer.balancer import Balancer
 from rabbitry.balancer.configuration.model import Configuration, FrontendSection
 from rabbitry.balancer.log_lines import line_of
-from rabbitry.balancer.statistics import StatisticsRow
+from rabbitry.balancer.statistics.rows import StatisticsRow
 from rabbitry.machine import Address, Report
 from rabbitry.runtime.driver import Driver
 from rabbitry.runtime.errors import EXIT_SOFTWARE

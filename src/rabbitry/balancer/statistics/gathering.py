@@ -1,0 +1,164 @@
+"""The numbers of a balancer at one moment, as rows.
+
+Owns which counter stands in which column of a frontend, a listener, a server, a backend
+(src/stats.c, `stats_fill_fe_stats` and its like). Does not own the counting.
+
+Invariants: pure; the work is linear in sections, servers and sessions together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rabbitry.balancer.backends import Backend
+from rabbitry.balancer.servers import Counters, Server, seconds
+from rabbitry.balancer.session import Frontend
+from rabbitry.balancer.statistics.columns import TYPE_BACKEND, TYPE_FRONTEND, TYPE_SERVER
+from rabbitry.balancer.statistics.rows import StatisticsRow
+
+
+class UnderWay:
+    """Bytes of the sessions that have not ended, which the counters do not have yet."""
+
+    def __init__(self, frontends: Sequence[Frontend]) -> None:
+        self._bytes: dict[Frontend | Server | Backend, tuple[int, int]] = {}
+        for frontend in frontends:
+            for session in frontend.sessions.values():
+                self._add(frontend, session.bytes_in, session.bytes_out)
+                if session.server is not None:
+                    self._add(session.server, session.bytes_in, session.bytes_out)
+                if session.backend_counted:
+                    self._add(session.backend, session.bytes_in, session.bytes_out)
+
+    def _add(self, what: Frontend | Server | Backend, bytes_in: int, bytes_out: int) -> None:
+        before_in, before_out = self._bytes.get(what, (0, 0))
+        self._bytes[what] = before_in + bytes_in, before_out + bytes_out
+
+    def of(self, what: Frontend | Server | Backend) -> tuple[int, int]:
+        """Bytes in and out of the sessions under way of a frontend, server or backend."""
+        return self._bytes.get(what, (0, 0))
+
+
+def rows_of(
+    frontends: Sequence[Frontend], backends: Sequence[Backend], now: int
+) -> list[StatisticsRow]:
+    """The rows of all sections at `now`: front, servers, back of each, in the file's order."""
+    under_way = UnderWay(frontends)
+    numbered: list[tuple[int, list[StatisticsRow]]] = []
+    numbered += [(front.section.number, [_front(front, under_way, now)]) for front in frontends]
+    for backend in backends:
+        rows = [
+            _server(backend, server, place, under_way, now)
+            for place, server in enumerate(backend.servers, start=1)
+        ]
+        rows.append(_back(backend, frontends, under_way, now))
+        numbered.append((backend.section.number, rows))
+    numbered.sort(key=lambda each: each[0])  # stable: the front of a `listen` stays before its back
+    return [row for _, rows in numbered for row in rows]
+
+
+def _front(frontend: Frontend, under_way: UnderWay, now: int) -> StatisticsRow:
+    section = frontend.section
+    row = StatisticsRow(
+        section.name, "FRONTEND", TYPE_FRONTEND, "OPEN", section.mode, iid=section.number
+    )
+    bytes_in, bytes_out = under_way.of(frontend)
+    row.scur = len(frontend.sessions)
+    row.smax = frontend.sessions_max
+    row.slim = section.maxconn
+    row.stot = row.conn_tot = frontend.sessions_total
+    row.bin = frontend.bytes_in + bytes_in
+    row.bout = frontend.bytes_out + bytes_out
+    row.rate_lim = section.sessions_per_s or 0
+    row.rate = row.conn_rate = frontend.rate.per_second(now)
+    row.rate_max = row.conn_rate_max = frontend.rate.highest
+    return row
+
+
+def _server(
+    backend: Backend, server: Server, place: int, under_way: UnderWay, now: int
+) -> StatisticsRow:
+    section = backend.section
+    line = server.line
+    row = StatisticsRow(
+        section.name, server.name, TYPE_SERVER, server.status, section.mode, iid=section.number
+    )
+    row.sid = line.id or place
+    _fill_counters(row, server.counters, under_way.of(server), now)
+    row.slim = line.maxconn
+    row.qlimit = line.maxqueue
+    row.weight = row.uweight = server.weight
+    row.act = int(not line.backup)
+    row.bck = int(line.backup)
+    row.lastchg = seconds(now - server.changes.at)
+    row.used_conn_cur = row.need_conn_est = server.counters.sessions
+    row.tracked = line.track
+    row.addr = str(server.address)
+    row.is_down = not server.is_up and server.health == 0
+    if line.check:
+        check = server.check
+        row.chkfail = server.checks_failed
+        row.chkdown = server.changes.downs
+        row.downtime = seconds(server.changes.down_us(now))
+        row.check_status = check.status
+        row.check_desc = check.description
+        row.last_chk = check.info
+        if check.duration_us is not None:
+            row.check_duration = check.duration_us // 1000
+        row.check_rise = line.rise
+        row.check_fall = line.fall
+        row.check_health = server.health
+    return row
+
+
+def _back(
+    backend: Backend, frontends: Sequence[Frontend], under_way: UnderWay, now: int
+) -> StatisticsRow:
+    section = backend.section
+    status = "UP" if backend.changes.up else "DOWN"
+    row = StatisticsRow(
+        section.name, "BACKEND", TYPE_BACKEND, status, section.mode, iid=section.number
+    )
+    _fill_counters(row, backend.counters, under_way.of(backend), now)
+    # `fullconn`: a tenth of what the front admits (configuration.txt 4.2, "fullconn").
+    maxconn = sum(front.section.maxconn for front in frontends if front.backend is backend)
+    row.slim = section.fullconn or max((maxconn + 9) // 10, 1)
+    row.act = len(backend.active_usable)
+    row.bck = len(backend.backup_usable)
+    row.weight = row.uweight = sum(server.weight for server in backend.in_turn)
+    row.chkdown = backend.changes.downs
+    row.lastchg = seconds(now - backend.changes.at)
+    if backend.servers:
+        row.downtime = seconds(backend.changes.down_us(now))
+    row.algo = section.balance.algorithm
+    row.servers_serving = sum(1 for server in backend.servers if server.is_up)
+    row.servers_all = len(backend.servers)
+    return row
+
+
+def _fill_counters(
+    row: StatisticsRow, counters: Counters, under_way: tuple[int, int], now: int
+) -> None:
+    """Fill in what servers and backends count alike."""
+    row.bin = counters.bytes_in + under_way[0]
+    row.bout = counters.bytes_out + under_way[1]
+    row.qcur = row.qmax = row.qtime = row.qtime_max = 0
+    row.scur = counters.sessions
+    row.smax = counters.sessions_max
+    row.stot = counters.sessions_total
+    row.lbtot = counters.chosen_total
+    row.connect = counters.connects_total
+    row.econ = counters.connect_errors
+    row.eresp = counters.response_errors
+    row.wretr = counters.retries
+    row.wredis = counters.redispatches
+    row.cli_abrt = counters.client_aborts
+    row.srv_abrt = counters.server_aborts
+    row.rate = counters.rate.per_second(now)
+    row.rate_max = counters.rate.highest
+    row.ctime = counters.connect_times.average_ms
+    row.ctime_max = counters.connect_times.highest_ms
+    row.ttime = counters.total_times.average_ms
+    row.ttime_max = counters.total_times.highest_ms
+    last_at = counters.last_session_at
+    row.lastsess = -1 if last_at is None else seconds(now - last_at)
