@@ -9,12 +9,22 @@ CHANGE = {
     "proxy": "rabbitmq_local_cluster",
     "server": "rabbit",
     "backup": False,
+    "up": False,
+    "forced": False,
+    "drained": False,
+    "group": "maintenance",
+    "via": "",
+    "status": "L4CON",
     "reason": "Layer4 connection problem",
+    "explanation": "",
+    "code": None,
     "info": "Connection refused",
     "check_duration_ms": 0,
     "active_left": 2,
     "backups_left": 0,
     "sessions": 0,
+    "moved": 0,
+    "queued": 0,
 }
 SESSION = {
     "client": "127.0.0.1:55376",
@@ -45,7 +55,7 @@ def test_server_down() -> None:
 
 
 def test_server_up() -> None:
-    details = CHANGE | {"reason": "Layer4 check passed", "info": ""}
+    details = CHANGE | {"reason": "Layer4 check passed", "info": "", "up": True}
     assert line_of(Report("warning", "server is up", details)) == (
         "Server rabbitmq_local_cluster/rabbit is UP, reason: Layer4 check passed, "
         "check duration: 0ms. 2 active and 0 backup servers online. "
@@ -77,4 +87,32 @@ def test_session_in_the_format_of_tcplog() -> None:
 def test_other_reports() -> None:
     assert (
         line_of(Report("error", "cannot accept", {"listener": "a"})) == "cannot accept listener=a"
+    )
+
+
+WANTED = CHANGE | {"status": "", "reason": "", "info": "", "moved": None, "via": "b/t"}
+
+
+def test_what_operators_do_is_told_in_haproxys_words() -> None:
+    def told(what: str, **details: object) -> str:
+        line = line_of(Report("info", what, WANTED | details))
+        return line.removeprefix("Server rabbitmq_local_cluster/rabbit ")
+
+    left = ". 2 active and 0 backup servers"
+    queue = "0 sessions active, 0 requeued, 0 remaining in queue."
+    online = " online. 0 sessions requeued, 0 total in queue."
+    forced = {"forced": True, "moved": 0}
+    entering = "server enters maintenance"
+    assert told(entering, **forced) == f"is going DOWN for maintenance{left} left. {queue}"
+    assert told(entering, moved=0).startswith("is going DOWN for maintenance via b/t. 2 active")
+    assert told("server was down and enters maintenance", forced=True) == (
+        "was DOWN and now enters maintenance."
+    )
+    assert told("server is drained", up=True, **forced) == f"enters drain state{left}{online}"
+    assert told("server leaves maintenance", up=True, forced=True) == (
+        "is UP/READY (leaving forced maintenance)."
+    )
+    assert told("server leaves drain", forced=True) == "is DOWN (leaving forced drain)."
+    assert told("server stays as it is", forced=True, group="drain") == (
+        "is leaving forced drain but remains in drain mode via b/t."
     )

@@ -1,76 +1,124 @@
-"""The servers behind one section: which of them may get a session, and their sums.
+"""The servers behind one section: which of them gets a session, and their sums.
 
-Owns the choice of a server for a session. Does not own a server's health (`servers`) or what
-happens in a session (`relay`).
+Owns the choice of a server for a session, by the section's algorithm. Does not own a server's
+states (`servers`, `transitions`) or what happens in a session (`relay`).
 
-Invariants: a server with weight 0 never gets a session from the algorithm; backups get sessions
-only while no active server is usable.
+Invariants: only a usable server is chosen; backups get sessions only while no active server is
+usable; the algorithm hears of each change of a server before the next choice.
 """
 
 from __future__ import annotations
 
-from rabbitry.balancer.algorithms import round_robin
+from collections.abc import Sequence
+
+from rabbitry.balancer.algorithms.named import algorithm_named
+from rabbitry.balancer.algorithms.pool import Algorithm, Pool
 from rabbitry.balancer.configuration.model import BackendSection
 from rabbitry.balancer.servers import Changes, Counters, Server
 
 
 class Backend:
-    """The servers of one section, and what is counted for all of them together."""
+    """The servers of one section, and what is counted for all of them together.
 
-    __slots__ = ("changes", "counters", "section", "servers")
+    `queued` counts the sessions that wait for any server of it; kept by the room of sessions.
+    """
+
+    __slots__ = (
+        "_algorithm",
+        "_pool",
+        "changes",
+        "counters",
+        "queued",
+        "queued_max",
+        "section",
+        "servers",
+    )
 
     def __init__(self, section: BackendSection) -> None:
         self.section = section
-        self.servers = [Server(line) for line in section.servers]
+        self.servers = [
+            Server(line, number, section.name)
+            for number, line in enumerate(section.servers, start=1)
+        ]
+        self._pool: Pool[Server] = Pool(self.servers, section.all_backups)
+        self._algorithm: Algorithm[Server] = algorithm_named(section.balance, self._pool)
         self.counters = Counters()
         self.changes = Changes()
+        self.queued = 0
+        self.queued_max = 0
 
     def started(self, now: int) -> None:
         """Begin to count time at `now`: everything is up since then (or never was: no servers)."""
         self.changes.at = now
-        self.changes.up = not self.servers or any(self._usable(server) for server in self.servers)
+        self.changes.up = not self.servers or bool(self.in_turn)
         for server in self.servers:
             server.changes.at = now
 
-    @staticmethod
-    def _usable(server: Server) -> bool:
-        return server.is_up and server.weight > 0
+    @property
+    def weights_are_dynamic(self) -> bool:
+        """Whether the algorithm can take any weight at any time (configuration.txt, "balance")."""
+        return self._algorithm.is_dynamic
 
     @property
-    def active_usable(self) -> list[Server]:
+    def active_usable(self) -> Sequence[Server]:
         """The usable servers that are not backups."""
-        return [each for each in self.servers if not each.line.backup and self._usable(each)]
+        return self._pool.active
 
     @property
-    def backup_usable(self) -> list[Server]:
+    def backup_usable(self) -> Sequence[Server]:
         """The usable backups."""
-        return [each for each in self.servers if each.line.backup and self._usable(each)]
+        return self._pool.backups
 
     @property
-    def in_turn(self) -> list[Server]:
-        """The servers among which sessions go round now.
+    def in_turn(self) -> Sequence[Server]:
+        """The servers among which sessions are balanced now.
 
         Backups serve only while no active server is usable; all of them with `option allbackups`,
         else the first one.
         """
-        active = self.active_usable
-        if active:
-            return active
-        backups = self.backup_usable
-        return backups if self.section.all_backups else backups[:1]
+        return self._pool.in_turn
 
-    def choose(self, avoid: Server | None = None) -> Server | None:
-        """Choose a server for a session; `avoid` only if there is no other. None: none is
-        usable.
+    @property
+    def total_weight(self) -> int:
+        """The effective weights of those in turn together; 0 when nobody can serve."""
+        return self._pool.total_weight
+
+    def choose(self, avoid: Server | None = None, source: bytes = b"") -> Server | None:
+        """Choose a server for a session of the client with the packed IP address `source`.
+
+        `avoid`, where it has failed already, only if there is no other. None: nobody is usable
+        (`in_turn` is empty), or all are full (src/backend.c, `assign_server`).
         """
-        candidates = self.in_turn
-        if avoid is not None and len(candidates) > 1:
-            candidates = [each for each in candidates if each is not avoid]
-        chosen = round_robin(candidates)
-        if chosen is not None:
+        if not self.in_turn:
+            return None
+        waiting = self.queued and self.queued != self.counters.sessions
+        if waiting and self.section.balance.algorithm in ("roundrobin", "static-rr", "first"):
+            return None  # they wait because all servers are full
+        chosen = self._algorithm.choose(avoid, source)
+        if chosen is not None and chosen is not avoid:
             chosen.counters.chosen_total += 1
             self.counters.chosen_total += 1
         return chosen
+
+    def server_changed(self, server: Server) -> None:
+        """A server's usability or effective weight has changed."""
+        self._pool.recount()
+        self._algorithm.changed(server)
+
+    def server_moved(self, server: Server) -> None:
+        """A server's `served` or `queued` has changed."""
+        self._algorithm.moved(server)
+
+    def add_server(self, server: Server) -> None:
+        """Take in a server that was not there (`add server`, reload)."""
+        self.servers.append(server)
+        self.server_changed(server)
+
+    def remove_server(self, server: Server) -> None:
+        """Let go of a server that is in maintenance and has no session (`del server`, reload)."""
+        self.servers.remove(server)
+        self._pool.recount()
+        self._algorithm.removed(server)
 
     def refresh(self, now: int) -> bool:
         """Note whether any server is usable; return whether that has just ended."""

@@ -20,6 +20,7 @@ from rabbitry.balancer.relay import Relay
 from rabbitry.balancer.session import Frontend
 from rabbitry.balancer.statistics.gathering import rows_of
 from rabbitry.balancer.statistics.rows import StatisticsRow
+from rabbitry.balancer.transitions import Transitions
 from rabbitry.machine import (
     Answer,
     Asked,
@@ -60,8 +61,9 @@ class Balancer:
                 name = name if index == 1 else f"{name}/{index}"
                 self.listeners.append((name, bind))
                 self._by_listener[name] = frontend
-        self._checks = Checks(self._backends, self._next_link, self._out)
         self._relay = Relay(configuration.process.maxconn, self._next_link, self._out)
+        self._transitions = Transitions(self._backends, self._relay, self._out)
+        self._checks = Checks(self._backends, self._transitions, self._next_link, self._out)
         self._sessions = self._relay.links
 
     def _next_link(self) -> int:
@@ -114,7 +116,10 @@ class Balancer:
             case WritingResumed(link):
                 relay.writing_resumed(link)
             case TimerFired(timer):
-                if not self._checks.timer_fired(timer, now):
+                if not (
+                    self._checks.timer_fired(timer, now)
+                    or self._transitions.timer_fired(timer, now)
+                ):
                     relay.timer_fired(timer, now)
             case Asked(number, question):
                 answer = self.statistics(now) if question == "statistics" else None

@@ -1,7 +1,8 @@
 """Health checks: a TCP connect to every server with `check`, again and again.
 
-Owns the timing of checks and their verdicts (`L4OK`, `L4CON`, `L4TOUT`), and tells people when a
-server goes up or down. The arithmetic of health is `backends`'.
+Owns the timing of checks and their verdicts (`L4OK`, `L4CON`, `L4TOUT`), and what they mean for
+health, whose arithmetic is `servers`'. What follows when a server goes up or down is
+`transitions`'.
 
 A check begins `inter` after the one before began (configuration.txt 5.2), and has that long to
 connect; with `timeout check` in the section the smaller of `timeout connect` and `inter`
@@ -17,7 +18,8 @@ from collections.abc import Callable
 
 from rabbitry.balancer.backends import Backend
 from rabbitry.balancer.servers import Check, Server
-from rabbitry.machine import CloseLink, Effect, OpenLink, Report, SetTimer
+from rabbitry.balancer.transitions import Transitions
+from rabbitry.machine import CloseLink, Effect, OpenLink, SetTimer
 
 
 class _Checked:
@@ -37,8 +39,13 @@ class Checks:
     """Makes the checks of all sections. Effects are appended to `out`."""
 
     def __init__(
-        self, backends: list[Backend], next_link: Callable[[], int], out: list[Effect]
+        self,
+        backends: list[Backend],
+        transitions: Transitions,
+        next_link: Callable[[], int],
+        out: list[Effect],
     ) -> None:
+        self._transitions = transitions
         self._next_link = next_link
         self._out = out
         self._by_link: dict[int, _Checked] = {}
@@ -101,27 +108,10 @@ class Checks:
         server = checked.server
         checked.link = 0
         check = Check(status, description, info, now - checked.began_at)
-        transition = server.checked(status == "L4OK", check, now)
+        server.health.take(status == "L4OK", check)
+        if not server.health.passed:
+            self._transitions.stop(server, now, check)
+        elif status == "L4OK":
+            self._transitions.run(server, now, check)
         next_at = max(checked.began_at + server.check_interval_us, now)
         self._out.append(SetTimer(checked.timer, next_at))
-        if transition:
-            self._tell(checked, transition, now)
-
-    def _tell(self, checked: _Checked, transition: str, now: int) -> None:
-        backend = checked.backend
-        server = checked.server
-        name = backend.section.name
-        details = {
-            "proxy": name,
-            "server": server.name,
-            "backup": server.line.backup,
-            "reason": server.check.description,
-            "info": server.check.info,
-            "check_duration_ms": (server.check.duration_us or 0) // 1000,
-            "active_left": len(backend.active_usable),
-            "backups_left": len(backend.backup_usable),
-            "sessions": server.counters.sessions,
-        }
-        self._out.append(Report("warning", f"server is {transition}", details))
-        if backend.refresh(now):
-            self._out.append(Report("error", "proxy has no server available", {"proxy": name}))

@@ -9,6 +9,7 @@ Invariants: pure. The machine knows no calendar, so the caller hands in the date
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rabbitry.machine import Report
@@ -20,20 +21,8 @@ def line_of(report: Report, began: str = "") -> str:
     details = report.details
     if report.what == "session ended":
         return _tcplog(details, began)
-    if report.what == "server is down":
-        running_on_backup = not details["active_left"] and details["backups_left"]
-        return (
-            f"{_server(details)} is DOWN, {_reason(details)} "
-            f"{details['active_left']} active and {details['backups_left']} backup servers left."
-            f"{' Running on backup.' if running_on_backup else ''} "
-            f"{details['sessions']} sessions active, 0 requeued, 0 remaining in queue."
-        )
-    if report.what == "server is up":
-        return (
-            f"{_server(details)} is UP, {_reason(details)} "
-            f"{details['active_left']} active and {details['backups_left']} backup servers online. "
-            "0 sessions requeued, 0 total in queue."
-        )
+    if report.what in _OF_SERVERS:
+        return f"{_server(details)} {_OF_SERVERS[report.what](details)}{_status(details)}."
     if report.what == "proxy has no server available":
         return f"proxy {details['proxy']} has no server available!"
     return report.what + "".join(f" {name}={value}" for name, value in details.items())
@@ -43,9 +32,79 @@ def _server(details: dict[str, Any]) -> str:
     return f"{'Backup ' if details['backup'] else ''}Server {details['proxy']}/{details['server']}"
 
 
-def _reason(details: dict[str, Any]) -> str:
-    info = f', info: "{details["info"]}"' if details["info"] else ""
-    return f"reason: {details['reason']}{info}, check duration: {details['check_duration_ms']}ms."
+def _cause(details: dict[str, Any]) -> str:
+    return f" ({details['reason']})" if details["reason"] else ""
+
+
+def _up_or_down(details: dict[str, Any]) -> str:
+    return "UP" if details["up"] else "DOWN"
+
+
+def _out_of_maintenance(details: dict[str, Any]) -> str:
+    drained = "DRAIN" if details["drained"] else "READY"
+    forced = "forced " if details["forced"] else ""
+    return f"is {_up_or_down(details)}/{drained} (leaving {forced}maintenance)"
+
+
+def _out_of_drain(details: dict[str, Any]) -> str:
+    forced = "forced " if details["forced"] else ""
+    return f"is {_up_or_down(details)} (leaving {forced}drain)"
+
+
+def _as_it_is(details: dict[str, Any]) -> str:
+    state = "drain mode" if details["group"] == "drain" else "maintenance"
+    if not details["forced"]:
+        return f"remains in forced {state}"
+    left = "drain" if details["group"] == "drain" else "maintenance"
+    return f"is leaving forced {left} but remains in {state} via {details['via']}"
+
+
+_OF_SERVERS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "server is down": lambda _: "is DOWN",
+    "server is up": lambda _: "is UP",
+    "server is stopping": lambda _: "is stopping",
+    "server is drained": lambda details: f"enters drain state{_cause(details)}",
+    "server enters maintenance": (
+        lambda details: f"is going DOWN for maintenance{_cause(details)}"
+    ),
+    "server was down and enters maintenance": (
+        lambda details: f"was DOWN and now enters maintenance{_cause(details)}"
+    ),
+    "server leaves maintenance": _out_of_maintenance,
+    "server leaves drain": _out_of_drain,
+    "server stays as it is": _as_it_is,
+}
+
+
+def _status(details: dict[str, Any]) -> str:
+    """What HAProxy appends (src/server.c, `srv_append_status`)."""
+    text = ""
+    if details["status"]:
+        text = f", reason: {details['reason']}"
+        if details["code"] is not None:
+            text += f", code: {details['code']}"
+        if details["info"]:
+            text += f', info: "{details["info"]}"'
+        if details["check_duration_ms"] >= 0:
+            text += f", check duration: {details['check_duration_ms']}ms"
+    elif details["explanation"]:
+        text = f", {details['explanation']}"
+    elif details["via"] and not details["forced"]:
+        text = f" via {details['via']}"
+    if details["moved"] is None:
+        return text
+    on_backup = details["backups_left"] and not details["active_left"]
+    running_on_backup = " Running on backup." if on_backup else ""
+    servers = f"{details['active_left']} active and {details['backups_left']} backup servers"
+    if details["up"]:
+        return (
+            f"{text}. {servers} online.{running_on_backup} "
+            f"{details['moved']} sessions requeued, {details['queued']} total in queue"
+        )
+    return (
+        f"{text}. {servers} left.{running_on_backup} {details['sessions']} sessions active, "
+        f"{details['moved']} requeued, {details['queued']} remaining in queue"
+    )
 
 
 def _tcplog(details: dict[str, Any], began: str) -> str:

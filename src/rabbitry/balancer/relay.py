@@ -26,7 +26,9 @@ Invariants: every session ends with both links closed, one log line at most, and
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import ip_address
 
+from rabbitry.balancer.backends import Backend
 from rabbitry.balancer.servers import Server
 from rabbitry.balancer.session import Frontend, Phase, Session
 from rabbitry.machine import (
@@ -197,6 +199,29 @@ class Relay:
         elif session.phase is Phase.RELAYING:
             self._check_idle(session, now)
 
+    # --- what a change of a server asks ---------------------------------------------------------
+
+    def shut_down_sessions(self, server: Server, why: str, now: int) -> int:
+        """End all sessions of a server; `why` is the termination cause: D, U or K."""
+        ended = [
+            session
+            for session in self.links.values()
+            if session.server is server and session.phase is not Phase.ENDING
+        ]
+        # A session has two links: it is in the list twice, and ends once.
+        for session in ended:
+            if session.phase is not Phase.ENDING:
+                self._end(session, why, "D" if session.relaying else "C", now)
+        return len(ended) // 2
+
+    def requeue_sessions(self, backend: Backend, server: Server, now: int) -> int:
+        """Nobody waits for a server yet."""
+        return 0
+
+    def take_queued_sessions(self, backend: Backend, server: Server, now: int) -> int:
+        """Nobody waits for a backend yet."""
+        return 0
+
     # --- finding a server -----------------------------------------------------------------------
 
     def _is_full(self, frontend: Frontend) -> bool:
@@ -213,7 +238,7 @@ class Relay:
         frontend.sessions_max = max(frontend.sessions_max, len(frontend.sessions))
         frontend.rate.count(now)
         self._resume_client(session)
-        server = session.backend.choose()
+        server = session.backend.choose(source=_packed(session.client))
         if server is None:
             self._no_server(session, now)
         else:
@@ -272,7 +297,7 @@ class Relay:
         backend = session.backend
         before = session.server
         assert before is not None
-        server = backend.choose(avoid=before) if session.choose_again else before
+        server = backend.choose(before, _packed(session.client)) if session.choose_again else before
         if server is None:
             self._no_server(session, now)
             return
@@ -437,3 +462,11 @@ def _is_turn(redispatch: int, retries: int, retries_max: int) -> bool:
     if redispatch > 0:
         return retries % redispatch == 0
     return retries % max(retries_max + 1 + redispatch, 1) == 0
+
+
+def _packed(client: Address) -> bytes:
+    """The client's IP address in bytes, as hashes want it; empty where it has none."""
+    try:
+        return ip_address(client.host).packed
+    except ValueError:
+        return b""

@@ -94,7 +94,7 @@ def _server(
     row.used_conn_cur = row.need_conn_est = server.counters.sessions
     row.tracked = line.track
     row.addr = str(server.address)
-    row.is_down = not server.is_up and server.health == 0
+    row.is_down = not server.is_up and server.health.value == 0
     if line.check:
         check = server.check
         row.chkfail = server.checks_failed
@@ -107,7 +107,7 @@ def _server(
             row.check_duration = check.duration_us // 1000
         row.check_rise = line.rise
         row.check_fall = line.fall
-        row.check_health = server.health
+        row.check_health = server.health.value
     return row
 
 
