@@ -9,7 +9,6 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Coroutine
-from datetime import datetime
 from typing import Any
 
 import pytest
@@ -17,13 +16,8 @@ import pytest
 from rabbitry.balancer.configuration.model import Configuration, FrontendSection
 from rabbitry.balancer.configuration.reader import parse
 from rabbitry.balancer.statistics.rows import StatisticsRow
-from rabbitry.machine import Address, Report
-from rabbitry.runtime.balancer_process import (
-    ReadRows,
-    haproxy_date,
-    log_report,
-    run_balancer,
-)
+from rabbitry.machine import Address
+from rabbitry.runtime.balancer_process import ReadRows, run_balancer
 from rabbitry.runtime.listeners import ListenFailed
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -140,16 +134,3 @@ def test_a_port_in_use_ends_it(run: Run) -> None:
                 await run_balancer(settings, no_page, serving=lambda _: None)
 
     run(main())
-
-
-def test_dates_are_haproxys() -> None:
-    date = datetime(2009, 2, 6, 12, 12, 51, 443_999)
-    assert haproxy_date(date) == "06/Feb/2009:12:12:51.443"
-
-
-def test_reports_become_lines_at_their_level(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO):
-        log_report(Report("error", "proxy has no server available", {"proxy": "p"}))
-    (record,) = caplog.records
-    assert record.levelno == logging.ERROR
-    assert record.getMessage() == "proxy p has no server available!"

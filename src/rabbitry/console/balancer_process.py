@@ -20,7 +20,8 @@ from pathlib import Path
 from rabbitry.balancer.configuration.model import Configuration, ConfigurationError, FrontendSection
 from rabbitry.balancer.configuration.reader import parse
 from rabbitry.machine import Address
-from rabbitry.runtime.balancer_process import Page, ReadRows, log_to_standard_error, run_balancer
+from rabbitry.runtime.balancer_log import log_to_standard_error
+from rabbitry.runtime.balancer_process import Page, ReadRows, run_balancer
 from rabbitry.runtime.errors import EXIT_USAGE
 from rabbitry.runtime.listeners import ListenFailed
 from rabbitry.runtime.loop import run

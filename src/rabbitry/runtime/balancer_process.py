@@ -4,23 +4,21 @@ Owns the run of one balancer from configuration to exit code. What serves the st
 is handed in (`ServePage`), since the console stands above this room;
 `rabbitry.console.balancer_process` puts the two together and is what is started as a process.
 
-Log lines go to standard error in HAProxy's wording, each behind time and level.
+Log lines are `balancer_log`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
 from typing import Protocol
 
 from rabbitry.balancer.balancer import Balancer
 from rabbitry.balancer.configuration.model import Configuration, FrontendSection
-from rabbitry.balancer.log_lines import line_of
 from rabbitry.balancer.statistics.rows import StatisticsRow
-from rabbitry.machine import Address, Report
+from rabbitry.machine import Address
+from rabbitry.runtime.balancer_log import BalancerLog
 from rabbitry.runtime.driver import Driver
 from rabbitry.runtime.errors import EXIT_SOFTWARE
 from rabbitry.runtime.supervised import when_to_stop
@@ -29,13 +27,6 @@ CLOSE_S = 1.0
 """How long the end waits for clients that do not take note of it."""
 
 _log = logging.getLogger("rabbitry.balancer.lines")
-_LEVELS = {
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
-}
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 ReadRows = Callable[[], Awaitable[list[StatisticsRow]]]
 """Asks the balancer for its statistics."""
@@ -75,7 +66,8 @@ async def run_balancer(
     stopping = asyncio.Event()
     when_to_stop(asyncio.get_running_loop(), stopping.set, supervised=supervised)
     machine = Balancer(configuration)
-    driver = Driver(machine, on_report=log_report)
+    log = BalancerLog(configuration)
+    driver = Driver(machine, on_report=log.take)
 
     async def read_rows() -> list[StatisticsRow]:
         rows: list[StatisticsRow] = await driver.ask("statistics")
@@ -99,6 +91,7 @@ async def run_balancer(
         for page in pages:
             await page.close()
         await driver.close(CLOSE_S)
+        log.close()
 
 
 async def _until_stopped(driver: Driver, stopping: asyncio.Event) -> int:
@@ -110,40 +103,3 @@ async def _until_stopped(driver: Driver, stopping: asyncio.Event) -> int:
         return EXIT_SOFTWARE if ended.exception() is not None else 0
     ended.cancel()
     return 0
-
-
-def log_report(report: Report) -> None:
-    """Write a report of the balancer as a log line."""
-    began = ""
-    if report.what == "session ended":
-        passed = timedelta(milliseconds=report.details["total_ms"])
-        began = haproxy_date(datetime.now() - passed)
-    _log.log(_LEVELS.get(report.level, logging.INFO), "%s", line_of(report, began))
-
-
-def haproxy_date(date: datetime) -> str:
-    """Write a date as HAProxy's `%t` does, whatever the locale: `06/Feb/2009:12:12:51.443`."""
-    month = _MONTHS[date.month - 1]
-    return f"{date:%d}/{month}/{date:%Y:%H:%M:%S}.{date.microsecond // 1000:03d}"
-
-
-def log_to_standard_error() -> None:
-    """Send the balancer's lines, and tracebacks of bugs of ours, to standard error.
-
-    The driver logs every report too, in its own words; those are left out, else each would be there
-    twice.
-    """
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_LowerCase("%(asctime)s %(levelname)s %(message)s"))
-    handler.addFilter(lambda record: record.name == _log.name or record.exc_info is not None)
-    root = logging.getLogger()
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-
-
-class _LowerCase(logging.Formatter):
-    """Writes levels as our reports name them."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        record.levelname = record.levelname.lower()
-        return super().format(record)

@@ -37,13 +37,14 @@ class ConfigurationError(ValueError):
 @dataclass(frozen=True, slots=True)
 class LogTarget:
     """A `log` line. `address` is UDP host and port, or the path of a Unix socket; None: `stdout`
-    or `stderr` is `stream`. `format` is rfc3164, rfc5424, short or raw; levels are syslog's words.
+    or `stderr` is `stream`, or `fd@N`. `format` is one of `syslog_lines.FORMATS`, "" where none is
+    given (configuration.txt 3.1, "log"); levels are syslog's words.
     """
 
     address: Address | None
     facility: str
     stream: str = ""
-    format: str = "rfc3164"
+    format: str = ""
     level: str = "debug"
     minimum_level: str = "emerg"
     length_bytes: int = 1024

@@ -1,0 +1,63 @@
+"""Tests of where log lines go."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from datetime import datetime
+
+import pytest
+
+from rabbitry.balancer.configuration.model import (
+    BackendSection,
+    Configuration,
+    FrontendSection,
+    Global,
+    LogTarget,
+)
+from rabbitry.machine import Address, Report
+from rabbitry.runtime.balancer_log import BalancerLog, haproxy_date, log_report
+
+DOWN = Report("error", "proxy has no server available", {"proxy": "back"})
+OTHER = Report("warning", "something else")
+
+
+def test_dates_are_haproxys() -> None:
+    date = datetime(2009, 2, 6, 12, 12, 51, 443_999)
+    assert haproxy_date(date) == "06/Feb/2009:12:12:51.443"
+
+
+def test_reports_become_lines_at_their_level(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        log_report(Report("error", "proxy has no server available", {"proxy": "p"}))
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.getMessage() == "proxy p has no server available!"
+
+
+def test_lines_go_to_the_targets_of_their_section(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as daemon:
+        daemon.bind(("127.0.0.1", 0))
+        daemon.settimeout(10)
+        target = LogTarget(Address(*daemon.getsockname()), "local0", format="local")
+        configuration = Configuration(
+            (
+                (FrontendSection("front", 2, "tcp", ()), None),
+                (None, BackendSection("back", 3, "tcp", log_targets=(target,))),
+            ),
+            Global(log_tag="rabbitry"),
+        )
+        log = BalancerLog(configuration)
+        try:
+            with caplog.at_level(logging.INFO):
+                log.take(DOWN)
+                log.take(OTHER)
+            line = daemon.recv(2000).decode()
+            assert line.startswith("<128>")
+            assert line.endswith(f" rabbitry[{os.getpid()}]: proxy back has no server available!\n")
+            # `global` has no target: standard error has it.
+            assert [record.getMessage() for record in caplog.records] == ["something else"]
+        finally:
+            log.close()
+    assert log.dropped == 0
