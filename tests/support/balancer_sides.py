@@ -39,10 +39,11 @@ Row = dict[str, str]
 
 
 class Names(dict[str, Any]):
-    """What the braces of a file mean; a name not heard of before is a free port."""
+    """What the braces of a file mean. A name not heard of before is a free port, or with `unix_` in
+    front the path of a socket."""
 
     def __missing__(self, name: str) -> Any:
-        self[name] = free_port()
+        self[name] = self["dir"] / name if name.startswith("unix_") else free_port()
         return self[name]
 
 
@@ -65,18 +66,20 @@ class Side:
         """Start a server for each `server NAME ...{PLACE}` of the text: named in `behaviours`, or
         else one that greets. None: it refuses; "hangs": its connects go unanswered."""
         for line in re.findall(r"^\s*server\s.*$", text, re.M):
-            found = re.match(r"\s*server\s+\S+\s+\S*?\{(\w+)\}", line)
-            if found and found[1] not in self.servers:
-                self.serve(found[1], behaviours.get(found[1], greets))
+            found = re.match(r"\s*server\s+\S+\s+(\S*?):?\{(\w+)\}", line)
+            if found and found[2] not in self.servers:
+                self.serve(found[2], behaviours.get(found[2], greets), found[1].strip("[]"))
         for place, behaviour in behaviours.items():
             if place not in self.servers:
                 self.serve(place, behaviour)
 
-    def serve(self, place: str, behaviour: Behaviour | str | None = greets) -> ScriptedServer:
+    def serve(
+        self, place: str, behaviour: Behaviour | str | None = greets, host: str = "127.0.0.1"
+    ) -> ScriptedServer:
         """A server at `{place}`."""
         where = self.names[place]
         if isinstance(where, int):
-            server = ScriptedServer(place, greets, where)
+            server = ScriptedServer(place, greets, where, host)
         else:
             server = ScriptedServer(place, greets, 0, str(where))
         self.servers[place] = server
@@ -119,14 +122,19 @@ class Side:
     # --- clients ---------------------------------------------------------------------------------
 
     def connect(
-        self, place: str = "front", *, source: str = "", tls: ssl.SSLContext | None = None
+        self,
+        place: str = "front",
+        *,
+        host: str = "127.0.0.1",
+        source: str = "",
+        tls: ssl.SSLContext | None = None,
     ) -> Link:
         """A client's link to `{place}`; from the address `source`, if given."""
         where = self.names[place]
         sock: socket.socket
         if isinstance(where, int):
             sock = socket.create_connection(
-                ("127.0.0.1", where), PATIENCE_S, (source, 0) if source else None
+                (host, where), PATIENCE_S, (source, 0) if source else None
             )
         else:
             sock = socket.socket(socket.AF_UNIX)
@@ -148,28 +156,35 @@ class Side:
         self.sessions(before + 1)
         return name
 
+    def pause(self, seconds: float) -> None:
+        """Let time pass: for what shows itself by not happening."""
+        time.sleep(seconds)
+
     # --- what it says ----------------------------------------------------------------------------
 
     def sessions(self, count: int) -> list[SessionLine]:
-        """Wait for so many lines of sessions in the log; all there are, in order."""
+        """Wait for so many lines of sessions in the log, but those of the statistics page; all
+        there are, in order."""
 
-        def enough(lines: list[str]) -> bool:
-            return sum(read_session_line(line) is not None for line in lines) >= count
+        def which(lines: list[str]) -> list[SessionLine]:
+            read = map(read_session_line, lines)
+            return [line for line in read if line is not None and line.server != "<STATS>"]
 
-        lines = self.log.wait(enough, f"session number {count}")
-        return [line for line in map(read_session_line, lines) if line is not None]
+        what = f"session number {count}"
+        return which(self.log.wait(lambda lines: len(which(lines)) >= count, what))
 
     def told(self, count: int) -> list[str]:
         """Like `sessions`, as comparable texts."""
         return [line.told for line in self.sessions(count)]
 
     def notices(self, count: int, about: str = "") -> list[str]:
-        """Wait for so many lines with the word `about` that are of no session; all there are,
+        """Wait for so many lines with `about` in them that are of no session; all there are,
         without durations."""
 
         def which(lines: list[str]) -> list[str]:
             others = [line for line in lines if read_session_line(line) is None]
-            return [without_durations(line) for line in others if about in line]
+            found = [line for line in others if about in line]
+            return [without_durations(self.neutral(line)) for line in found]
 
         what = f"notice number {count} {about}"
         return which(self.log.wait(lambda lines: len(which(lines)) >= count, what))
@@ -177,7 +192,7 @@ class Side:
     def rows(self, page: str = "page") -> dict[tuple[str, str], Row]:
         """The statistics, by names of proxy and server."""
         text = self.get("/stats;csv", page)[1].decode()
-        reader = csv.DictReader(text.removeprefix("# ").splitlines())
+        reader = csv.DictReader(self.neutral(text).removeprefix("# ").splitlines())
         return {(row["pxname"], row["svname"]): row for row in reader}
 
     def figures(self, *columns: str, proxy: str = "front") -> dict[str, list[str]]:
@@ -266,7 +281,7 @@ class Side:
             self.printed.append(line.rstrip("\n"))
             # Until ours speaks syslog: the same lines stand on its standard error.
             found = re.match(r"\d{4}-\S+ [\d:,]+ (?:info|warning|error) (.*)", line)
-            if self.who == "rabbitry" and found:
+            if self.who == "rabbitry" and found and str(self.directory) not in line:
                 self.log.add(found[1])
 
 

@@ -102,6 +102,7 @@ class _Play(threading.Thread):
             self.seen = self._script(side)
         except BaseException as error:
             self.error = error
-            self.printed = "\n".join([*side.printed, *side.log.lines])
+            lines = [line for line in side.log.lines if "<STATS>" not in line]
+            self.printed = "\n".join([*side.printed, *lines][-30:])
         finally:
             side.close()

@@ -56,6 +56,12 @@ class Link:
         self._taken = len(self.received)
         return data, self.ending
 
+    def ends(self) -> tuple[bytes, str]:
+        """Like `rest`, and close in turn."""
+        found = self.rest()
+        self.close()
+        return found
+
     def finish(self) -> None:
         """Say that nothing more will be sent; go on reading."""
         with contextlib.suppress(OSError):

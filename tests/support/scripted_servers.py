@@ -222,6 +222,12 @@ def resets_after(count: int) -> Behaviour:
     return behaviour
 
 
+def holds_on(arrival: Arrival) -> None:
+    """Reads to the end, and does not end itself until it is released."""
+    arrival.rest()
+    arrival.server.released.wait(PATIENCE_S)
+
+
 def reads_nothing(arrival: Arrival) -> None:
     """Says its name and reads nothing until it is released."""
     arrival.send(arrival.server.name.encode() + b"\n")
@@ -230,7 +236,6 @@ def reads_nothing(arrival: Arrival) -> None:
 
 def reads_slowly(arrival: Arrival) -> None:
     """Reads a piece at a time with pauses, then says how much came."""
-    arrival.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     count = 0
     while data := arrival.sock.recv(16384):
         count += len(data)

@@ -1,0 +1,366 @@
+"""What happens to a session, beside HAProxy 2.6: bytes, endings, timeouts, termination states."""
+
+from __future__ import annotations
+
+from support.balancer_sides import Side
+from support.beside_haproxy import play
+from support.scripted_servers import (
+    closes_after,
+    finishes,
+    listens,
+    reads_nothing,
+    reads_slowly,
+    says,
+)
+
+ONE = """
+listen front
+    bind 127.0.0.1:{front}
+    server s1 127.0.0.1:{s1}
+    %s
+"""
+TWO = """
+listen front
+    bind 127.0.0.1:{front}
+    server s1 127.0.0.1:{s1}
+    server s2 127.0.0.1:{s2}
+    %s
+"""
+
+
+def test_client_that_goes_in_order() -> None:
+    def script(side: Side) -> object:
+        link = side.connect()
+        link.line()
+        link.send(b"hello")
+        link.exactly(5)
+        link.close()
+        return side.told(1), side.servers["s1"].arrival(0).wait()
+
+    assert play(ONE % "", script) == (["front front/s1 N/N 8 -- 1/1/0/0/0 0/0"], (b"hello", "fin"))
+
+
+def test_server_that_goes_in_order() -> None:
+    def script(side: Side) -> object:
+        return side.connect().ends(), side.told(1)
+
+    assert play(ONE % "", script, {"s1": says(b"good bye")}) == (
+        (b"good bye", "fin"),
+        ["front front/s1 N/N 8 -- 1/1/0/0/0 0/0"],
+    )
+
+
+def test_half_close_of_the_client_is_passed_on() -> None:
+    """The server learns of it, and can still answer."""
+
+    def answers_after_all(arrival):  # type: ignore[no-untyped-def]
+        data, ending = arrival.rest()
+        arrival.send(f"{len(data)} {ending}".encode())
+
+    def script(side: Side) -> object:
+        link = side.connect()
+        link.send(b"all of it")
+        link.finish()
+        return link.ends(), side.told(1)
+
+    assert play(ONE % "", script, {"s1": answers_after_all}) == (
+        (b"9 fin", "fin"),
+        ["front front/s1 N/N 5 -- 1/1/0/0/0 0/0"],
+    )
+
+
+def test_half_close_of_the_server_is_passed_on() -> None:
+    """The client learns of it, and can still send."""
+
+    def script(side: Side) -> object:
+        link = side.connect()
+        greeting = link.rest()
+        link.send(b"still here")
+        link.close()
+        return greeting, side.servers["s1"].arrival(0).wait(), side.told(1)
+
+    assert play(ONE % "", script, {"s1": finishes}) == (
+        (b"s1\n", "fin"),
+        (b"still here", "fin"),
+        ["front front/s1 N/N 3 -- 1/1/0/0/0 0/0"],
+    )
+
+
+def test_idle_on_both_sides() -> None:
+    def script(side: Side) -> object:
+        link = side.connect()
+        link.line()
+        link.send(b"x")
+        return link.ends(), side.told(1)
+
+    text = ONE % "timeout client 400\n    timeout server 400"
+    assert play(text, script, {"s1": listens}) == (
+        (b"", "fin"),
+        ["front front/s1 N/N 0 cD 1/1/0/0/0 0/0"],
+    )
+
+
+def test_client_that_talks_is_not_idle() -> None:
+    """What a client sends counts for the server's side too, while the answers come."""
+
+    def script(side: Side) -> object:
+        link = side.connect()
+        link.line()
+        for _ in range(8):
+            link.send(b"x")
+            link.exactly(1)
+            side.pause(0.1)
+        return link.ends(), side.told(1)
+
+    assert play(ONE % "timeout client 400\n    timeout server 400", script) == (
+        (b"", "fin"),
+        ["front front/s1 N/N 11 cD 1/1/0/0/0 0/0"],
+    )
+
+
+def test_server_that_refuses_without_retries() -> None:
+    def script(side: Side) -> object:
+        return side.connect().ends(), side.told(1), side.figures("econ", "wretr", "stot")
+
+    assert play(ONE % "retries 0", script, {"s1": None}) == (
+        (b"", "fin"),
+        ["front front/s1 N/-1 0 SC 1/1/0/0/0 0/0"],
+        {"FRONTEND": ["", "", "1"], "s1": ["1", "0", "1"], "BACKEND": ["1", "0", "1"]},
+    )
+
+
+def test_server_that_does_not_answer() -> None:
+    def script(side: Side) -> object:
+        return side.connect().ends(), side.told(1), side.figures("econ", "wretr", "stot")
+
+    assert play(ONE % "timeout connect 150\n    retries 1", script, {"s1": "hangs"}) == (
+        (b"", "fin"),
+        ["front front/s1 N/-1 0 sC 1/1/0/0/1 0/0"],
+        {"FRONTEND": ["", "", "1"], "s1": ["1", "1", "2"], "BACKEND": ["1", "1", "1"]},
+    )
+
+
+def test_retries_and_then_another_server() -> None:
+    def script(side: Side) -> object:
+        names = [side.reach() for _ in range(2)]
+        return names, side.told(2), side.figures("econ", "wretr", "wredis", "stot", "lbtot")
+
+    text = TWO % "timeout connect 100\n    retries 2\n    option redispatch"
+    assert play(text, script, {"s1": None}) == (
+        ["s2", "s2"],
+        ["front front/s2 N/N 3 -- 1/1/0/0/+1 0/0", "front front/s2 N/N 3 -- 1/1/0/0/+1 0/0"],
+        {
+            "FRONTEND": ["", "", "", "2", ""],
+            "s1": ["0", "0", "2", "2", "2"],
+            "s2": ["0", "0", "0", "2", "2"],
+            "BACKEND": ["0", "0", "2", "2", "4"],
+        },
+    )
+
+
+def test_another_server_at_the_first_retry() -> None:
+    def script(side: Side) -> object:
+        names = [side.reach() for _ in range(3)]
+        return names, side.told(3), side.figures("econ", "wretr", "wredis", "stot", "lbtot")
+
+    text = TWO % "timeout connect 100\n    option redispatch 1"
+    assert play(text, script, {"s1": None}) == (
+        ["s2", "s2", "s2"],
+        [
+            "front front/s2 N/N 3 -- 1/1/0/0/+1 0/0",
+            "front front/s2 N/N 3 -- 1/1/0/0/+1 0/0",
+            "front front/s2 N/N 3 -- 1/1/0/0/+1 0/0",
+        ],
+        {
+            "FRONTEND": ["", "", "", "3", ""],
+            "s1": ["0", "0", "3", "3", "3"],
+            "s2": ["0", "0", "0", "3", "3"],
+            "BACKEND": ["0", "0", "3", "3", "6"],
+        },
+    )
+
+
+def test_no_other_server_without_redispatch() -> None:
+    def script(side: Side) -> object:
+        ends = [side.connect().ends() for _ in range(2)]
+        return ends, side.told(2), side.figures("econ", "wretr", "wredis")
+
+    text = TWO % "timeout connect 100\n    retries 1"
+    assert play(text, script, {"s1": None, "s2": says(b"s2")}) == (
+        [(b"", "fin"), (b"s2", "fin")],
+        ["front front/s1 N/-1 0 SC 1/1/0/0/1 0/0", "front front/s2 N/N 2 -- 1/1/0/0/0 0/0"],
+        {
+            "FRONTEND": ["", "", ""],
+            "s1": ["1", "1", "0"],
+            "s2": ["0", "0", "0"],
+            "BACKEND": ["1", "1", "0"],
+        },
+    )
+
+
+def test_all_servers_refuse() -> None:
+    def script(side: Side) -> object:
+        return side.connect().ends(), side.told(1), side.figures("econ", "wretr", "wredis")
+
+    text = TWO % "timeout connect 100\n    option redispatch"
+    assert play(text, script, {"s1": None, "s2": None}) == (
+        (b"", "fin"),
+        ["front front/s2 N/-1 0 SC 1/1/0/0/+3 0/0"],
+        {
+            "FRONTEND": ["", "", ""],
+            "s1": ["0", "0", "2"],
+            "s2": ["1", "0", "1"],
+            "BACKEND": ["1", "0", "3"],
+        },
+    )
+
+
+def test_section_without_a_server() -> None:
+    def script(side: Side) -> object:
+        return side.connect().ends(), side.told(1)
+
+    assert play("listen front\n    bind 127.0.0.1:{front}\n", script) == (
+        (b"", "fin"),
+        ["front front/<NOSRV> -1/-1 0 SC 1/1/0/0/0 0/0"],
+    )
+
+
+def test_bytes_are_untouched_both_ways() -> None:
+    payload = bytes(range(256)) * 4096
+
+    def script(side: Side) -> object:
+        link = side.connect()
+        link.line()
+        for offset in range(0, len(payload), 65536):
+            link.send(payload[offset : offset + 65536])
+        back = link.exactly(len(payload))
+        link.close()
+        return back == payload, side.told(1), side.figures("bin", "bout")
+
+    assert play(ONE % "", script) == (
+        True,
+        ["front front/s1 N/N 1048579 -- 1/1/0/0/0 0/0"],
+        {
+            "FRONTEND": ["1048576", "1048579"],
+            "s1": ["1048576", "1048579"],
+            "BACKEND": ["1048576", "1048579"],
+        },
+    )
+
+
+def test_slow_server_gets_all_of_it() -> None:
+    def script(side: Side) -> object:
+        link = side.connect()
+        for _ in range(64):
+            link.send(bytes(65536))
+        link.finish()
+        return link.ends(), side.told(1), side.figures("bin", "bout")
+
+    assert play(ONE % "", script, {"s1": reads_slowly}) == (
+        (b"4194304\n", "fin"),
+        ["front front/s1 N/N 8 -- 1/1/0/0/0 0/0"],
+        {"FRONTEND": ["4194304", "8"], "s1": ["4194304", "8"], "BACKEND": ["4194304", "8"]},
+    )
+
+
+def test_server_that_does_not_read() -> None:
+    def script(side: Side) -> object:
+        link = side.connect()
+        link.line()
+        link.sock.settimeout(0.2)
+        try:
+            for _ in range(1000):
+                link.sock.send(bytes(65536))
+        except TimeoutError:
+            link.sock.settimeout(6)
+        return side.sessions(1)[0].state, link.ends()[1]
+
+    assert play(ONE % "timeout server 400", script, {"s1": reads_nothing}) == ("sD", "fin")
+
+
+def test_client_that_sends_nothing_is_not_logged() -> None:
+    def script(side: Side) -> object:
+        for _ in range(2):
+            side.connect().ends()
+        link = side.connect()
+        link.send(b"x")
+        link.ends()
+        return side.told(1), side.figures("stot")
+
+    text = ONE % "option dontlognull\n    timeout client 200"
+    assert play(text, script, {"s1": listens}) == (
+        ["front front/s1 N/N 0 cD 1/1/0/0/0 0/0"],
+        {"FRONTEND": ["3"], "s1": ["3"], "BACKEND": ["3"]},
+    )
+
+
+def test_probe_is_not_logged() -> None:
+    """A client that connects and goes at once, as a monitor does."""
+
+    def script(side: Side) -> object:
+        for _ in range(2):
+            side.connect().reset()
+        side.figures_when(lambda found: found["FRONTEND"] == ["2"], "stot")
+        link = side.connect()
+        link.send(b"x")
+        link.finish()
+        link.ends()
+        return side.told(1)
+
+    assert play(ONE % "option dontlognull", script, {"s1": listens}) == [
+        "front front/s1 N/N 0 -- 1/1/0/0/0 0/0"
+    ]
+
+
+def test_no_more_than_maxconn_at_a_time() -> None:
+    """The others wait in the kernel's queue, and come in as one leaves."""
+
+    def script(side: Side) -> object:
+        links = [side.connect() for _ in range(2)]
+        names = [link.line() for link in links]
+        third = side.connect()
+        before = side.figures("scur", "smax", "slim", "stot")["FRONTEND"]
+        links[0].close()
+        names.append(third.line())
+        third.close()
+        told = side.told(2)
+        return names, before, told, side.figures("smax", "slim", "stot")
+
+    assert play(ONE % "maxconn 2", script) == (
+        ["s1", "s1", "s1"],
+        ["2", "2", "2", "2"],
+        ["front front/s1 N/N 3 -- 2/2/1/1/0 0/0", "front front/s1 N/N 3 -- 2/2/1/1/0 0/0"],
+        {"FRONTEND": ["2", "2", "3"], "s1": ["2", "", "3"], "BACKEND": ["2", "1", "3"]},
+    )
+
+
+def test_log_line_has_the_counts_of_open_sessions() -> None:
+    def script(side: Side) -> object:
+        links = [side.connect() for _ in range(4)]
+        for link in links:
+            link.line()
+        for count, link in enumerate(links, start=1):
+            link.close()
+            side.sessions(count)
+        return side.told(4)
+
+    assert play(TWO % "", script) == [
+        "front front/s1 N/N 3 -- 4/4/3/1/0 0/0",
+        "front front/s2 N/N 3 -- 3/3/2/1/0 0/0",
+        "front front/s1 N/N 3 -- 2/2/1/0/0 0/0",
+        "front front/s2 N/N 3 -- 1/1/0/0/0 0/0",
+    ]
+
+
+def test_server_that_closes_while_the_client_sends() -> None:
+    def script(side: Side) -> object:
+        link = side.connect()
+        link.line()
+        link.send(b"12345")
+        return link.ends(), side.told(1), side.figures("bin", "bout", "srv_abrt")
+
+    assert play(ONE % "", script, {"s1": closes_after(5)}) == (
+        (b"", "fin"),
+        ["front front/s1 N/N 3 -- 1/1/0/0/0 0/0"],
+        {"FRONTEND": ["5", "3", ""], "s1": ["5", "3", "0"], "BACKEND": ["5", "3", "0"]},
+    )
