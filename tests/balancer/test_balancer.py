@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.balancer_conversation import Conversation
+from support.balancer_conversation import Conversation, opened
 
-from rabbitry.balancer.balancer import Balancer
+from rabbitry.balancer.balancer import Balancer, PlanReload, Reload
 from rabbitry.balancer.configuration.reader import parse
 from rabbitry.machine import (
     Address,
@@ -159,3 +159,28 @@ def test_whatever_happens_every_session_ends_and_the_books_balance(
     back = next(row for row in rows if row.svname == "BACKEND")
     assert back.lbtot == sum(row.lbtot or 0 for row in servers)
     assert back.bin == sum(row.bin or 0 for row in servers)
+
+
+def test_a_reload_keeps_sessions_and_checks_and_asks_for_listeners_first() -> None:
+    talk = Conversation(TEXT)
+    for link in opened(talk.begun):
+        talk.connected(link)
+    (session,) = opened(talk.client(1))
+    talk.connected(session)
+    text = TEXT.replace("server a 127.0.0.1:11", "server c 127.0.0.1:13").replace("1:3", "1:9")
+    configuration = parse(text, "f")
+    (plan,) = talk.take(Asked(1, PlanReload(configuration)))
+    assert isinstance(plan, Answer)
+    assert plan.answer.to_close == ("front/3",)
+    effects = talk.take(Asked(2, Reload(configuration)))
+    assert not any(isinstance(effect, CloseLink) for effect in effects)
+    (check,) = opened(effects)  # of the server that came
+    assert effects[-1] == Answer(2, None)
+    assert talk.bytes(1, b"x") == [SendBytes(session, b"x")]
+    talk.connected(check)
+    names = [row.svname for row in talk.balancer.statistics(talk.now)]
+    assert names == ["FRONTEND", "c", "b", "BACKEND", "FRONTEND"]
+    assert talk.row("FRONTEND").scur == 1
+    talk.closed(1)
+    talk.closed(session)
+    assert talk.row("FRONTEND").scur == 0

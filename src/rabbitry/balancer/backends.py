@@ -120,6 +120,13 @@ class Backend:
         self._pool.recount()
         self._algorithm.removed(server)
 
+    def adopt(self, section: BackendSection, servers: list[Server]) -> None:
+        """Go on with another section and these servers, whom a new file names (`proxies`)."""
+        self.section = section
+        self.servers = servers
+        self._pool = Pool(servers, section.all_backups)
+        self._algorithm = algorithm_named(section.balance, self._pool)
+
     def refresh(self, now: int) -> bool:
         """Note whether any server is usable; return whether that has just ended."""
         was_up = self.changes.up

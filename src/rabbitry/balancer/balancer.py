@@ -13,11 +13,12 @@ since a link may close while it is being closed here.
 
 from __future__ import annotations
 
-from rabbitry.balancer.backends import Backend
+from dataclasses import dataclass
+
 from rabbitry.balancer.checks import Checks
 from rabbitry.balancer.configuration.model import BindLine, Configuration
+from rabbitry.balancer.proxies import Proxies
 from rabbitry.balancer.relay import Relay
-from rabbitry.balancer.session import Frontend
 from rabbitry.balancer.statistics.gathering import rows_of
 from rabbitry.balancer.statistics.rows import StatisticsRow
 from rabbitry.balancer.transitions import Transitions
@@ -30,6 +31,7 @@ from rabbitry.machine import (
     LinkClosed,
     LinkFinished,
     LinkOpened,
+    Report,
     SendBytes,
     Started,
     TimerFired,
@@ -38,33 +40,37 @@ from rabbitry.machine import (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class PlanReload:
+    """Question: which listeners would this configuration open and close? (`ListenerChanges`)"""
+
+    configuration: Configuration
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """Question: go on with this configuration; the listeners of its plan are open."""
+
+    configuration: Configuration
+
+
 class Balancer:
     """Balances links as `configuration` says. Answers `Asked("statistics")` with a list of
-    `StatisticsRow`, and every other question with None."""
+    `StatisticsRow`, `PlanReload` and `Reload` as they say, and every other question with None."""
 
     def __init__(self, configuration: Configuration) -> None:
         self._out: list[Effect] = []
         self._last_link = 0
-        self._backends = [Backend(section) for section in configuration.backends]
-        by_name = {backend.section.name: backend for backend in self._backends}
-        self._frontends = [
-            Frontend(section, by_name.get(section.default_backend or ""))
-            for section in configuration.frontends
-        ]
-        self._by_listener: dict[str, Frontend] = {}
-        self.listeners: list[tuple[str, BindLine]] = []
-        for frontend in self._frontends:
-            if frontend.section.mode == "http":
-                continue
-            for index, bind in enumerate(frontend.section.binds, start=1):
-                name = frontend.section.name
-                name = name if index == 1 else f"{name}/{index}"
-                self.listeners.append((name, bind))
-                self._by_listener[name] = frontend
+        self._proxies = Proxies(configuration)
         self._relay = Relay(configuration.process.maxconn, self._next_link, self._out)
-        self._transitions = Transitions(self._backends, self._relay, self._out)
-        self._checks = Checks(self._backends, self._transitions, self._next_link, self._out)
+        self._transitions = Transitions(self._proxies.backends, self._relay, self._out)
+        self._checks = Checks(self._proxies.backends, self._transitions, self._next_link, self._out)
         self._sessions = self._relay.links
+
+    @property
+    def listeners(self) -> list[tuple[str, BindLine]]:
+        """Where to listen, each with its name."""
+        return [(name, bind) for name, (bind, _) in self._proxies.listeners.items()]
 
     def _next_link(self) -> int:
         self._last_link -= 1
@@ -92,20 +98,20 @@ class Balancer:
 
     def statistics(self, now: int) -> list[StatisticsRow]:
         """The rows of HAProxy's statistics: for each section its front, servers, back."""
-        return rows_of(self._frontends, self._backends, now)
+        return rows_of(self._proxies.frontends, self._proxies.backends, now)
 
     def _take(self, event: Event, now: int) -> None:
         relay = self._relay
         match event:
             case Started():
-                for backend in self._backends:
+                for backend in self._proxies.backends:
                     backend.started(now)
                 self._checks.start(now)
             case LinkOpened(link, "", _):
                 if not self._checks.link_opened(link, now):
                     relay.server_opened(link, now)
             case LinkOpened(link, listener, peer):
-                relay.client_opened(self._by_listener[listener], link, peer, now)
+                relay.client_opened(self._proxies.frontend_of(listener), link, peer, now)
             case LinkFinished(link):
                 relay.link_finished(link, now)
             case LinkClosed(link, reason):
@@ -122,7 +128,40 @@ class Balancer:
                 ):
                     relay.timer_fired(timer, now)
             case Asked(number, question):
-                answer = self.statistics(now) if question == "statistics" else None
-                self._out.append(Answer(number, answer))
+                self._out.append(Answer(number, self._answer(question, now)))
             case _:
                 pass
+
+    def _answer(self, question: object, now: int) -> object:
+        match question:
+            case "statistics":
+                return self.statistics(now)
+            case PlanReload(configuration):
+                return self._proxies.plan(configuration)
+            case Reload(configuration):
+                self._reload(configuration, now)
+        return None
+
+    def _reload(self, configuration: Configuration, now: int) -> None:
+        adopted = self._proxies.adopt(configuration, now)
+        for backend, server in adopted.removed:
+            self._checks.server_removed(backend, server)
+            self._transitions.forget(server)
+        for _, server in adopted.added:
+            self._transitions.know(server)
+        self._transitions.serve(self._proxies.backends, now)
+        for backend, server in adopted.added:
+            self._checks.server_added(backend, server, now)
+        for backend, server, before in adopted.changed:
+            self._checks.server_removed(backend, server)
+            self._checks.server_added(backend, server, now)
+            self._transitions.disabled_anew(server, before, now)
+        self._relay.reloaded(configuration.process, now)
+        for backend, server in adopted.removed:
+            self._relay.requeue_sessions(backend, server, now)
+        details = {
+            "added": [server.key for _, server in adopted.added],
+            "removed": [server.key for _, server in adopted.removed],
+            "changed": [server.key for _, server, _ in adopted.changed],
+        }
+        self._out.append(Report("info", "configuration reloaded", details))

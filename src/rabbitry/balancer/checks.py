@@ -19,7 +19,7 @@ from collections.abc import Callable
 from rabbitry.balancer.backends import Backend
 from rabbitry.balancer.servers import Check, Server
 from rabbitry.balancer.transitions import Transitions
-from rabbitry.machine import CloseLink, Effect, OpenLink, SetTimer
+from rabbitry.machine import CancelTimer, CloseLink, Effect, OpenLink, SetTimer
 
 
 class _Checked:
@@ -52,14 +52,37 @@ class Checks:
         self._by_timer: dict[str, _Checked] = {}
         for backend in backends:
             for server in backend.servers:
-                if server.line.check:
-                    checked = _Checked(backend, server)
-                    self._by_timer[checked.timer] = checked
+                self._know(backend, server)
+
+    def _know(self, backend: Backend, server: Server) -> _Checked | None:
+        if not server.line.check:
+            return None
+        checked = _Checked(backend, server)
+        self._by_timer[checked.timer] = checked
+        return checked
 
     def start(self, now: int) -> None:
         """Begin the first check of every server."""
         for checked in self._by_timer.values():
             self._begin(checked, now)
+
+    def server_added(self, backend: Backend, server: Server, now: int) -> None:
+        """Check a server that has come."""
+        checked = self._know(backend, server)
+        if checked is not None:
+            self._begin(checked, now)
+
+    def server_removed(self, backend: Backend, server: Server) -> None:
+        """Check a server no more; a check under way is given up."""
+        timer = _Checked(backend, server).timer
+        checked = self._by_timer.get(timer)
+        if checked is None or checked.server is not server:
+            return
+        del self._by_timer[timer]
+        self._out.append(CancelTimer(timer))
+        if checked.link:
+            del self._by_link[checked.link]
+            self._out.append(CloseLink(checked.link, abort=True))
 
     def link_opened(self, link: int, now: int) -> bool:
         """A check has connected. False if the link is not one of a check."""

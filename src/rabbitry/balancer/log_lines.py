@@ -25,6 +25,9 @@ def line_of(report: Report, began: str = "") -> str:
         return f"{_server(details)} {_OF_SERVERS[report.what](details)}{_status(details)}."
     if report.what == "proxy has no server available":
         return f"proxy {details['proxy']} has no server available!"
+    if report.what == "configuration reloaded":
+        parts = [f"{word} {', '.join(details[word])}" for word in details if details[word]]
+        return f"configuration reloaded: {'; '.join(parts) or 'the same servers'}"
     return report.what + "".join(f" {name}={value}" for name, value in details.items())
 
 

@@ -29,6 +29,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 
 from rabbitry.balancer.backends import Backend
+from rabbitry.balancer.configuration.model import Global
 from rabbitry.balancer.servers import Server
 from rabbitry.balancer.session import Frontend, Phase, Session
 from rabbitry.machine import (
@@ -198,6 +199,12 @@ class Relay:
             self._try_again(session, now)
         elif session.phase is Phase.RELAYING:
             self._check_idle(session, now)
+
+    def reloaded(self, process: Global, now: int) -> None:
+        """Go on with other limits of the process; who waited for a place may have one now."""
+        self._maxconn = process.maxconn
+        for _ in range(len(self._held)):
+            self._admit_held(now)
 
     # --- what a change of a server asks ---------------------------------------------------------
 

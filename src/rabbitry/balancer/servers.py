@@ -106,6 +106,12 @@ class Health:
             if not self.passed:
                 self.value = 0
 
+    def expect(self, rise: int, fall: int) -> None:
+        """Go on with other thresholds, as good as before."""
+        passed = self.passed
+        self.rise, self.fall = rise, fall
+        self.value = self.top if passed else 0
+
     def sink(self) -> None:
         """Take it as failed altogether (maintenance, `set server health down`)."""
         self.value = 0
@@ -233,6 +239,23 @@ class Server:
         self.queued_max = 0
         self.tracked: Server | None = None
         self.trackers: list[Server] = []
+
+    def adopt(self, line: ServerLine, number: int) -> None:
+        """Go on with another line of the same server. What an operator has set (weight, maxconn)
+        stays unless the line says something new; so does its health."""
+        before, self.line = self.line, line
+        self.number = line.id or number
+        if line.weight != before.weight:
+            self.weight = self.initial_weight = line.weight
+            self.effective_weight = line.weight * WEIGHT_SCALE
+        if line.maxconn != before.maxconn:
+            self.maxconn = self.maxconn_now = line.maxconn or 0
+        if line.check != before.check:
+            self.health.enabled = line.check
+        if line.agent_check != before.agent_check:
+            self.agent.enabled = line.agent_check
+        if (line.rise, line.fall) != (before.rise, before.fall):
+            self.health.expect(line.rise, line.fall)
 
     # --- what algorithms ask --------------------------------------------------------------------
 

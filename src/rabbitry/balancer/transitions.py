@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from rabbitry.balancer.backends import Backend
+from rabbitry.balancer.configuration.model import ServerLine
 from rabbitry.balancer.servers import Admin, Check, Operating, Server
 from rabbitry.machine import MICROSECONDS_PER_SECOND, CancelTimer, Effect, Report, SetTimer
 
@@ -61,11 +62,33 @@ class Transitions:
         """Take in a server; its backend holds it already."""
         self._by_timer[WARMUP + server.key] = server
 
+    def serve(self, backends: list[Backend], now: int) -> None:
+        """Go on with these backends: servers follow whom their lines track now."""
+        self._backends.clear()
+        self._backends.update((backend.section.name, backend) for backend in backends)
+        servers = [server for backend in backends for server in backend.servers]
+        for server in servers:
+            server.tracked = None
+            server.trackers.clear()
+        for server in servers:
+            self._track(server)
+            if server.tracked is None:
+                self.clear_admin(server, Admin.INHERITED_MAINT, now)
+                self.clear_admin(server, Admin.INHERITED_DRAIN, now)
+
+    def disabled_anew(self, server: Server, before: ServerLine, now: int) -> None:
+        """Its line has changed: `disabled` is new, or is there no more."""
+        if server.line.disabled and not before.disabled:
+            self.set_admin(server, Admin.FORCED_MAINT, now)
+        elif before.disabled and not server.line.disabled:
+            self.clear_admin(server, Admin.FORCED_MAINT, now)
+
     def forget(self, server: Server) -> None:
         """Let go of a server that its backend holds no more."""
-        del self._by_timer[WARMUP + server.key]
-        self._out.append(CancelTimer(WARMUP + server.key))
-        if server.tracked is not None:
+        if self._by_timer.get(WARMUP + server.key) is server:
+            del self._by_timer[WARMUP + server.key]
+            self._out.append(CancelTimer(WARMUP + server.key))
+        if server.tracked is not None and server in server.tracked.trackers:
             server.tracked.trackers.remove(server)
 
     def _track(self, server: Server) -> None:
