@@ -36,7 +36,7 @@ soak:  ## the simulation with SEEDS seeds
 fuzz:  ## SECONDS of coverage-guided fuzzing of all that a peer can send
 	@bash tools/bootstrap.sh test && exec .venv/bin/python tests/fuzz/run_atheris.py --seconds $(SECONDS)
 
-bench:  ## throughput beside RabbitMQ, as ratios
+bench:  ## throughput beside RabbitMQ, the balancer beside HAProxy, as ratios
 	@bash tools/bootstrap.sh test && bash tools/install_test_programs.sh && exec .venv/bin/python -m bench.run $(ARGS)
 
 clean:  ## remove .venv and everything else that was made here

@@ -4,7 +4,8 @@ Owns the command line and the turns the sides take. All sides stand ready during
 loaded in alternation, so that whatever else the machine does meets all; the best of N runs counts,
 since disturbance slows; the ratio of the medians stands beside it. What is compared is
 ``bench.scenarios``, the report ``bench.report``, starting brokers ``bench.rabbitry`` and
-``bench.rabbitmq``, loading them ``bench.load``.
+``bench.rabbitmq``, loading them ``bench.load``. The balancer beside HAProxy is
+``bench.beside_haproxy``.
 """
 
 from __future__ import annotations
@@ -22,7 +23,17 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench import backlog, idle, load, rabbitmq, rabbitry
+from bench import (
+    backlog,
+    balancer_report,
+    balancers,
+    beside_haproxy,
+    idle,
+    load,
+    rabbitmq,
+    rabbitry,
+)
+from bench.balancers import HAPROXY
 from bench.connection import LoadError
 from bench.frames import PeerFault
 from bench.load import Load
@@ -68,6 +79,7 @@ class Plan:
     size: int
     profile: str
     extras: bool
+    balancers: list[str] = dataclasses.field(default_factory=list)
 
 
 def _load_for(plan: Plan, scenario: Scenario, row: Row, name: str, side: Side) -> Load | None:
@@ -179,14 +191,16 @@ def machine_facts() -> dict[str, Any]:
         "python": platform.python_version(),
         "kernel": platform.release(),
         "rabbitmq": rabbitmq.version(),
+        "haproxy": balancers.haproxy_version(),
         "directory": f"{disk_directory()} ({file_system_of(disk_directory())})",
     }
 
 
 def _parse(arguments: list[str] | None) -> tuple[Plan, argparse.Namespace]:
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__)
-    parser.add_argument("--scenario", choices=[*SCENARIOS, BACKLOG], action="append")
-    parser.add_argument("--only", choices=(RABBITRY, RABBITMQ))
+    known = [*SCENARIOS, BACKLOG, beside_haproxy.ALL, *beside_haproxy.SCENARIOS]
+    parser.add_argument("--scenario", choices=known, action="append")
+    parser.add_argument("--only", choices=(RABBITRY, RABBITMQ, HAPROXY))
     parser.add_argument("--count", type=int, default=0, help="messages a run; 0: the scenario's")
     parser.add_argument("--best-of", type=int, default=3, help="runs of each headline row")
     parser.add_argument("--size", type=int, default=0, help="bytes of a body; 0: the row's")
@@ -197,9 +211,11 @@ def _parse(arguments: list[str] | None) -> tuple[Plan, argparse.Namespace]:
     parser.add_argument("--at-least", type=float, default=0.0, help="exit 1 under this ratio")
     parser.add_argument("--goals", action="store_true", help="exit 1 where a goal is missed")
     options = parser.parse_args(arguments)
+    only = (options.only,) if options.only else (RABBITRY, RABBITMQ, HAPROXY)
     plan = Plan(
-        scenarios=options.scenario or [*SCENARIOS, BACKLOG],
-        sides=[options.only] if options.only else [RABBITRY, RABBITMQ],
+        scenarios=options.scenario or [*SCENARIOS, BACKLOG, beside_haproxy.ALL],
+        sides=[side for side in only if side != HAPROXY],
+        balancers=[side for side in only if side != RABBITMQ],
         count=options.count,
         best_of=options.best_of,
         window=options.window,
@@ -231,17 +247,19 @@ def _compare(plan: Plan, json_file: str, at_least: float, goals: bool) -> int:
     facts = machine_facts()
     averages = " ".join(f"{value:.2f}" for value in facts["load_average"])
     print(f"{facts['cores']} cores, load average {averages}, Python {facts['python']}")
-    print(f"data in {facts['directory']}", flush=True)
+    print(f"data in {facts['directory']}; HAProxy {facts['haproxy']}", flush=True)
     if RABBITMQ in plan.sides and (reason := rabbitmq.missing()):
         print(f"RabbitMQ's side is left out: {reason}", flush=True)
         plan = dataclasses.replace(plan, sides=[side for side in plan.sides if side != RABBITMQ])
     results: list[Result] = []
-    for name in [name for name in plan.scenarios if name != BACKLOG]:
+    for name in [name for name in plan.scenarios if name in SCENARIOS and plan.sides]:
         results += run_scenario(plan, name, lambda line: print(line, flush=True))
     if results:
         print(f"\n{table(results)}", flush=True)
+    through = _balancers(plan)
     long_queues, failed = _long_queues(plan)
-    idle_too = plan.extras and RABBITRY in plan.sides and not plan.profile
+    brokers_too = any(name in SCENARIOS or name == BACKLOG for name in plan.scenarios)
+    idle_too = brokers_too and plan.extras and RABBITRY in plan.sides and not plan.profile
     if idle_too and not any(result.error for result in results):
         print("\n" + "\n".join(idle.measure()), flush=True)
     if plan.profile:
@@ -249,19 +267,38 @@ def _compare(plan: Plan, json_file: str, at_least: float, goals: bool) -> int:
     if json_file:
         everything = as_json(results, facts)
         everything["backlog"] = [dataclasses.asdict(one) for one in long_queues]
+        everything["balancers"] = balancer_report.as_json(through)
         Path(json_file).write_text(json.dumps(everything, indent=2) + "\n")
-    if failed or any(result.error for result in results):
+    errors = [*(result.error for result in results), *(result.error for result in through)]
+    if failed or any(errors):
         return 2
     slow = below(results, at_least) if at_least else []
     missed = [f"under {at_least:g} times RabbitMQ: {name}" for name in slow]
-    missed += [f"goal missed: {line}" for line in goals_missed(results)] if goals else []
+    if goals:
+        lines = [*goals_missed(results), *balancer_report.goals_missed(through)]
+        missed += [f"goal missed: {line}" for line in lines]
     for line in missed:
         print(line, file=sys.stderr)
     return 1 if missed else 0
 
 
+def _balancers(plan: Plan) -> list[beside_haproxy.Result]:
+    """Compare the balancers as far as the plan asks for it, and print table and goals."""
+    found = beside_haproxy.compare(
+        plan.scenarios,
+        plan.balancers,
+        plan.best_of,
+        plan.extras,
+        lambda line: print(line, flush=True),
+    )
+    if found:
+        averages = " ".join(f"{value:.2f}" for value in os.getloadavg())
+        print(f"\n{balancer_report.table(found)}\nload average {averages}", flush=True)
+    return found
+
+
 def _long_queues(plan: Plan) -> tuple[list[backlog.Backlog], list[str]]:
-    if BACKLOG not in plan.scenarios:
+    if BACKLOG not in plan.scenarios or not plan.sides:
         return [], []
     sides = [side for side in backlog.SIDES if side.split()[0] in plan.sides]
     count, size = plan.count or backlog.MESSAGES, plan.size or backlog.SIZE

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench import rabbitmq, run
+from bench import beside_haproxy, rabbitmq, run
 from bench.processes import SideError
 from bench.report import Result
 from bench.run import Plan
@@ -63,3 +63,26 @@ def test_without_rabbitmq_that_side_is_left_out_and_said(
     monkeypatch.setattr(rabbitmq, "missing", lambda: "not here")
     assert run.main(["--only", "rabbitmq", "--scenario", "single"]) == 0
     assert "RabbitMQ's side is left out: not here" in capsys.readouterr().out
+
+
+def test_a_balancer_alone_starts_no_broker(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def none_measured(*given: object) -> list[beside_haproxy.Result]:
+        asked.append(given[:4])
+        return [beside_haproxy.Result(beside_haproxy.ROWS[0], 0, "haproxy")]
+
+    monkeypatch.setattr(run, "run_scenario", refuse)
+    monkeypatch.setattr(run.beside_haproxy, "compare", none_measured)
+    assert run.main(["--scenario", "balancer-bulk", "--only", "haproxy", "--goals"]) == 1
+    assert asked == [(["balancer-bulk"], ["haproxy"], 3, True)]
+    assert run.main(["--only", "haproxy"]) == 0
+    assert asked[1] == ([*SCENARIOS, "backlog", "balancer"], ["haproxy"], 3, True)
+    assert capsys.readouterr().err.startswith("goal missed: balancer-bulk: ")
+
+
+def test_a_broker_alone_starts_no_balancer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rabbitmq, "missing", lambda: "not here")
+    assert run.main(["--only", "rabbitmq", "--scenario", "balancer"]) == 0
