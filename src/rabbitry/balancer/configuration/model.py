@@ -131,15 +131,15 @@ class CheckStep:
 
     connect: `address`, `port`, `tls`, `send_proxy`, `linger`; None: the server's own.
     send: `data`. expect: `match` is string, rstring, binary or rbinary, `data` what is looked for
-    (for the r-kinds a regular expression), `negated` for `!`, `minimum_bytes` of `min-recv`,
-    and the statuses of `ok-status`, `error-status`, `tout-status`.
+    (for the r-kinds a regular expression), `negated` for `!`, `minimum_bytes` of `min-recv`
+    (-1: none), and the statuses of `ok-status`, `error-status`, `tout-status`.
     """
 
     kind: str
     data: bytes = b""
     match: str = ""
     negated: bool = False
-    minimum_bytes: int = 0
+    minimum_bytes: int = -1
     address: Address | None = None
     port: int | None = None
     tls: bool = False

@@ -1,0 +1,351 @@
+"""Whether an AMQP server answers: one connection kept open, a question again and again.
+
+Owns when a server is asked, what silence and the end of a connection mean, and when a second
+connection is needed. Does not own what is said (`amqp_asking`), health, or links (`Host`).
+
+The rule: every `inter` must contain an answer. While all is well the server is asked half an
+`inter` after its last answer and has the other half to answer, so silence that begins at any moment
+is a first failure at most one `inter` later; as long as it lasts, one more failure follows every
+`inter` (every `fastinter`, every `downinter`, as HAProxy reckons them). So a server that hangs is
+DOWN within `fall` times `inter`. `timeout check`, where it is given, is the time to answer instead
+of the half: a shorter one leaves the bound as it is, a longer one adds to it what it is longer. An
+answer that comes too late is no pass; the next question, asked at once, decides.
+
+A silent connection is kept, not replaced: a broker that was stopped and goes on would find, for
+each that we gave up on, a client that went without a word, and complain of it. After `PATIENCE_US`
+of silence a second connection is tried beside the first: whichever answers first stays, the other
+is ended in order. That also tells a hung server from one that is gone with the host it was on. The
+second is needed too while an alarm lasts (see `amqp_asking`): the first waits for its end.
+
+A connection that ends without a word was lost, and a new one is tried at once. One that the server
+ends in order with 320 says that it is leaving, or that an operator closed it: the server gets no
+new sessions, and the next try decides, without waiting for `fall`. A refused login or virtual host
+is tried again every `REFUSED_PAUSE_US` at the soonest, since every one is an error in the broker's
+log.
+
+Invariants: at most two connections are in use, and `ENDING_MAX` more end; one question is
+outstanding on each; `Host.judged` is called once for each failure and each answer in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from rabbitry.balancer.checking.amqp_asking import AmqpAsking
+from rabbitry.balancer.checking.results import Result, result
+from rabbitry.machine import MICROSECONDS_PER_SECOND
+
+PATIENCE_US: Final = 5 * MICROSECONDS_PER_SECOND
+REFUSED_PAUSE_US: Final = 10 * MICROSECONDS_PER_SECOND
+PROBE_PAUSE_US: Final = 5 * MICROSECONDS_PER_SECOND
+"""How often an alarm is looked for. Each probe leaves some hundred bytes with RabbitMQ's
+connection, until it ends."""
+PROBES_MAX: Final = 10_000
+"""After so many a new connection takes the place of this one, in order: twice a day at most."""
+
+ENDING_MAX: Final = 2
+"""How many connections may be waiting for the server's last word; the oldest gets none then."""
+
+
+class Host(Protocol):
+    """What a watch needs: links, a clock that wakes it, and somebody to tell."""
+
+    def open(self) -> int:
+        """Open a link to the server; return its number."""
+        ...
+
+    def send(self, link: int, data: bytes) -> None:
+        """Send bytes over a link."""
+        ...
+
+    def close(self, link: int, abort: bool) -> None:
+        """Close a link."""
+        ...
+
+    def wake(self, at: int) -> None:
+        """Call `woken` at this time, and no earlier one."""
+        ...
+
+    def judged(self, verdict: Result, duration_us: int, final: bool) -> None:
+        """A check has ended. `final`: a failure counts at once, whatever `fall` says."""
+        ...
+
+    @property
+    def interval_us(self) -> int:
+        """The pause between checks in the server's present health (`srv_getinter`)."""
+        ...
+
+    @property
+    def steady(self) -> bool:
+        """Whether the server is up and has not failed lately."""
+        ...
+
+
+class AmqpWatch:
+    """Watches one server. `make(probes, now)` makes a connection's talk.
+
+    `inter_us` is the server's; `connect_limit_us` how long a link may take to open;
+    `answer_limit_us` is `timeout check`, None where there is none.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        make: Callable[[bool, int], AmqpAsking],
+        inter_us: int,
+        connect_limit_us: int,
+        answer_limit_us: int | None,
+    ) -> None:
+        self._host = host
+        self._make = make
+        self._inter_us = inter_us
+        self._connect_limit_us = connect_limit_us
+        self._login_limit_us = answer_limit_us
+        half_us = inter_us // 2
+        self._answer_limit_us = half_us if answer_limit_us is None else answer_limit_us
+        self._pause_us = inter_us - min(half_us, self._answer_limit_us)
+        self._opening: dict[int, AmqpAsking] = {}  # links that are not open yet
+        self._open: dict[int, AmqpAsking] = {}  # in the order they were opened
+        self._ending: dict[int, AmqpAsking] = {}
+        self._asked_at = 0
+        self._waiting = False  # for an answer; else for the time to ask
+        self._late = False  # the question under way has failed already
+        self._leaving = False  # the server has said so
+        self._probes = 0
+        self._probed_at = 0
+        self.stopped = True
+
+    # --- what the owner does ----------------------------------------------------------------------
+
+    def begin(self, now: int) -> None:
+        """Begin to watch."""
+        self.stopped = False
+        self._ask(now)
+
+    def stop(self) -> None:
+        """Watch no more; connections end in order."""
+        self.stopped = True
+        self._forget_unopened()
+        self._waiting = self._late = self._leaving = False
+
+    def end(self, now: int) -> None:
+        """Watch no more, and end all connections in order."""
+        self.stop()
+        for link in list(self._open):
+            self._retire(link, now)
+
+    @property
+    def in_progress(self) -> bool:
+        """Whether an answer is waited for."""
+        return self._waiting
+
+    @property
+    def ended(self) -> bool:
+        """Whether no link is left."""
+        return not (self._opening or self._open or self._ending)
+
+    @property
+    def alarm(self) -> str:
+        """The reason of the server's alarm; empty where there is none."""
+        return next((each.blocked_by for each in self._open.values() if each.blocked_by), "")
+
+    def woken(self, now: int) -> None:
+        """The time that `wake` named has come."""
+        if self.stopped:
+            return
+        if self._waiting:
+            self._be_silent(now)
+        else:
+            self._ask(now)
+
+    # --- links --------------------------------------------------------------------------------
+
+    def owns(self, link: int) -> bool:
+        """Whether the link is one of this watch."""
+        return link in self._open or link in self._opening or link in self._ending
+
+    def opened(self, link: int, now: int) -> None:
+        """A link is open."""
+        asking = self._opening.pop(link, None)
+        if asking is None:
+            return
+        self._open[link] = asking
+        self._send(link, asking, now)
+        if self._waiting and not self._late and len(self._open) == 1:
+            limit_us = self._login_limit_us
+            at = self._asked_at + self._inter_us if limit_us is None else now + limit_us
+            self._host.wake(at)
+
+    def received(self, link: int, data: bytes, now: int) -> None:
+        """A server has sent bytes."""
+        asking = self._open.get(link)
+        if asking is None:
+            asking = self._ending.get(link)
+            if asking is not None:
+                asking.received(data, now)
+                self._send(link, asking, now)
+            return
+        was_blocked = bool(asking.blocked_by)
+        answered = asking.received(data, now)
+        self._send(link, asking, now)
+        if asking.conclusion is not None:
+            self._concluded(link, asking, now)
+            return
+        if answered and not self.stopped:
+            self._answered(link, now)
+        blocked = bool(asking.blocked_by)
+        if blocked and not was_blocked:
+            self._second(now)
+        elif was_blocked and not blocked:
+            self._spare_is_done(link, now)
+
+    def closed(self, link: int, reason: str, status: str, now: int) -> None:
+        """A link is gone, or could not be opened: `status` is L4CON or L6RSP then."""
+        if self._ending.pop(link, None) is not None:
+            return
+        if self._opening.pop(link, None) is not None:
+            if not self._open:
+                self._fail(result(status, reason), now)
+            return
+        asking = self._open.pop(link, None)
+        if asking is None or self.stopped:
+            return
+        if self._open or self._opening:
+            return  # the other one goes on
+        lived = asking.ready and now - asking.opened_at >= self._host.interval_us
+        if lived and not self._late:
+            self._ask(now)  # whether a new one can be had says more than the loss
+        else:
+            self._fail(asking.lost(), now)
+
+    # --- asking -------------------------------------------------------------------------------
+
+    def _ask(self, now: int) -> None:
+        self._waiting = True
+        self._late = False
+        self._asked_at = now
+        for link, asking in self._open.items():
+            if asking.ready and not asking.blocked_by and not asking.outstanding:
+                probe = now - self._probed_at >= PROBE_PAUSE_US
+                if probe:
+                    self._probed_at = now
+                    self._probes += 1
+                asking.ask(now, probe)
+                self._send(link, asking, now)
+                self._host.wake(now + self._answer_limit_us)
+                return
+        if not self._open and not self._opening:
+            self._open_one(probes=True, now=now)
+            self._host.wake(now + self._connect_limit_us)
+        else:
+            self._host.wake(now + self._answer_limit_us)
+
+    def _open_one(self, probes: bool, now: int) -> None:
+        if probes:
+            self._probes = 0
+            self._probed_at = now
+        self._opening[self._host.open()] = self._make(probes, now)
+
+    def _second(self, now: int) -> None:
+        """Try a connection beside the one that cannot answer."""
+        if len(self._open) + len(self._opening) < 2 and not self.stopped:
+            self._open_one(probes=False, now=now)
+
+    def _answered(self, link: int, now: int) -> None:
+        for other, asking in list(self._open.items()):
+            if other != link and not asking.blocked_by:
+                self._retire(other, now)
+        if not self.alarm:
+            self._forget_unopened()
+        if not self._waiting:
+            return
+        if self._late:
+            self._ask(now)
+            return
+        self._waiting = False
+        self._leaving = False
+        asking = self._open[link]
+        text = asking.server_name
+        if self.alarm:
+            text = f"{text}, blocks publishers: {self.alarm}"
+        self._host.judged(result("L7OK", text), now - self._asked_at, False)
+        if self._probes > PROBES_MAX and not self.alarm:
+            self._retire(link, now)
+        self._host.wake(now + (self._pause_us if self._host.steady else self._host.interval_us))
+
+    def _spare_is_done(self, link: int, now: int) -> None:
+        """The alarm is over: the connection that waited for that takes over again."""
+        for other in list(self._open):
+            if other != link:
+                self._retire(other, now)
+        self._forget_unopened()
+
+    def _be_silent(self, now: int) -> None:
+        """Time is over, and there is no answer."""
+        unopened = self._forget_unopened()
+        silent = next((each for each in self._open.values() if not each.blocked_by), None)
+        self._late = True
+        if silent is None and unopened:
+            self._fail(result("L4TOUT"), now)
+        else:
+            owed = silent.waiting_for if silent is not None else "connection"
+            self._fail(result("L7TOUT", f"accepts but does not answer: no {owed}"), now)
+        if self._open and (silent is None or now - self._asked_at >= PATIENCE_US):
+            self._second(now)
+
+    def _concluded(self, link: int, asking: AmqpAsking, now: int) -> None:
+        """The server has ended the connection, and said why."""
+        verdict = asking.conclusion
+        assert verdict is not None
+        self._ending[link] = self._open.pop(link)
+        if self.stopped or self._open or self._opening:
+            return
+        if not self._waiting:
+            self._asked_at = now
+        if verdict.outcome == "conditional":
+            self._waiting = self._late = False
+            self._leaving = True
+            self._host.judged(verdict, now - self._asked_at, False)
+            self._host.wake(now + self._host.interval_us)
+            return
+        self._fail(verdict, now)
+
+    def _fail(self, verdict: Result, now: int) -> None:
+        """A check has failed. While a connection is silent, so is the next one, an interval on."""
+        if self.stopped:
+            return
+        keeps = bool(self._open)
+        self._waiting = keeps
+        final, self._leaving = self._leaving, False
+        self._host.judged(verdict, now - self._asked_at, final)
+        pause_us = self._host.interval_us
+        if verdict.code in (403, 530):
+            pause_us = max(pause_us, REFUSED_PAUSE_US)
+        self._host.wake(now + pause_us)
+
+    def _forget_unopened(self) -> bool:
+        """Give up links that are not open; return whether there were any."""
+        links = list(self._opening)
+        self._opening.clear()
+        for link in links:
+            self._host.close(link, abort=True)
+        return bool(links)
+
+    # --- ending -------------------------------------------------------------------------------
+
+    def _retire(self, link: int, now: int) -> None:
+        if len(self._ending) >= ENDING_MAX:
+            oldest = next(iter(self._ending))
+            del self._ending[oldest]
+            self._host.close(oldest, abort=True)
+        asking = self._ending[link] = self._open.pop(link)
+        asking.retire(now)
+        self._send(link, asking, now)
+
+    def _send(self, link: int, asking: AmqpAsking, now: int) -> None:
+        data = asking.take_bytes(now)
+        if data:
+            self._host.send(link, data)
+        if asking.finished:
+            self._host.close(link, abort=False)

@@ -1,0 +1,371 @@
+"""Tests of when an AMQP server is asked and what its silence means, in virtual time."""
+
+from __future__ import annotations
+
+from support.amqp_server import AmqpServer
+
+from rabbitry.balancer.checking.amqp_asking import AmqpAsking
+from rabbitry.balancer.checking.amqp_watch import PATIENCE_US, PROBE_PAUSE_US, AmqpWatch
+from rabbitry.balancer.checking.results import Result
+from rabbitry.connection.handshake import Credentials
+
+MS = 1000
+INTER_US = 1000 * MS
+OK = "RabbitMQ 3.10.8"
+
+
+class Stage:
+    """A watch, its host, and servers that answer at once. Links are numbered from 1.
+
+    `verdicts` has (milliseconds, status, info) of each; `ended` the links and how they were closed.
+    """
+
+    def __init__(self, answer_limit_us: int | None = None, user: str = "guest") -> None:
+        self.now = 0
+        self.verdicts: list[tuple[int, str, str]] = []
+        self.finals: list[bool] = []
+        self.servers: dict[int, AmqpServer] = {}
+        self.new_server = AmqpServer
+        self.ended: dict[int, bool] = {}
+        self.refusing = self.absorbing = False
+        self.interval_us = INTER_US
+        self.steady = True
+        self._wake_at: int | None = None
+        self._links = 0
+        self._waiting: list[int] = []
+        self._closed: list[int] = []
+        self._said: list[tuple[int, bytes]] = []
+        self.watch = AmqpWatch(
+            self,
+            lambda probes, now: AmqpAsking(Credentials(user, "guest"), "test", probes, now),
+            INTER_US,
+            INTER_US,
+            answer_limit_us,
+        )
+        self.watch.begin(0)
+        self._settle()
+
+    # what the watch asks of its host
+
+    def open(self) -> int:
+        self._links += 1
+        self._waiting.append(self._links)
+        return self._links
+
+    def send(self, link: int, data: bytes) -> None:
+        self._say(link, self.servers[link].feed(data))
+
+    def close(self, link: int, abort: bool) -> None:
+        self.ended[link] = abort
+        self.servers.pop(link, None)
+        self._closed.append(link)
+
+    def wake(self, at: int) -> None:
+        self._wake_at = at
+
+    def judged(self, verdict: Result, duration_us: int, final: bool) -> None:
+        assert duration_us >= 0
+        self.verdicts.append((self.now // MS, verdict.status, verdict.info))
+        self.finals.append(final)
+
+    # what happens
+
+    def _say(self, link: int, data: bytes) -> None:
+        if data:
+            self._said.append((link, data))
+
+    def _settle(self) -> None:
+        """Let links open and everybody say what they have to say."""
+        while self._waiting or self._said or self._closed:
+            for link in self._closed:
+                self.watch.closed(link, "", "L4CON", self.now)
+            self._closed.clear()
+            for link in self._waiting[:]:
+                self._waiting.remove(link)
+                if self.refusing:
+                    self.watch.closed(link, "Connection refused", "L4CON", self.now)
+                elif not self.absorbing:
+                    self.servers[link] = self.new_server()
+                    self.watch.opened(link, self.now)
+            if self._said:
+                link, data = self._said.pop(0)
+                self.watch.received(link, data, self.now)
+
+    def say(self, link: int, data: bytes) -> None:
+        self._say(link, data)
+        self._settle()
+
+    def pass_time(self, until_ms: int) -> None:
+        while self._wake_at is not None and self._wake_at <= until_ms * MS:
+            self.now, self._wake_at = self._wake_at, None
+            self.watch.woken(self.now)
+            self._settle()
+        self.now = until_ms * MS
+
+    def break_link(self, link: int) -> None:
+        del self.servers[link]
+        self.watch.closed(link, "Connection reset by peer", "L4CON", self.now)
+        self._settle()
+
+
+def statuses(stage: Stage) -> list[str]:
+    return [status for _, status, _ in stage.verdicts]
+
+
+# --- a server that answers ------------------------------------------------------------------------
+
+
+def test_it_is_asked_on_one_connection_half_an_interval_after_each_answer() -> None:
+    stage = Stage()
+    stage.pass_time(2000)
+    assert [(at, status) for at, status, _ in stage.verdicts] == [
+        (0, "L7OK"),
+        (500, "L7OK"),
+        (1000, "L7OK"),
+        (1500, "L7OK"),
+        (2000, "L7OK"),
+    ]
+    assert list(stage.servers) == [1]
+    assert stage.verdicts[0][2] == OK
+
+
+def test_in_doubt_the_pause_is_that_of_haproxy() -> None:
+    stage = Stage()
+    stage.steady, stage.interval_us = False, 200 * MS
+    stage.pass_time(950)
+    assert [at for at, _, _ in stage.verdicts] == [0, 500, 700, 900]
+
+
+def test_the_end_is_in_order() -> None:
+    stage = Stage()
+    server = stage.servers[1]
+    stage.watch.end(stage.now)
+    stage._settle()
+    assert server.endpoint.end_reason == "200 Goodbye"
+    assert stage.watch.ended
+    assert stage.ended == {1: False}
+
+
+# --- a server that hangs --------------------------------------------------------------------------
+
+
+def test_silence_fails_within_one_interval_and_once_an_interval_after_that() -> None:
+    stage = Stage()
+    stage.pass_time(500)
+    stage.servers[1].silent = True
+    stage.pass_time(3500)
+    assert [at for at, status, _ in stage.verdicts if status == "L7TOUT"] == [1500, 2500, 3500]
+    assert stage.verdicts[-1][2] == "accepts but does not answer: no basic.qos-ok"
+    assert list(stage.servers) == [1]  # the same connection all the time
+
+
+def test_a_fast_interval_shortens_it() -> None:
+    stage = Stage()
+    stage.servers[1].silent = True
+    stage.interval_us = 100 * MS
+    stage.pass_time(1200)
+    assert [at for at, status, _ in stage.verdicts if status == "L7TOUT"] == [1000, 1100, 1200]
+
+
+def test_timeout_check_is_the_time_to_answer() -> None:
+    stage = Stage(answer_limit_us=100 * MS)
+    stage.servers[1].silent = True
+    stage.pass_time(1000)
+    assert [at for at, _, _ in stage.verdicts] == [0, 1000]  # asked at 900
+    stage = Stage(answer_limit_us=700 * MS)
+    stage.servers[1].silent = True
+    stage.pass_time(1200)
+    assert [at for at, _, _ in stage.verdicts] == [0, 1200]  # asked at 500
+
+
+def test_a_late_answer_is_no_pass_but_the_next_one_is() -> None:
+    stage = Stage()
+    stage.servers[1].silent = True
+    stage.pass_time(1300)
+    stage.say(1, stage.servers[1].go_on())
+    assert statuses(stage) == ["L7OK", "L7TOUT", "L7OK"]
+    assert stage.verdicts[-1][0] == 1300
+    assert stage.watch.in_progress is False
+
+
+def test_a_server_that_is_always_late_never_passes() -> None:
+    stage = Stage()
+    server = stage.servers[1]
+    server.silent = True
+    for at in (1300, 2600, 3900):
+        stage.pass_time(at)
+        answer = server.go_on()
+        server.silent = True
+        stage.say(1, answer)
+    assert statuses(stage) == ["L7OK", "L7TOUT", "L7TOUT", "L7TOUT"]
+
+
+def test_a_server_that_accepts_and_says_nothing_is_told_by_what_it_owes() -> None:
+    stage = Stage()
+    stage.new_server = silent_server
+    stage.pass_time(1000)
+    stage.break_link(1)
+    stage.pass_time(2000)
+    assert stage.verdicts[-1] == (
+        2000,
+        "L7TOUT",
+        "accepts but does not answer: no connection.start",
+    )
+
+
+def silent_server() -> AmqpServer:
+    server = AmqpServer()
+    server.silent = True
+    return server
+
+
+def test_after_long_silence_a_second_connection_finds_a_server_that_came_back() -> None:
+    stage = Stage()
+    stage.servers[1].silent = True  # its host has gone, say, without a word
+    stage.absorbing = True
+    stage.pass_time(9000)
+    assert set(statuses(stage)[1:]) == {"L7TOUT"}
+    stage.absorbing = False
+    stage.pass_time(10_000)
+    assert stage.verdicts[-1][1:] == ("L7OK", OK)
+    assert 1 not in stage.watch._open
+
+
+def test_a_hung_server_that_goes_on_sees_every_connection_end_in_order() -> None:
+    stage = Stage()
+    stage.servers[1].silent = True
+    stage.new_server = silent_server
+    stage.pass_time(PATIENCE_US // MS + 3000)
+    assert list(stage.servers) == [1, 2]  # no more than two, however long it lasts
+    stage.pass_time(20_000)
+    assert list(stage.servers) == [1, 2]
+    servers = dict(stage.servers)
+    for link in (1, 2):
+        stage.say(link, servers[link].go_on())
+    stage.pass_time(22_000)
+    assert stage.verdicts[-1][1] == "L7OK"
+    assert list(stage.servers) == [1]
+    assert servers[2].endpoint.end_reason == "200 Goodbye"
+    assert stage.ended[2] is False
+
+
+# --- connections that end or do not begin ---------------------------------------------------------
+
+
+def test_a_lost_connection_is_made_anew_at_once() -> None:
+    stage = Stage()
+    stage.pass_time(1700)
+    stage.break_link(1)
+    assert stage.verdicts[-1] == (1700, "L7OK", OK)
+    assert list(stage.servers) == [2]
+
+
+def test_refused_at_once_when_the_server_has_died() -> None:
+    stage = Stage()
+    stage.pass_time(1700)
+    stage.refusing = True
+    stage.break_link(1)
+    stage.pass_time(2700)
+    assert [each for each in stage.verdicts if each[1] == "L4CON"] == [
+        (1700, "L4CON", "Connection refused"),
+        (2700, "L4CON", "Connection refused"),
+    ]
+
+
+def test_a_link_that_does_not_open() -> None:
+    stage = Stage()
+    stage.pass_time(1700)
+    stage.absorbing = True
+    stage.break_link(1)
+    stage.pass_time(5700)
+    assert [at for at, status, _ in stage.verdicts if status == "L4TOUT"] == [2700, 4700]
+
+
+def test_a_server_that_hangs_up_again_and_again_fails() -> None:
+    stage = Stage()
+    stage.pass_time(2000)
+    stage.break_link(1)
+    stage.break_link(2)
+    assert stage.verdicts[-1][1:] == ("L7RSP", "closed the connection without a word")
+
+
+def test_a_refused_login_is_tried_again_but_seldom() -> None:
+    stage = Stage()
+    stage.pass_time(100)
+    stage.say(1, stage.servers[1].close(403, "ACCESS_REFUSED"))
+    before = len(stage.verdicts)
+    assert stage.verdicts[-1][1:] == ("L7STS", "closed the connection: 403 ACCESS_REFUSED")
+    stage.pass_time(10_099)
+    assert len(stage.verdicts) == before
+    stage.pass_time(10_100)
+    assert stage.verdicts[-1][1] == "L7OK"
+
+
+def test_a_server_that_leaves_gets_nothing_new_and_is_not_waited_for() -> None:
+    stage = Stage()
+    stage.pass_time(700)
+    stage.refusing = True
+    stage.say(1, stage.servers[1].close(320, "CONNECTION_FORCED - shutdown"))
+    assert stage.verdicts[-1] == (
+        700,
+        "L7OKC",
+        "is leaving: 320 CONNECTION_FORCED - shutdown",
+    )
+    stage.pass_time(1700)
+    assert stage.verdicts[-1][:2] == (1700, "L4CON")
+    assert stage.finals[-2:] == [False, True]
+
+
+def test_an_operator_who_closes_the_connection_takes_no_server_down() -> None:
+    stage = Stage()
+    stage.pass_time(700)
+    stage.say(1, stage.servers[1].close(320, "CONNECTION_FORCED - Closed via management plugin"))
+    stage.pass_time(1700)
+    assert statuses(stage)[-2:] == ["L7OKC", "L7OK"]
+    assert not any(stage.finals)
+
+
+# --- alarms ---------------------------------------------------------------------------------------
+
+
+def test_in_alarm_the_server_stays_up_and_a_second_connection_asks() -> None:
+    stage = Stage()
+    first = stage.servers[1]
+    first.alarm = "low on disk"
+    stage.pass_time(PROBE_PAUSE_US // MS + 500)
+    assert stage.watch.alarm == "low on disk"
+    stage.pass_time(8000)
+    assert set(statuses(stage)) == {"L7OK"}
+    assert stage.verdicts[-1][2] == f"{OK}, blocks publishers: low on disk"
+    assert list(stage.servers) == [1, 2]
+    second = stage.servers[2]
+    assert second.contents == 0
+    stage.say(1, first.calm())
+    stage.pass_time(9000)
+    assert second.endpoint.end_reason == "200 Goodbye"
+    assert list(stage.servers) == [1]
+    assert stage.verdicts[-1] == (9000, "L7OK", OK)
+    assert set(statuses(stage)) == {"L7OK"}
+
+
+def test_a_server_that_hangs_in_alarm_fails() -> None:
+    stage = Stage()
+    stage.servers[1].alarm = "low on memory"
+    stage.pass_time(6000)
+    stage.servers[2].silent = True
+    stage.pass_time(8000)
+    assert stage.verdicts[-1][1] == "L7TOUT"
+
+
+# --- people ---------------------------------------------------------------------------------------
+
+
+def test_a_watch_that_is_stopped_begins_again() -> None:
+    stage = Stage()
+    stage.watch.end(stage.now)
+    stage._settle()
+    stage.pass_time(5000)
+    assert len(stage.verdicts) == 1
+    stage.watch.begin(stage.now)
+    stage._settle()
+    assert stage.verdicts[-1] == (5000, "L7OK", OK)

@@ -1,0 +1,36 @@
+"""Tests of what checks can conclude."""
+
+from __future__ import annotations
+
+import pytest
+
+from rabbitry.balancer.checking.results import INFO_SIZE_MAX, STATUSES, WITH_CODE, result
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        ("INI", "none"),
+        ("CHECKED", "neutral"),
+        ("L4CON", "failed"),
+        ("L6OK", "passed"),
+        ("L7OKC", "conditional"),
+        ("L7STS", "failed"),
+    ],
+)
+def test_a_status_says_what_it_means_for_the_server(status: str, outcome: str) -> None:
+    assert result(status).outcome == outcome
+
+
+def test_descriptions_are_haproxys() -> None:
+    assert result("L7RSP").description == "Layer7 invalid response"
+
+
+def test_a_code_is_told_beyond_layer_6_only() -> None:
+    assert set(STATUSES) >= WITH_CODE
+    assert "L7RSP" not in WITH_CODE
+    assert "L7STS" in WITH_CODE
+
+
+def test_texts_are_cut_to_what_haproxy_keeps() -> None:
+    assert len(result("L7RSP", "x" * 500).info) == INFO_SIZE_MAX
