@@ -14,6 +14,7 @@ from typing import Any, cast
 import pytest
 
 from rabbitry.runtime import rolling_restart
+from rabbitry.runtime.balancer_socket import BalancerSilent
 from rabbitry.runtime.control_server import Asker
 from rabbitry.runtime.errors import UserError
 from rabbitry.runtime.managed import ManagedProcess
@@ -60,6 +61,7 @@ class Play:
         self.gone_after = 1_000
         self.queues = [queue("q", "a", ["b"], ["a", "b"])]
         self.program = SERVES
+        self.rounds: Rounds | None = None
         self._log = tmp_path / "x.log"
         self.nodes: dict[str, ManagedProcess] = {}
         for name in ("a", "b"):
@@ -95,7 +97,7 @@ class Play:
 
     async def restart(self, *names: str, timeout_s: float = 20) -> list[str]:
         await asyncio.gather(*(node.joined.wait() for node in self.nodes.values()))
-        rolling = RollingRestart(self.ask, self.nodes, cast(Asker, self), timeout_s)
+        rolling = RollingRestart(self.ask, self.nodes, cast(Asker, self), timeout_s, self.rounds)
         return await rolling.run([self.nodes[name] for name in names])
 
     async def end(self) -> None:
@@ -122,6 +124,65 @@ def test_one_after_the_other(run: Run, tmp_path: Path) -> None:
         ]
         assert before["a"] != after["a"]
         assert not any(node.killed for node in play.nodes.values())
+        await play.end()
+
+    run(main())
+
+
+class Rounds:
+    """A balancer that notes who is out of its rounds, or is silent."""
+
+    def __init__(self, play: Play, silent: bool) -> None:
+        self.play = play
+        self.silent = silent
+        self.heard: list[tuple[str, str, int | None]] = []
+
+    async def take_out(self, node: str) -> None:
+        if self.silent:
+            raise BalancerSilent("the balancer does not answer")
+        self.heard.append(("out", node, self.play.nodes[node].pid))
+
+    async def put_back(self, node: str) -> None:
+        if self.silent:
+            raise BalancerSilent("the balancer does not answer")
+        self.heard.append(("back", node, self.play.nodes[node].pid))
+
+
+def test_a_node_is_out_of_the_balancers_rounds_while_it_is_away(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        play = Play(tmp_path)
+        play.rounds = rounds = Rounds(play, silent=False)
+        await asyncio.gather(*(node.joined.wait() for node in play.nodes.values()))
+        before = play.nodes["a"].pid
+        await play.restart("a")
+        assert rounds.heard == [("out", "a", before), ("back", "a", play.nodes["a"].pid)]
+        assert play.lines[1] == "a: drained, the balancer sends no new connection"
+        await play.end()
+
+    run(main())
+
+
+def test_it_is_put_back_also_when_it_does_not_come_up(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        play = Play(tmp_path)
+        play.rounds = rounds = Rounds(play, silent=False)
+        play.queues = []
+        await asyncio.gather(*(node.joined.wait() for node in play.nodes.values()))
+        play.program = FAILS
+        with pytest.raises(UserError):
+            await play.restart("a")
+        assert [what for what, _, _ in rounds.heard] == ["out", "back"]
+        await play.end()
+
+    run(main())
+
+
+def test_a_silent_balancer_keeps_nobody_from_being_restarted(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        play = Play(tmp_path)
+        play.rounds = Rounds(play, silent=True)
+        assert await play.restart("a") == ["a"]
+        assert "a: the balancer does not answer; it is restarted all the same" in play.lines
         await play.end()
 
     run(main())

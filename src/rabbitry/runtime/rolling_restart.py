@@ -1,9 +1,10 @@
 """`rabbitry restart`: nodes are restarted one after another, while the others serve their queues.
 
-Each in turn: its queues are whole on another node; it hands over what it leads; it ends in order
-(its clients' connections are closed, and find another node); it starts, joins, and has caught up;
-only then the next. What the waiting is for, and that it takes long, is told as it goes. A wait that
-is too long ends the restart there: nothing is taken down that another node may lack something of.
+Each in turn: its queues are whole on another node; it hands over what it leads; the balancer sends
+nobody there any more; it ends in order (its clients' connections are closed, and find another
+node); it starts, joins, and has caught up; the balancer hears so; only then the next. What the
+waiting is for, and that it takes long, is told as it goes. A wait that is too long ends the restart
+there: nothing is taken down that another node may lack something of.
 
 When nobody waits for the end any more (Ctrl-C), the node at hand is finished and no other begun.
 """
@@ -14,8 +15,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
+from rabbitry.runtime.balancer_socket import BalancerSilent
 from rabbitry.runtime.control_server import Asker
 from rabbitry.runtime.errors import EXIT_NOT_SO, UserError
 from rabbitry.runtime.managed import ManagedProcess
@@ -43,13 +45,32 @@ Find = Callable[[str], Awaitable[list[Queue]]]  # of the node of this name
 _log = logging.getLogger("rabbitry")
 
 
+class Rounds(Protocol):
+    """The balancer in front: `take_out` and `put_back` raise `BalancerSilent`."""
+
+    async def take_out(self, node: str) -> None:
+        """No new connection goes to this node."""
+        ...
+
+    async def put_back(self, node: str) -> None:
+        """New connections go to this node again."""
+        ...
+
+
 class RollingRestart:
     """One restart of some nodes."""
 
     def __init__(
-        self, ask: Ask, nodes: Mapping[str, ManagedProcess], asker: Asker, timeout_s: float
+        self,
+        ask: Ask,
+        nodes: Mapping[str, ManagedProcess],
+        asker: Asker,
+        timeout_s: float,
+        rounds: Rounds | None = None,
     ) -> None:
-        """`ask` asks the coordinator; `nodes` are all there are; `timeout_s` is for each wait."""
+        """`ask` asks the coordinator; `nodes` are all there are; `timeout_s` is for each wait;
+        `rounds` are those of the balancer in front, if there is one."""
+        self._rounds = rounds
         self._ask = ask
         self._nodes = nodes
         self._asker = asker
@@ -83,12 +104,35 @@ class RollingRestart:
             await self._ask(("hand over", name))
             if left := await self._wait(name, "another leads", self._led, HAND_OVER_S):
                 self._tell(f"{name}: {_queues(left)} will move when it stops")
-        self._tell(f"{name}: stopping (pid {node.pid})")
-        await node.restart(GRACE_S)
-        await self._joined(node)
-        self._tell(f"{name}: started (pid {node.pid})")
-        await self._must(name, "it is in sync again", self._behind)
-        self._tell(f"{name}: in sync")
+        await self._out_of_rounds(name)
+        try:
+            self._tell(f"{name}: stopping (pid {node.pid})")
+            await node.restart(GRACE_S)
+            await self._joined(node)
+            self._tell(f"{name}: started (pid {node.pid})")
+            await self._must(name, "it is in sync again", self._behind)
+            self._tell(f"{name}: in sync")
+        finally:
+            await self._into_rounds(name)
+
+    async def _out_of_rounds(self, name: str) -> None:
+        """Let the balancer send nobody there: whoever is cut off finds another node at once."""
+        if self._rounds is None:
+            return
+        try:
+            await self._rounds.take_out(name)
+        except BalancerSilent as error:
+            self._tell(f"{name}: {error}; it is restarted all the same")
+        else:
+            self._tell(f"{name}: drained, the balancer sends no new connection")
+
+    async def _into_rounds(self, name: str) -> None:
+        if self._rounds is None:
+            return
+        try:
+            await self._rounds.put_back(name)
+        except BalancerSilent as error:
+            self._tell(f"{name}: {error}; a balancer that starts anew knows nothing of the drain")
 
     async def _joined(self, node: ManagedProcess) -> None:
         """Return when it has joined; raise `UserError` if it cannot, or takes too long."""
