@@ -80,8 +80,8 @@ class LinkTls:
     """TLS of a link that is opened. Paths are of PEM files; empty: none.
 
     `verify`: the peer's certificate must be good by `ca_file` (empty: by the system's), and name
-    `verify_host` where that is given. `crt` has a certificate and key to show. `sni` is the server
-    name that is asked for.
+    `verify_host`, or `sni` without that, where one is given. `crt` has a certificate and key to
+    show. `sni` is the server name that is asked for.
     """
 
     verify: bool = True

@@ -6,6 +6,7 @@ import contextlib
 import socket
 
 import pytest
+from support import toy_machine
 from support.toy_machine import Run, Toy, connect, driving, echo
 
 from rabbitry.machine import (
@@ -29,8 +30,16 @@ from rabbitry.machine import (
     WritingPaused,
     WritingResumed,
 )
+from rabbitry.runtime.hand import Hand
+from rabbitry.runtime.joining_hand import JoiningHand
 from rabbitry.runtime.links import WRITE_HIGH_WATER_BYTES
 from rabbitry.runtime.store import MemoryStore
+
+
+@pytest.fixture(autouse=True, params=[Hand, JoiningHand])
+def hand(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have each test twice: links on transports, and on bare sockets."""
+    monkeypatch.setattr(toy_machine, "make_hand", request.param)
 
 
 def test_started_comes_first_with_what_the_store_kept(run: Run) -> None:

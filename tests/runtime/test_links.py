@@ -40,7 +40,7 @@ class Transport:
         self.written += data
 
     def get_extra_info(self, name: str) -> Any:
-        return ("127.0.0.1", 4000) if name == "peername" else None
+        return {"peername": ("127.0.0.1", 4000), "sockname": ("127.0.0.1", 5672)}.get(name)
 
     def set_write_buffer_limits(self, high: int, low: int) -> None:
         assert 0 < low < high
@@ -90,7 +90,7 @@ def test_a_life_told_event_by_event(run: Run) -> None:
         link.close()
         link.connection_lost(None)
         assert owner.events == [
-            LinkOpened(7, "amqp", Address("127.0.0.1", 4000)),
+            LinkOpened(7, "amqp", Address("127.0.0.1", 4000), local=Address("127.0.0.1", 5672)),
             BytesReceived(7, b"abc"),
             WritingPaused(7),
             WritingResumed(7),

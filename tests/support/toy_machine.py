@@ -19,9 +19,14 @@ from rabbitry.machine import (
     SendBytes,
 )
 from rabbitry.runtime.driver import Driver
+from rabbitry.runtime.hand import Hand
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 Decide = Callable[[Event, int], list[Effect]]
+
+
+# What has the links of drivers that `driving` makes; tests of other hands put theirs here.
+make_hand: Callable[[], Hand] = Hand
 
 
 class Toy:
@@ -64,7 +69,7 @@ class Toy:
 
 @contextlib.asynccontextmanager
 async def driving(toy: Toy, **options: Any) -> AsyncIterator[tuple[Driver, Address]]:
-    driver = Driver(toy, **options)
+    driver = Driver(toy, **{"hand": make_hand(), **options})
     driver.start()
     try:
         yield driver, await driver.listen("front", "127.0.0.1", 0)

@@ -1,8 +1,9 @@
 """Runs one machine on asyncio: sockets, clock and store on one side, `step` on the other.
 
 Owns the translation of the world into events and of effects into the world, as `rabbitry.machine`
-describes it. Decides nothing. The hot path is `Link.data_received` -> `take` -> `machine.step` ->
-`transport.write`, with nothing in between that a message does not need.
+describes it: steps, timers, commits, questions; the links are its `Hand`'s. Decides nothing. The
+hot path is `Link.data_received` -> `take` -> `machine.step` -> `transport.write`, with nothing in
+between that a message does not need.
 
 Invariants
 - A step never runs inside another. An event that arises while effects are carried out (a write that
@@ -18,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
 from time import monotonic_ns, time_ns
@@ -30,31 +30,25 @@ from rabbitry.machine import (
     Answer,
     Asked,
     CancelTimer,
-    CloseLink,
     Commit,
     CommitFailed,
     Committed,
     Effect,
     Event,
-    FinishLink,
-    LinkClosed,
-    ListenerOpened,
     Load,
     Loaded,
     Machine,
-    OpenLink,
-    PauseReading,
     Report,
-    ResumeReading,
     SendBytes,
     SetTimer,
     Stop,
     TimerFired,
 )
-from rabbitry.runtime.links import LINGER_S, Link, reason_of
-from rabbitry.runtime.listeners import Listener, ListenFailed, bind
+from rabbitry.runtime.hand import Hand
+from rabbitry.runtime.links import LINGER_S, reason_of
+from rabbitry.runtime.listeners import ListenFailed, ListenOptions
 from rabbitry.runtime.store import MemoryStore, Store
-from rabbitry.runtime.tls import HANDSHAKE_S, Tls, TlsSettings
+from rabbitry.runtime.tls import TlsSettings
 
 __all__ = ["Driver", "DriverStopped", "ListenFailed", "MachineFailed"]
 
@@ -96,8 +90,9 @@ class _Timer:
 class Driver:
     """Runs `machine`: `start`, then `listen` as often as needed, then `await stopped()`, `close`.
 
-    `store` is where its commits go (`MemoryStore` if not given); `on_report` hears every `Report`
-    after it was logged. More listeners of reports can be appended to `reporters`.
+    `store` is where its commits go (`MemoryStore` if not given); `hand` has its links (a plain
+    `Hand` if not given); `on_report` hears every `Report` after it was logged. More listeners of
+    reports can be appended to `reporters`.
     All methods are for the thread of the running event loop.
     """
 
@@ -106,6 +101,7 @@ class Driver:
         machine: Machine,
         *,
         store: Store | None = None,
+        hand: Hand | None = None,
         on_report: Callable[[Report], None] | None = None,
     ) -> None:
         self.reporters: list[Callable[[Report], None]] = [on_report] if on_report else []
@@ -114,12 +110,9 @@ class Driver:
         self._busy = False
         self._ended = False
         self._waiting: deque[Event] = deque()
-        self._links: dict[int, Link] = {}
-        self._closing: dict[int, Link] = {}
-        self._opening: dict[int, asyncio.Task[None]] = {}
+        self._hand = hand or Hand()
+        self._links = self._hand.links
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._listeners: list[Listener] = []
-        self._last_link = 0
         self._timers: dict[str, _Timer] = {}
         self._commits: list[Commit] = []
         self._committing = False
@@ -127,12 +120,7 @@ class Driver:
         self._questions: dict[int, asyncio.Future[Any]] = {}
         self._last_question = 0
         self._act: dict[type[Effect], Callable[[Any], None]] = {
-            OpenLink: self._open_link,
-            SendBytes: self._send_bytes,
-            FinishLink: self._finish_link,
-            CloseLink: self._close_link,
-            PauseReading: self._pause_reading,
-            ResumeReading: self._resume_reading,
+            **self._hand.acts(),
             SetTimer: self._set_timer,
             CancelTimer: self._cancel_timer,
             Commit: self._commit,
@@ -148,34 +136,23 @@ class Driver:
         """Give the machine `Started` with what the store kept. Call once, in a running loop."""
         self.loop = asyncio.get_running_loop()
         self._stopped: asyncio.Future[str] = self.loop.create_future()
-        self._all_links_gone = asyncio.Event()
+        self._hand.serve(self.take, self.tell)
         self.take(self._store.load())
 
     async def listen(
-        self, name: str, host: str, port: int, tls: TlsSettings | None = None
+        self,
+        name: str,
+        host: str,
+        port: int,
+        tls: TlsSettings | None = None,
+        options: ListenOptions | None = None,
     ) -> Address:
         """Accept links for the listener `name`; port 0 takes any free one; with TLS if it is given.
 
         Returns the address that was bound. Raises `ListenFailed` (port in use, no such host, ...)
         or `TlsFailed`.
         """
-        secure = Tls(tls, self.tell) if tls is not None else None
-        sock = await bind(self.loop, name, host, port)
-        bound = sock.getsockname()
-        address = Address(bound[0], bound[1])
-        if self._ended:
-            sock.close()
-            raise ListenFailed(f"cannot listen on {address} ({name}): the machine has stopped")
-        self.take(ListenerOpened(name, address))
-
-        def accepted(peer: Any) -> None:
-            self._keep(self.loop.create_task(self._adopt(name, peer, secure)))
-
-        def refused(why: str) -> None:
-            self._report(Report("error", "cannot accept", {"listener": name, "reason": why}))
-
-        self._listeners.append(Listener(self.loop, sock, accepted, refused))
-        return address
+        return await self._hand.listen(name, host, port, tls, options)
 
     async def ask(self, question: Any) -> Any:
         """Give the machine `Asked` and return what it answers.
@@ -203,13 +180,7 @@ class Driver:
         Links whose peers have not taken all after `patience_s` are cut off. Closes the store.
         """
         self._end("closed", None)
-        if self._closing:
-            self._all_links_gone.clear()
-            gone = asyncio.ensure_future(self._all_links_gone.wait())
-            await asyncio.wait([gone], timeout=patience_s)
-            for link in list(self._closing.values()):
-                link.abort()
-            await gone
+        await self._hand.close(patience_s)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience_s):
                 while self._committing:  # what was handed over is written, though nobody hears it
@@ -258,16 +229,10 @@ class Driver:
             return
         self._ended = True
         self._waiting.clear()
-        for listener in self._listeners:
-            listener.close()
         for timer in self._timers.values():
             timer.handle.cancel()
         self._timers.clear()
-        for task in self._opening.values():
-            task.cancel()
-        self._opening.clear()
-        for number in list(self._links):
-            self._close_link(CloseLink(number, abort=failure is not None))
+        self._hand.end(abort=failure is not None)
         for future in self._questions.values():
             if not future.done():
                 future.set_exception(failure or DriverStopped())
@@ -278,101 +243,6 @@ class Driver:
             self._stopped.exception()  # somebody may be waiting, nobody has to
         else:
             self._stopped.set_result(reason)
-
-    # --- links ----------------------------------------------------------------------------------
-
-    async def _adopt(self, listener: str, sock: Any, tls: Tls | None) -> None:
-        peer = ""
-        try:
-            if tls is None:
-                await self.loop.connect_accepted_socket(lambda: Link(self, listener, 0), sock)
-            else:
-                peer = str(Address(*sock.getpeername()[:2]))
-                await self.loop.connect_accepted_socket(
-                    lambda: Link(self, listener, 0, tls.peer_name),
-                    sock,
-                    ssl=tls.context(),
-                    ssl_handshake_timeout=HANDSHAKE_S,
-                    ssl_shutdown_timeout=LINGER_S,
-                )
-        except OSError as error:  # gone before it was ours: never opened, so nothing to tell
-            if isinstance(error, ssl.SSLError):
-                what: dict[str, object] = {
-                    "listener": listener,
-                    "peer": peer,
-                    "reason": error.strerror or str(error),
-                }
-                self.tell("warning", "TLS handshake failed", what)
-            sock.close()
-
-    def _open_link(self, effect: OpenLink) -> None:
-        task = self.loop.create_task(self._connect(effect.link, effect.address))
-        self._opening[effect.link] = task
-        self._keep(task)
-
-    async def _connect(self, number: int, address: Address) -> None:
-        try:
-            await self.loop.create_connection(
-                lambda: Link(self, "", number), address.host, address.port
-            )
-        except OSError as error:
-            if self._opening.pop(number, None) is not None:
-                self.take(LinkClosed(number, reason_of(error)))
-
-    def link_made(self, link: Link) -> bool:
-        """Say whether a link that has just connected is wanted, and give it its number."""
-        if self._ended:
-            return False
-        if link.listener:
-            self._last_link += 1
-            link.number = self._last_link
-        elif self._opening.pop(link.number, None) is None:
-            return False  # closed before it was open: `LinkClosed` was told then
-        self._links[link.number] = link
-        return True
-
-    def link_lost(self, link: Link) -> None:
-        """Forget a link that is gone."""
-        self._links.pop(link.number, None)
-        self._closing.pop(link.number, None)
-        if not self._closing:
-            self._all_links_gone.set()
-
-    def _send_bytes(self, effect: SendBytes) -> None:
-        link = self._links.get(effect.link)
-        if link is not None:
-            link.write(effect.data)
-
-    def _finish_link(self, effect: FinishLink) -> None:
-        link = self._links.get(effect.link)
-        if link is not None:
-            link.finish()
-
-    def _close_link(self, effect: CloseLink) -> None:
-        number = effect.link
-        task = self._opening.pop(number, None)
-        if task is not None:
-            task.cancel()
-            self.take(LinkClosed(number, ""))
-            return
-        # Out of `_links` at once: what is sent to a closing link is dropped.
-        link = self._links.pop(number, None) or self._closing.get(number)
-        if link is not None:
-            self._closing[number] = link
-            if effect.abort:
-                link.abort()
-            else:
-                link.close()
-
-    def _pause_reading(self, effect: PauseReading) -> None:
-        link = self._links.get(effect.link)
-        if link is not None:
-            link.pause_reading()
-
-    def _resume_reading(self, effect: ResumeReading) -> None:
-        link = self._links.get(effect.link)
-        if link is not None:
-            link.resume_reading()
 
     # --- timers ---------------------------------------------------------------------------------
 

@@ -36,6 +36,7 @@ from rabbitry.machine import (
     LinkClosed,
     LinkFinished,
     LinkOpened,
+    LinkOptions,
     WritingPaused,
     WritingResumed,
 )
@@ -73,11 +74,11 @@ class Owner(Protocol):
         """Hand an event to the machine, now or after the step that is running."""
         ...
 
-    def link_made(self, link: Link) -> bool:
+    def link_made(self, link: Any) -> bool:
         """Say whether a link that has just connected is wanted, and give it its number."""
         ...
 
-    def link_lost(self, link: Link) -> None:
+    def link_lost(self, link: Any) -> None:
         """Forget a link that is gone."""
         ...
 
@@ -140,12 +141,12 @@ class Link(asyncio.Protocol):
             transport.abort()
             return
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES, low=WRITE_LOW_WATER_BYTES)
-        peer = transport.get_extra_info("peername")
-        address = Address(peer[0], peer[1]) if peer else Address("", 0)
+        address = address_of(transport.get_extra_info("peername"))
+        local = address_of(transport.get_extra_info("sockname")) if self.listener else None
         name = None
         if self._name_peer is not None:
             name = self._name_peer(transport.get_extra_info("peercert"))
-        self._owner.take(LinkOpened(self.number, self.listener, address, name))
+        self._owner.take(LinkOpened(self.number, self.listener, address, name, local))
 
     def data_received(self, data: bytes) -> None:
         """Tell `BytesReceived`: one read, one step, unless steps take too long."""
@@ -211,7 +212,7 @@ class Link(asyncio.Protocol):
         if self._rest:  # a TLS transport; one of TCP reads no end while it is paused
             data, self._rest = self._rest, b""
             self._owner.take(BytesReceived(self.number, data))
-        self._owner.take(LinkFinished(self.number))
+        self.tell(LinkFinished(self.number))
         if self._finish_sent and not self._closing:
             self.close()
         return self._name_peer is None
@@ -225,7 +226,11 @@ class Link(asyncio.Protocol):
         if not self._silent:
             self._silent = True
             self._owner.link_lost(self)
-            self._owner.take(LinkClosed(self.number, reason_of(exc)))
+            self.tell(LinkClosed(self.number, reason_of(exc)))
+
+    def tell(self, event: LinkFinished | LinkClosed) -> None:
+        """Tell the end of a direction or of the link."""
+        self._owner.take(event)
 
     def pause_writing(self) -> None:
         """Tell `WritingPaused`."""
@@ -324,10 +329,40 @@ def reason_of(exc: BaseException | None) -> str:
     return str(exc) or type(exc).__name__
 
 
+def address_of(name: Any) -> Address:
+    """Return what `getsockname` or `getpeername` says as an address.
+
+    A Unix socket without a name, which clients have, is "" and 0; an abstract one begins with "@".
+    """
+    if isinstance(name, tuple):
+        return Address(name[0], name[1])
+    if isinstance(name, bytes):
+        name = "@" + name[1:].decode("utf-8", "replace")
+    return Address(name or "", 0)
+
+
 def set_up_socket(sock: socket.socket) -> None:
     """Make a TCP socket fit for a link."""
     # Buffer sizes are left to the kernel: reads come in 250 kB on average under load as it is, and
     # setting SO_RCVBUF, which ends its own tuning, made nothing faster.
     sock.setblocking(False)
     # A step's answer goes out as one write; waiting for the peer's ACK would only delay the rest.
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def set_options(sock: socket.socket, options: LinkOptions) -> None:
+    """Give a socket what TCP has of these options. Raises OSError."""
+    if sock.family == socket.AF_UNIX:
+        return
+    if options.keepalive:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in (
+            ("TCP_KEEPIDLE", options.keepalive_idle_s),
+            ("TCP_KEEPINTVL", options.keepalive_interval_s),
+            ("TCP_KEEPCNT", options.keepalive_count),
+        ):
+            if value and hasattr(socket, name):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    if options.tcp_user_timeout_ms and hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, options.tcp_user_timeout_ms)

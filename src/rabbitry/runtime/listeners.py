@@ -6,19 +6,24 @@ hundred tracebacks. This one says so in one line, lets the links wait in the bac
 and goes on.
 
 Invariants: a listener hands over each accepted socket once, non-blocking; an error of `accept`
-never ends a listener.
+never ends a listener. The file of a Unix socket that nobody listens on any more is replaced, one
+that somebody answers on is not.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
+import shutil
 import socket
+import stat
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from rabbitry.machine import Address
-from rabbitry.runtime.links import set_up_socket
+from rabbitry.machine import Address, LinkOptions
+from rabbitry.runtime.links import set_options, set_up_socket
 
 BACKLOG = 1024
 """Connections that the kernel holds for us; applications that reconnect all at once need room."""
@@ -30,6 +35,22 @@ REST_S = 1.0
 """How long a listener rests when the system has no file descriptor or memory for a socket."""
 
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenOptions:
+    """How a port is listened on. None: as the system has it.
+
+    `v6only` keeps IPv4 off a socket of IPv6. `unix_mode`, `unix_user`, `unix_group` are of a Unix
+    socket's file. `links` has what accepted links get of TCP (its TLS and source mean nothing).
+    """
+
+    backlog: int = BACKLOG
+    v6only: bool | None = None
+    unix_mode: int | None = None
+    unix_user: str | None = None
+    unix_group: str | None = None
+    links: LinkOptions | None = None
 
 
 class ListenFailed(ValueError):
@@ -45,36 +66,70 @@ class Listener:
         sock: socket.socket,
         accepted: Callable[[socket.socket], None],
         refused: Callable[[str], None],
+        options: ListenOptions | None = None,
     ) -> None:
         self._loop = loop
+        self._links = options.links if options is not None else None
+        self._paused = False
         self._sock = sock
         self._accepted = accepted
         self._refused = refused
         self._rest: asyncio.TimerHandle | None = None
-        loop.add_reader(sock.fileno(), self._accept)
+        self._look(True)
+
+    @property
+    def sock(self) -> socket.socket:
+        """The listening socket."""
+        return self._sock
+
+    def pause(self) -> None:
+        """Accept nothing until `resume`: who comes waits in the backlog."""
+        if not self._paused:
+            self._paused = True
+            if self._rest is None:
+                self._look(False)
+
+    def resume(self) -> None:
+        """Accept again."""
+        if self._paused:
+            self._paused = False
+            if self._rest is None:
+                self._look(True)
 
     def close(self) -> None:
         """Accept nothing more and free the port."""
         if self._rest is not None:
             self._rest.cancel()
         if self._sock.fileno() >= 0:
-            self._loop.remove_reader(self._sock.fileno())
+            self._look(False)
             self._sock.close()
+
+    def _look(self, whether: bool) -> None:
+        if self._sock.fileno() < 0:
+            return  # closed
+        if whether:
+            self._loop.add_reader(self._sock.fileno(), self._accept)
+        else:
+            self._loop.remove_reader(self._sock.fileno())
 
     def _accept(self) -> None:
         for _ in range(ACCEPTS_PER_TURN_MAX):
+            if self._paused:  # by what the last one led to
+                return
             try:
                 sock, _peer = self._sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
                 if error.errno in _OUT_OF_RESOURCES:
-                    self._loop.remove_reader(self._sock.fileno())
+                    self._look(False)
                     self._rest = self._loop.call_later(REST_S, self._wake)
                 self._refused(os.strerror(error.errno or 0))
                 return
             try:
                 set_up_socket(sock)
+                if self._links is not None:
+                    set_options(sock, self._links)
             except OSError:  # the peer is gone already
                 sock.close()
                 continue
@@ -82,26 +137,93 @@ class Listener:
 
     def _wake(self) -> None:
         self._rest = None
-        self._loop.add_reader(self._sock.fileno(), self._accept)
+        if not self._paused:
+            self._look(True)
 
 
-async def bind(loop: asyncio.AbstractEventLoop, what: str, host: str, port: int) -> socket.socket:
-    """Return a listening socket on `host` and `port` (0: any free one), or raise `ListenFailed`."""
+async def bind(
+    loop: asyncio.AbstractEventLoop,
+    what: str,
+    host: str,
+    port: int,
+    options: ListenOptions | None = None,
+) -> socket.socket:
+    """Return a listening socket on `host` and `port` (0: any free one), or raise `ListenFailed`.
+
+    `host` may be the path of a Unix socket, or "@" and the name of an abstract one.
+    """
     place = Address(host, port)
+    options = options or ListenOptions()
     try:
+        if host[:1] in ("/", "@"):
+            return _bind_unix(host, options)
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise ListenFailed(f"cannot listen on {place} ({what}): {error.strerror}") from None
+        raise ListenFailed(f"cannot listen on {place} ({what}): {_why(error)}") from None
     family, kind, protocol, _, address = found[0]
     sock = socket.socket(family, kind, protocol)
     try:
         sock.setblocking(False)
         # A node that starts again must get its port although old links linger in TIME_WAIT.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6 and options.v6only is not None:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(options.v6only))
         sock.bind(address)
-        sock.listen(BACKLOG)
+        sock.listen(options.backlog)
     except OSError as error:
         sock.close()
-        why = os.strerror(error.errno) if error.errno else str(error)
-        raise ListenFailed(f"cannot listen on {place} ({what}): {why}") from None
+        raise ListenFailed(f"cannot listen on {place} ({what}): {_why(error)}") from None
     return sock
+
+
+def _bind_unix(host: str, options: ListenOptions) -> socket.socket:
+    """Return a listening Unix socket. Raises OSError."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        if host.startswith("@"):
+            sock.bind(b"\0" + host[1:].encode())
+        else:
+            _clear(host)
+            sock.bind(host)
+            if options.unix_user is not None or options.unix_group is not None:
+                _own(host, options.unix_user, options.unix_group)
+            if options.unix_mode is not None:
+                os.chmod(host, options.unix_mode)
+        sock.listen(options.backlog)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _own(path: str, user: str | None, group: str | None) -> None:
+    """Give a socket's file to a user and group. Raises OSError."""
+    try:
+        if group is None:
+            assert user is not None
+            shutil.chown(path, user=user)
+        elif user is None:
+            shutil.chown(path, group=group)
+        else:
+            shutil.chown(path, user=user, group=group)
+    except LookupError as error:
+        raise OSError(0, str(error)) from None
+
+
+def _clear(path: str) -> None:
+    """Remove the file of a Unix socket that nobody listens on any more. Raises OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.setblocking(False)
+            if probe.connect_ex(path) != errno.ECONNREFUSED:
+                raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        os.unlink(path)
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return str(error.strerror)
+    return os.strerror(error.errno) if error.errno else str(error.strerror or error)

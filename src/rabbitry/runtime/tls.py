@@ -18,6 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from rabbitry.machine import LinkTls
+
 if TYPE_CHECKING:
     from rabbitry.runtime.node_options import LoginFrom
 
@@ -111,6 +113,29 @@ class Tls:
             required = settings.fail_if_no_peer_cert
             context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
         return context
+
+
+def client_context(tls: LinkTls) -> ssl.SSLContext:
+    """Return what a link that we open with TLS begins with. Raises `TlsFailed`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    if not tls.verify:
+        context.verify_mode = ssl.CERT_NONE
+    elif tls.ca_file:
+        try:
+            context.load_verify_locations(tls.ca_file)
+        except OSError as error:
+            raise TlsFailed(f"cannot use CA file {tls.ca_file}: {_why(error)}") from None
+    else:
+        context.load_default_certs()
+    context.check_hostname = tls.verify and bool(tls.verify_host or tls.sni)
+    if tls.crt:
+        try:
+            context.load_cert_chain(tls.crt, password="")
+        except (OSError, ValueError) as error:
+            raise TlsFailed(f"cannot use certificate {tls.crt}: {_why(error)}") from None
+    return context
 
 
 def _state_of(file: str) -> tuple[int, int, int]:

@@ -1,0 +1,294 @@
+"""The hand of a driver: the listeners and links of one process, as a machine's effects want them.
+
+Owns the numbers of links that peers open, which links can be sent to (`links`), which are being
+closed, and which are still being opened. All links are transports of asyncio here;
+`joining_hand` has the balancer's, whose links can be joined. Knows of machines only `take`, which
+an event is handed to.
+
+Invariant: `LinkClosed` comes exactly once for each link that was opened or asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from rabbitry.machine import (
+    Address,
+    CloseLink,
+    Effect,
+    Event,
+    FinishLink,
+    LinkClosed,
+    ListenerOpened,
+    OpenLink,
+    PauseListening,
+    PauseReading,
+    ResumeListening,
+    ResumeReading,
+)
+from rabbitry.runtime.links import LINGER_S, Link, address_of, reason_of
+from rabbitry.runtime.listeners import Listener, ListenFailed, ListenOptions, bind
+from rabbitry.runtime.tls import HANDSHAKE_S, Tls, TlsSettings
+
+Take = Callable[[Event], None]
+Tell = Callable[[str, str, dict[str, object]], None]
+
+
+class Usable(Protocol):
+    """What a hand does with a link that is open, whatever carries its bytes."""
+
+    number: int
+    listener: str
+
+    @property
+    def write(self) -> Callable[[bytes], None]:
+        """Send bytes, or keep them until the socket takes them."""
+        ...
+
+    def finish(self) -> None:
+        """Send a FIN after what waits."""
+        ...
+
+    def close(self) -> None:
+        """Close in order."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once."""
+        ...
+
+    def pause_reading(self) -> None:
+        """Take no more bytes from the socket."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Take bytes again."""
+        ...
+
+
+class Hand:
+    """Links of this process. `serve` before all else, in the running loop."""
+
+    loop: asyncio.AbstractEventLoop
+    take: Take
+    tell: Tell
+
+    def __init__(self) -> None:
+        self.links: dict[int, Usable] = {}
+        self._closing: dict[int, Usable] = {}
+        self._opening: dict[int, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._listeners: dict[str, Listener] = {}
+        self._last_link = 0
+        self._ended = False
+
+    def serve(self, take: Take, tell: Tell) -> None:
+        """Hand events to `take` from now on; `tell` people a level, what happened, details."""
+        self.loop = asyncio.get_running_loop()
+        self.take = take
+        self.tell = tell
+        self._all_links_gone = asyncio.Event()
+
+    def acts(self) -> dict[type[Effect], Callable[[Any], None]]:
+        """Return what carries out each effect that concerns links and listeners."""
+        return {
+            OpenLink: self.open_link,
+            FinishLink: self._finish_link,
+            CloseLink: self.close_link,
+            PauseReading: self._pause_reading,
+            ResumeReading: self._resume_reading,
+            PauseListening: self._pause_listening,
+            ResumeListening: self._resume_listening,
+        }
+
+    # --- listeners ------------------------------------------------------------------------------
+
+    async def listen(
+        self,
+        name: str,
+        host: str,
+        port: int,
+        tls: TlsSettings | None = None,
+        options: ListenOptions | None = None,
+    ) -> Address:
+        """Accept links for the listener `name`; tell `ListenerOpened` and return its address.
+
+        Raises `ListenFailed` or `TlsFailed`.
+        """
+        secure = Tls(tls, self.tell) if tls is not None else None
+        options = options or ListenOptions()
+        sock = await bind(self.loop, name, host, port, options)
+        address = address_of(sock.getsockname())
+        if self._ended:
+            sock.close()
+            raise ListenFailed(f"cannot listen on {address} ({name}): the machine has stopped")
+        self.take(ListenerOpened(name, address))
+        self._listen_on(name, sock, secure, options)
+        return address
+
+    def _listen_on(self, name: str, sock: Any, secure: Tls | None, options: ListenOptions) -> None:
+        def accepted(peer: Any) -> None:
+            self._accepted(name, peer, secure)
+
+        def refused(why: str) -> None:
+            self.tell("error", "cannot accept", {"listener": name, "reason": why})
+
+        self._listeners[name] = Listener(self.loop, sock, accepted, refused, options)
+
+    def _accepted(self, name: str, sock: Any, secure: Tls | None) -> None:
+        self._keep(self.loop.create_task(self._adopt(name, sock, secure)))
+
+    def stop_listening(self, name: str) -> None:
+        """Free the port of this listener, where it listens; its links stay."""
+        listener = self._listeners.pop(name, None)
+        if listener is not None:
+            listener.close()
+
+    def _pause_listening(self, effect: PauseListening) -> None:
+        if effect.listener in self._listeners:
+            self._listeners[effect.listener].pause()
+
+    def _resume_listening(self, effect: ResumeListening) -> None:
+        if effect.listener in self._listeners:
+            self._listeners[effect.listener].resume()
+
+    # --- links that come and go -----------------------------------------------------------------
+
+    def make_link(
+        self,
+        listener: str,
+        number: int,
+        name_peer: Callable[[dict[str, Any] | None], str | None] | None = None,
+    ) -> Link:
+        """Return what a transport of asyncio talks to."""
+        return Link(self, listener, number, name_peer)
+
+    async def _adopt(self, listener: str, sock: Any, tls: Tls | None) -> None:
+        peer = ""
+        try:
+            if tls is None:
+                await self.loop.connect_accepted_socket(lambda: self.make_link(listener, 0), sock)
+            else:
+                peer = str(address_of(sock.getpeername()))
+                await self.loop.connect_accepted_socket(
+                    lambda: self.make_link(listener, 0, tls.peer_name),
+                    sock,
+                    ssl=tls.context(),
+                    ssl_handshake_timeout=HANDSHAKE_S,
+                    ssl_shutdown_timeout=LINGER_S,
+                )
+        except OSError as error:  # gone before it was ours: never opened, so nothing to tell
+            if isinstance(error, ssl.SSLError):
+                what: dict[str, object] = {
+                    "listener": listener,
+                    "peer": peer,
+                    "reason": error.strerror or str(error),
+                }
+                self.tell("warning", "TLS handshake failed", what)
+            sock.close()
+
+    def open_link(self, effect: OpenLink) -> None:
+        """Begin to open a link; `LinkOpened` or `LinkClosed` tells how that went."""
+        task = self.loop.create_task(self._open(effect))
+        self._opening[effect.link] = task
+        self._keep(task)
+
+    async def _open(self, effect: OpenLink) -> None:
+        try:
+            await self._connect(effect)
+        except OSError as error:
+            if self._opening.pop(effect.link, None) is not None:
+                self.take(LinkClosed(effect.link, reason_of(error)))
+
+    async def _connect(self, effect: OpenLink) -> None:
+        address = effect.address
+        await self.loop.create_connection(
+            lambda: self.make_link("", effect.link), address.host, address.port
+        )
+
+    def link_made(self, link: Usable) -> bool:
+        """Say whether a link that has just connected is wanted, and give it its number."""
+        if self._ended:
+            return False
+        if link.listener:
+            self._last_link += 1
+            link.number = self._last_link
+        elif self._opening.pop(link.number, None) is None:
+            return False  # closed before it was open: `LinkClosed` was told then
+        self.links[link.number] = link
+        return True
+
+    def link_lost(self, link: Usable) -> None:
+        """Forget a link that is gone."""
+        self.links.pop(link.number, None)
+        self._closing.pop(link.number, None)
+        if not self._closing:
+            self._all_links_gone.set()
+
+    def close_link(self, effect: CloseLink) -> None:
+        """Close a link, also one that is still being opened."""
+        number = effect.link
+        task = self._opening.pop(number, None)
+        if task is not None:
+            task.cancel()
+            self.take(LinkClosed(number, ""))
+            return
+        # Out of `links` at once: what is sent to a closing link is dropped.
+        link = self.links.pop(number, None) or self._closing.get(number)
+        if link is not None:
+            self._closing[number] = link
+            if effect.abort:
+                link.abort()
+            else:
+                link.close()
+
+    # --- links that are there -------------------------------------------------------------------
+
+    def _finish_link(self, effect: FinishLink) -> None:
+        link = self.links.get(effect.link)
+        if link is not None:
+            link.finish()
+
+    def _pause_reading(self, effect: PauseReading) -> None:
+        link = self.links.get(effect.link)
+        if link is not None:
+            link.pause_reading()
+
+    def _resume_reading(self, effect: ResumeReading) -> None:
+        link = self.links.get(effect.link)
+        if link is not None:
+            link.resume_reading()
+
+    # --- the end --------------------------------------------------------------------------------
+
+    def end(self, *, abort: bool) -> None:
+        """Free the ports, open nothing more, and close all links: in order, or at once."""
+        self._ended = True
+        for listener in self._listeners.values():
+            listener.close()
+        for task in self._opening.values():
+            task.cancel()
+        self._opening.clear()
+        for number in list(self.links):
+            self.close_link(CloseLink(number, abort))
+
+    async def close(self, patience_s: float) -> None:
+        """Wait until all links are gone; those that are not after `patience_s` are cut off."""
+        if self._closing:
+            self._all_links_gone.clear()
+            gone = asyncio.ensure_future(self._all_links_gone.wait())
+            await asyncio.wait([gone], timeout=patience_s)
+            for link in list(self._closing.values()):
+                link.abort()
+            await gone
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
+        """Hold a task until it is done: the event loop itself holds only a weak reference."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

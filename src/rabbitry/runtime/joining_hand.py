@@ -1,0 +1,282 @@
+"""The hand of a balancer's driver: links that can be joined, most of them bare sockets.
+
+Owns which links are joined, the poller and the pipes of the process, and how a link is opened with
+options. Links without TLS are `JoinablePlainLink`s, those with TLS transports of asyncio.
+
+The name of a server is looked up when a link to it is opened, and the answer kept for
+`NAME_KEPT_S`: HAProxy looks it up once, at its start, and asks for a restart when it changes.
+
+Invariants: as `Hand`; a link that breaks while it is opened is told with the reason, one that the
+system has no descriptor for too, and that is said once a second at most.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any, cast
+
+from rabbitry.machine import (
+    Address,
+    CloseLink,
+    Effect,
+    JoinLinks,
+    LinkClosed,
+    LinkOptions,
+    LinksMeasured,
+    LinkTls,
+    MeasureLinks,
+    OpenLink,
+)
+from rabbitry.runtime.hand import Hand, Take, Tell, Usable
+from rabbitry.runtime.joinable_links import Joinable, JoinableLink, JoinablePlainLink
+from rabbitry.runtime.links import LINGER_S, Link, reason_of, set_options, set_up_socket
+from rabbitry.runtime.pipes import PipePool
+from rabbitry.runtime.poller import Poller
+from rabbitry.runtime.tls import HANDSHAKE_S, Tls, TlsFailed, client_context
+
+NAME_KEPT_S = 30.0
+"""How long a looked-up name of a server is good."""
+
+COMPLAINT_PAUSE_S = 1.0
+
+_OUT_OF_FILES = {errno.EMFILE, errno.ENFILE}
+
+_Place = tuple[int, Any]
+"""Family and address, as `socket` has them."""
+
+
+class JoiningHand(Hand):
+    """Links of this process, some of them joined."""
+
+    poller: Poller
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pipes = PipePool()
+        self._joined: dict[int, Joinable] = {}
+        self._connecting: dict[int, JoinablePlainLink] = {}
+        self._places: dict[Address, tuple[float, _Place]] = {}
+        self._contexts: dict[LinkTls, ssl.SSLContext] = {}
+        self._complained_at = 0.0
+
+    def serve(self, take: Take, tell: Tell) -> None:
+        """Hand events to `take` from now on."""
+        super().serve(take, tell)
+        self.poller = Poller(self.loop)
+
+    def acts(self) -> dict[type[Effect], Callable[[Any], None]]:
+        """Return what carries out each effect that concerns links and listeners."""
+        return super().acts() | {JoinLinks: self._join_links, MeasureLinks: self._measure_links}
+
+    # --- joining --------------------------------------------------------------------------------
+
+    def _join_links(self, effect: JoinLinks) -> None:
+        first, second = self.links.get(effect.first), self.links.get(effect.second)
+        if first is None or second is None:
+            for link in (first, second):
+                if link is not None:
+                    link.pause_reading()
+            return
+        # All links of this hand are of its own kinds.
+        one, other = cast(Joinable, first), cast(Joinable, second)
+        self._joined[effect.first] = one
+        self._joined[effect.second] = other
+        one.join(other)
+        other.join(one)
+
+    def _measure_links(self, effect: MeasureLinks) -> None:
+        joined = self._joined
+        if effect.links:
+            found = [joined[number] for number in effect.links if number in joined]
+        else:
+            found = list(joined.values())
+        self.take(LinksMeasured([link.measure() for link in found]))
+
+    def link_lost(self, link: Usable) -> None:
+        """Forget a link that is gone."""
+        self._joined.pop(link.number, None)
+        self._connecting.pop(link.number, None)
+        super().link_lost(link)
+
+    # --- links that come ------------------------------------------------------------------------
+
+    def make_link(
+        self,
+        listener: str,
+        number: int,
+        name_peer: Callable[[dict[str, Any] | None], str | None] | None = None,
+    ) -> Link:
+        """Return what a transport of asyncio talks to."""
+        return JoinableLink(self, listener, number, name_peer)
+
+    def _accepted(self, name: str, sock: Any, secure: Tls | None) -> None:
+        if secure is None:
+            JoinablePlainLink(self, sock, name, 0, connecting=False).begin()
+        else:
+            super()._accepted(name, sock, secure)
+
+    def link_made(self, link: Usable) -> bool:
+        """Say whether a link that has just connected is wanted, and give it its number."""
+        if link.number in self._connecting and not self._ended:
+            del self._connecting[link.number]
+            self.links[link.number] = link
+            return True
+        return super().link_made(link)
+
+    # --- links that we open ---------------------------------------------------------------------
+
+    def open_link(self, effect: OpenLink) -> None:
+        """Begin to open a link; `LinkOpened` or `LinkClosed` tells how that went."""
+        if effect.options is not None and effect.options.tls is not None:
+            super().open_link(effect)
+            return
+        place = self._known_place(effect.address)
+        if place is None:
+            super().open_link(effect)
+            return
+        try:
+            self._open_plain(effect, place)
+        except OSError as error:
+            self._not_opened(effect.link, error)
+
+    def _open_plain(self, effect: OpenLink, place: _Place) -> None:
+        """Begin to connect. Raises OSError."""
+        sock, connected = _begin_to_connect(place, effect.options)
+        link = JoinablePlainLink(self, sock, "", effect.link, connecting=not connected)
+        self._connecting[effect.link] = link
+        link.begin()
+
+    def _not_opened(self, number: int, error: OSError) -> None:
+        now = self.loop.time()
+        if error.errno in _OUT_OF_FILES and now - self._complained_at >= COMPLAINT_PAUSE_S:
+            self._complained_at = now
+            self.tell("error", "cannot open a link", {"reason": reason_of(error)})
+        self.take(LinkClosed(number, reason_of(error)))
+
+    async def _connect(self, effect: OpenLink) -> None:
+        """Open a link whose server must be looked up first, or that has TLS. Raises OSError."""
+        options = effect.options
+        place = self._known_place(effect.address) or await self._look_up(effect.address)
+        if options is None or options.tls is None:
+            if self._opening.pop(effect.link, None) is not None:
+                try:
+                    self._open_plain(effect, place)
+                except OSError as error:
+                    self._not_opened(effect.link, error)
+            return
+        try:
+            context = self._context(options.tls)
+        except TlsFailed as failure:
+            raise OSError(0, str(failure)) from None
+        sock, connected = _begin_to_connect(place, options)
+        try:
+            if not connected:
+                await self._connected(sock)
+            await self.loop.create_connection(
+                lambda: self.make_link("", effect.link, lambda certificate: None),
+                sock=sock,
+                ssl=context,
+                # asyncio wants a name; an empty one asks for none.
+                server_hostname=options.tls.sni or options.tls.verify_host or "",
+                ssl_handshake_timeout=HANDSHAKE_S,
+                ssl_shutdown_timeout=LINGER_S,
+            )
+        except BaseException:
+            sock.close()
+            raise
+
+    async def _connected(self, sock: socket.socket) -> None:
+        """Wait until a socket is connected. Raises OSError."""
+        done = self.loop.create_future()
+
+        def writable() -> None:
+            if not done.done():
+                done.set_result(None)
+
+        self.loop.add_writer(sock.fileno(), writable)
+        try:
+            await done
+        finally:
+            self.loop.remove_writer(sock.fileno())
+        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, os.strerror(error))
+
+    def _context(self, tls: LinkTls) -> ssl.SSLContext:
+        context = self._contexts.get(tls)
+        if context is None:
+            context = self._contexts[tls] = client_context(tls)
+        return context
+
+    def _known_place(self, address: Address) -> _Place | None:
+        """Return where an address leads, if nobody need be asked."""
+        known = self._places.get(address)
+        if known is not None and known[0] > self.loop.time():
+            return known[1]
+        host = address.host
+        place: _Place
+        if host[:1] in ("/", "@"):
+            name = b"\0" + host[1:].encode() if host[0] == "@" else host.encode()
+            place = socket.AF_UNIX, name
+        else:
+            try:
+                version = ipaddress.ip_address(host).version
+            except ValueError:
+                return None
+            family = socket.AF_INET if version == 4 else socket.AF_INET6
+            place = family, (host, address.port)
+        self._places[address] = float("inf"), place
+        return place
+
+    async def _look_up(self, address: Address) -> _Place:
+        """Ask where a name leads. Raises OSError."""
+        found = await self.loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        place: _Place = found[0][0], found[0][4]
+        self._places[address] = self.loop.time() + NAME_KEPT_S, place
+        return place
+
+    def close_link(self, effect: CloseLink) -> None:
+        """Close a link, also one that is still being opened."""
+        link = self._connecting.get(effect.link)
+        if link is not None:
+            link.abort()
+        else:
+            super().close_link(effect)
+
+    # --- the end --------------------------------------------------------------------------------
+
+    def end(self, *, abort: bool) -> None:
+        """Free the ports, open nothing more, and close all links: in order, or at once."""
+        for link in list(self._connecting.values()):
+            link.abort()
+        super().end(abort=abort)
+
+    async def close(self, patience_s: float) -> None:
+        """Wait until all links are gone; those that are not after `patience_s` are cut off."""
+        await super().close(patience_s)
+        self.poller.stop()
+        self.pipes.close()
+
+
+def _begin_to_connect(place: _Place, options: LinkOptions | None) -> tuple[socket.socket, bool]:
+    """Return a socket that connects, and whether it has done so already. Raises OSError."""
+    family, address = place
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        set_up_socket(sock)
+        if options is not None:
+            set_options(sock, options)
+            if options.source is not None:
+                sock.bind((options.source.host, options.source.port))
+        error = sock.connect_ex(address)
+        if error not in (0, errno.EINPROGRESS):
+            raise OSError(error, os.strerror(error))
+    except BaseException:
+        sock.close()
+        raise
+    return sock, error == 0

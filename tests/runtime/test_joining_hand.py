@@ -1,0 +1,211 @@
+"""The balancer's hand: links are opened with their options, joined, measured, and end with it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.relaying_machine import relaying
+from support.toy_machine import Run, Toy, driving, echo
+
+from rabbitry.machine import (
+    Address,
+    BytesReceived,
+    JoinLinks,
+    LinkClosed,
+    LinkOpened,
+    LinkOptions,
+    LinksMeasured,
+    LinkTls,
+    MeasureLinks,
+    OpenLink,
+    PauseListening,
+    Report,
+    ResumeListening,
+    SendBytes,
+)
+from rabbitry.runtime import joining_hand
+from rabbitry.runtime.joining_hand import JoiningHand
+
+
+def test_options_reach_the_socket(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    begin = joining_hand._begin_to_connect
+
+    def remember(*arguments: Any) -> tuple[socket.socket, bool]:
+        made.append(begin(*arguments)[0].dup())
+        return begin(*arguments)
+
+    monkeypatch.setattr(joining_hand, "_begin_to_connect", remember)
+    options = LinkOptions(
+        keepalive=True,
+        keepalive_idle_s=31,
+        keepalive_interval_s=7,
+        keepalive_count=4,
+        tcp_user_timeout_ms=12_345,
+        source=Address("127.0.0.9", 0),
+    )
+
+    async def main() -> None:
+        server, toy = Toy(echo), Toy()
+        async with (
+            driving(server, hand=JoiningHand()) as (_, address),
+            driving(toy, hand=JoiningHand()) as (driver, _),
+        ):
+            await driver.ask([OpenLink(-1, address, options)])
+            await toy.saw(LinkOpened)
+            assert (await server.saw(LinkOpened)).peer.host == "127.0.0.9"
+        (sock,) = made
+        tcp = socket.IPPROTO_TCP
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert sock.getsockopt(tcp, socket.TCP_KEEPIDLE) == 31
+        assert sock.getsockopt(tcp, socket.TCP_KEEPINTVL) == 7
+        assert sock.getsockopt(tcp, socket.TCP_KEEPCNT) == 4
+        assert sock.getsockopt(tcp, socket.TCP_USER_TIMEOUT) == 12_345
+        sock.close()
+
+    run(main())
+
+
+def test_names_are_looked_up_once_for_a_while(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        server, toy = Toy(echo), Toy()
+        async with (
+            driving(server, hand=JoiningHand()) as (_, address),
+            driving(toy, hand=JoiningHand()) as (driver, _),
+        ):
+            loop = asyncio.get_running_loop()
+            asked: list[str] = []
+
+            class Loop:
+                def __getattr__(self, name: str) -> Any:
+                    return getattr(loop, name)
+
+                async def getaddrinfo(self, host: str, *arguments: Any, **options: Any) -> Any:
+                    asked.append(host)
+                    return await loop.getaddrinfo("127.0.0.1", *arguments, **options)
+
+            driver._hand.loop = Loop()  # type: ignore[assignment]
+            for number in (-1, -2, -3):
+                await driver.ask([OpenLink(number, Address("broker.test", address.port))])
+                await toy.saw(LinkOpened, -number)
+            assert asked == ["broker.test"]
+            await driver.ask([SendBytes(-3, b"hello")])
+            assert await toy.saw(BytesReceived) == BytesReceived(-3, b"hello")
+
+    run(main())
+
+
+def test_joining_with_a_link_that_is_gone_stops_the_reading_of_the_other(run: Run) -> None:
+    async def main() -> None:
+        server, toy = Toy(echo), Toy()
+        async with (
+            driving(server, hand=JoiningHand()) as (_, address),
+            driving(toy, hand=JoiningHand()) as (driver, _),
+        ):
+            await driver.ask([OpenLink(-1, address)])
+            await toy.saw(LinkOpened)
+            await driver.ask([JoinLinks(99, -1), SendBytes(-1, b"hello")])
+            await server.saw(BytesReceived)
+            await driver.ask([MeasureLinks()])
+            assert await toy.saw(LinksMeasured) == LinksMeasured([])
+            assert BytesReceived not in toy.of(-1)
+
+    run(main())
+
+
+def test_without_descriptors_links_are_not_opened_and_that_is_said_once_a_second(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_files(*arguments: Any) -> Any:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(joining_hand, "_begin_to_connect", out_of_files)
+    reports: list[Report] = []
+
+    async def main() -> None:
+        toy = Toy()
+        async with driving(toy, hand=JoiningHand(), on_report=reports.append) as (driver, address):
+            await driver.ask([OpenLink(number, address) for number in (-1, -2, -3)])
+            assert (await toy.saw(LinkClosed, 3)).reason == os.strerror(errno.EMFILE)
+        assert [(report.level, report.what) for report in reports] == [
+            ("error", "cannot open a link")
+        ]
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("tls", "reason"),
+    [
+        (LinkTls(ca_file="/no/such/file"), "cannot use CA file /no/such/file"),
+        (LinkTls(verify=False), ""),  # the echo's answer is no TLS; OpenSSL has the words
+    ],
+)
+def test_tls_that_cannot_be_had_closes_the_link_with_a_reason(
+    run: Run, tls: LinkTls, reason: str
+) -> None:
+    async def main() -> None:
+        server, toy = Toy(echo), Toy()
+        async with (
+            driving(server, hand=JoiningHand()) as (_, address),
+            driving(toy, hand=JoiningHand()) as (driver, _),
+        ):
+            await driver.ask([OpenLink(-1, address, LinkOptions(tls=tls))])
+            closed = await toy.saw(LinkClosed)
+            assert closed.reason and reason in closed.reason
+            assert toy.of(-1) == [LinkClosed]
+
+    run(main())
+
+
+def test_a_paused_listener_lets_clients_wait(run: Run) -> None:
+    async def main() -> None:
+        toy = Toy(echo)
+        async with driving(toy, hand=JoiningHand()) as (driver, address):
+            loop = asyncio.get_running_loop()
+            await driver.ask([PauseListening("front"), PauseListening("nobody")])
+            with socket.socket() as client:
+                client.setblocking(False)
+                await loop.sock_connect(client, (address.host, address.port))
+                await loop.sock_sendall(client, b"hello")
+                await driver.ask([])
+                assert LinkOpened not in [type(event) for event in toy.events]
+                await driver.ask([ResumeListening("front"), ResumeListening("front")])
+                assert await loop.sock_recv(client, 100) == b"hello"
+
+    run(main())
+
+
+def test_the_end_of_the_driver_ends_joined_links_and_frees_everything(
+    run: Run, tmp_path: Path
+) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        at_start = len(os.listdir("/proc/self/fd"))
+        hand = JoiningHand()
+        async with relaying(hand=hand) as (machine, _, address, server):
+            client = socket.socket()
+            client.setblocking(False)
+            await loop.sock_connect(client, (address.host, address.port))
+            other, _ = await loop.sock_accept(server)
+            await machine.saw(LinkOpened, 2)
+            sending = loop.create_task(loop.sock_sendall(other, b"x" * 30_000_000))
+            for _ in iter(lambda: hand.pipes.count, 1):
+                await asyncio.sleep(0.01)
+        assert hand.pipes.count == 0 and not hand.links
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        client.close()
+        other.close()
+        assert len(os.listdir("/proc/self/fd")) == at_start
+
+    run(main())
+    assert len(os.listdir("/proc/self/fd")) <= before
