@@ -21,6 +21,7 @@ from rabbitry.machine import Address
 from rabbitry.runtime.balancer_log import BalancerLog
 from rabbitry.runtime.driver import Driver
 from rabbitry.runtime.errors import EXIT_SOFTWARE
+from rabbitry.runtime.joining_hand import JoiningHand
 from rabbitry.runtime.supervised import when_to_stop
 
 CLOSE_S = 1.0
@@ -67,7 +68,7 @@ async def run_balancer(
     when_to_stop(asyncio.get_running_loop(), stopping.set, supervised=supervised)
     machine = Balancer(configuration)
     log = BalancerLog(configuration)
-    driver = Driver(machine, on_report=log.take)
+    driver = Driver(machine, hand=JoiningHand(), on_report=log.take)
 
     async def read_rows() -> list[StatisticsRow]:
         rows: list[StatisticsRow] = await driver.ask("statistics")
