@@ -200,9 +200,12 @@ class WritingResumed:
 
 @dataclass(slots=True)
 class LinksMeasured:
-    """What joined links have done so far: answers `MeasureLinks`, precedes the end of each."""
+    """What joined links have done so far: answers the `MeasureLinks` of this number, or comes,
+    numbered 0, right before the end of one.
+    """
 
     measures: list[Measure]
+    number: int = 0
 
 
 @dataclass(slots=True)
@@ -335,11 +338,11 @@ class JoinLinks:
 class MeasureLinks:
     """Tell what these joined links have done so far, all joined ones if the list is empty.
 
-    `LinksMeasured` answers, with those that are still there, in the order asked for, or the order
-    in which they were joined.
+    `LinksMeasured` with this number answers, with those that are still there.
     """
 
     links: list[int] = field(default_factory=list)
+    number: int = 0
 
 
 @dataclass(slots=True)

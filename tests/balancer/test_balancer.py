@@ -18,6 +18,8 @@ from rabbitry.machine import (
     LinkClosed,
     LinkFinished,
     LinkOpened,
+    LinksMeasured,
+    MeasureLinks,
     OpenLink,
     SendBytes,
     Started,
@@ -63,7 +65,10 @@ def test_all_listeners_of_a_section_lead_to_its_servers() -> None:
 def test_questions() -> None:
     balancer = Balancer(parse(TEXT, "f"))
     balancer.step(Started(), 5)
-    (answer,) = balancer.step(Asked(7, "statistics"), 5)
+    (measure,) = balancer.step(Asked(7, "statistics"), 5)
+    assert isinstance(measure, MeasureLinks) and measure.links == []
+    assert balancer.step(LinksMeasured([], 0), 5) == [], "of some link's end"
+    (answer,) = balancer.step(LinksMeasured([], measure.number), 5)
     assert isinstance(answer, Answer)
     assert (answer.number, answer.answer) == (7, balancer.statistics(5))
     assert balancer.step(Asked(8, "what?"), 5) == [Answer(8, None)]
@@ -152,7 +157,7 @@ def test_whatever_happens_every_session_ends_and_the_books_balance(
     for link in sorted(world.open, reverse=True):
         if link > 0 and world.open.pop(link, None):
             world.carry_out(world.talk.closed(link, "broken"))
-    rows = world.talk.balancer.statistics(world.talk.now)
+    rows = world.talk.rows()
     assert all(row.scur == 0 for row in rows if row.pxname == "front")
     assert all(name.startswith("check") for name in world.talk.timers)
     servers = [row for row in rows if row.svname in "ab"]

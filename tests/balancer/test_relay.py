@@ -7,13 +7,17 @@ from support.balancer_conversation import MS, Conversation, closes, opened, plac
 
 from rabbitry.balancer.relay import EARLY_SIZE_BYTES_MAX
 from rabbitry.machine import (
+    Address,
+    BytesReceived,
     CloseLink,
     FinishLink,
+    JoinLinks,
+    LinkOpened,
+    LinksMeasured,
+    Measure,
     PauseReading,
     ResumeReading,
     SendBytes,
-    WritingPaused,
-    WritingResumed,
 )
 
 HEAD = """
@@ -69,7 +73,7 @@ def test_a_client_is_not_read_when_too_much_waits() -> None:
     (link,) = opened(talk.client(1))
     big = b"x" * EARLY_SIZE_BYTES_MAX
     assert talk.bytes(1, big) == [PauseReading(1)]
-    assert talk.connected(link) == [SendBytes(link, big), ResumeReading(1)]
+    assert talk.connected(link) == [SendBytes(link, big)], "joining undoes the pause"
 
 
 def test_a_half_close_is_passed_on_and_the_other_way_stays_open() -> None:
@@ -85,12 +89,16 @@ def test_a_half_close_is_passed_on_and_the_other_way_stays_open() -> None:
     assert talk.timers == {}
 
 
-def test_back_pressure_passes_through() -> None:
-    talk, server = relaying()
-    assert talk.take(WritingPaused(server)) == [PauseReading(1)]
-    assert talk.take(WritingResumed(server)) == [ResumeReading(1)]
-    assert talk.take(WritingPaused(1)) == [PauseReading(server)]
-    assert talk.take(WritingResumed(1)) == [ResumeReading(server)]
+def test_once_a_server_is_there_the_driver_passes_the_bytes() -> None:
+    talk = Conversation(TWO)
+    (link,) = opened(talk.client(1))
+    assert talk.balancer.step(BytesReceived(1, b"AMQP"), talk.now) == []
+    effects = talk.balancer.step(LinkOpened(link, "", Address("127.0.0.1", 11)), talk.now)
+    assert effects[:2] == [SendBytes(link, b"AMQP"), JoinLinks(1, link)]
+    measures = [Measure(1, 6, talk.now, 0), Measure(link, 7, talk.now, 0)]
+    talk.take(LinksMeasured(measures))
+    assert (talk.row("FRONTEND").bin, talk.row("a").bout) == (4 + 6, 7)
+    talk.take(LinksMeasured([Measure(99, 1, 1, 1)]))
 
 
 @pytest.mark.parametrize(("broken", "state"), [("client", "CD"), ("server", "SD")])
@@ -218,7 +226,7 @@ def test_idle_by_timeout_server() -> None:
 
 def test_who_takes_no_bytes_is_cut_off() -> None:
     talk, server = relaying()
-    talk.take(WritingPaused(server))
+    talk.waiting[server] = 70_000
     assert closes(talk.pass_time(10_000 * MS)) == [(1, False), (server, True)]
     talk.closed(1)
     (report,) = reports(talk.closed(server))
@@ -302,5 +310,5 @@ def test_numbers_of_a_log_line() -> None:
 def test_bytes_after_the_end_go_nowhere() -> None:
     talk, server = relaying()
     talk.closed(server, "Connection reset by peer")
-    assert talk.bytes(1, b"too late") == []
+    assert talk.balancer.step(BytesReceived(1, b"too late"), talk.now) == []
     assert talk.finished(1) == []

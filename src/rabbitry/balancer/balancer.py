@@ -1,8 +1,8 @@
-"""The balancer as a machine: events to the part they concern, bytes straight across.
+"""The balancer as a machine: events to the part they concern, questions to who can answer.
 
-Owns the dispatch, the numbers of links it opens, and the one path that must be quick: bytes of a
-relaying session, which cost two dictionary look-ups and one `SendBytes`. Does not own sessions
-(`relay`), health (`checks`), or the shape of the numbers (`statistics`).
+Owns the dispatch, and the numbers of links it opens. Does not own sessions (`relay`), health
+(`checks`), or the shape of the numbers (`statistics`). Bytes of established sessions do not come
+here; a question that asks for numbers is answered when what has passed was measured.
 
 What its driver is to do: listen at each of `listeners`, ask "statistics" for the rows of the page.
 Sections with `mode http` are served by the process around it; here they have a row, no links.
@@ -31,12 +31,11 @@ from rabbitry.machine import (
     LinkClosed,
     LinkFinished,
     LinkOpened,
+    LinksMeasured,
+    MeasureLinks,
     Report,
-    SendBytes,
     Started,
     TimerFired,
-    WritingPaused,
-    WritingResumed,
 )
 
 
@@ -66,6 +65,8 @@ class Balancer:
         self._transitions = Transitions(self._proxies.backends, self._relay, self._out)
         self._checks = Checks(self._proxies.backends, self._transitions, self._next_link, self._out)
         self._sessions = self._relay.links
+        self._measures = 0
+        self._waiting_questions: dict[int, tuple[int, object]] = {}
 
     @property
     def listeners(self) -> list[tuple[str, BindLine]]:
@@ -78,20 +79,7 @@ class Balancer:
 
     def step(self, event: Event, now: int) -> list[Effect]:
         """Take one event at `now` (microseconds) and return what shall happen, in order."""
-        if type(event) is BytesReceived:
-            link = event.link
-            session = self._sessions.get(link)
-            if session is not None and session.relaying:
-                session.active_at = now
-                if link == session.client_link:
-                    session.bytes_in += len(event.data)
-                    return [SendBytes(session.server_link, event.data)]
-                session.bytes_out += len(event.data)
-                return [SendBytes(session.client_link, event.data)]
-            if session is not None:
-                self._relay.early_bytes(session, link, event.data, now)
-        else:
-            self._take(event, now)
+        self._take(event, now)
         effects = self._out[:]
         self._out.clear()
         return effects
@@ -112,15 +100,18 @@ class Balancer:
                     relay.server_opened(link, now)
             case LinkOpened(link, listener, peer):
                 relay.client_opened(self._proxies.frontend_of(listener), link, peer, now)
+            case BytesReceived(link, data):
+                session = self._sessions.get(link)
+                if session is not None:
+                    relay.early_bytes(session, link, data, now)
+            case LinksMeasured(measures, number):
+                relay.links_measured(measures, now)
+                self._answer_measured(number, now)
             case LinkFinished(link):
                 relay.link_finished(link, now)
             case LinkClosed(link, reason):
                 if not self._checks.link_closed(link, reason, now):
                     relay.link_closed(link, reason, now)
-            case WritingPaused(link):
-                relay.writing_paused(link)
-            case WritingResumed(link):
-                relay.writing_resumed(link)
             case TimerFired(timer):
                 if not (
                     self._checks.timer_fired(timer, now)
@@ -128,9 +119,24 @@ class Balancer:
                 ):
                     relay.timer_fired(timer, now)
             case Asked(number, question):
-                self._out.append(Answer(number, self._answer(question, now)))
+                if question == "statistics":
+                    self._ask_measured(number, question)
+                else:
+                    self._out.append(Answer(number, self._answer(question, now)))
             case _:
                 pass
+
+    def _ask_measured(self, number: int, question: object) -> None:
+        """Answer a question when all links have been measured."""
+        self._measures += 1
+        self._waiting_questions[self._measures] = number, question
+        self._out.append(MeasureLinks([], self._measures))
+
+    def _answer_measured(self, measure: int, now: int) -> None:
+        asked = self._waiting_questions.pop(measure, None)
+        if asked is not None:
+            number, question = asked
+            self._out.append(Answer(number, self._answer(question, now)))
 
     def _answer(self, question: object, now: int) -> object:
         match question:

@@ -1,7 +1,8 @@
 """What happens to a client's link: it gets a server, bytes pass both ways, both links end together.
 
-Owns the life of sessions from `LinkOpened` to the log line. The bytes themselves pass in
-`Balancer.step`, which sends what one link of a relaying session brought to the other, untouched.
+Owns the life of sessions from `LinkOpened` to the log line. The bytes of a relaying session do not
+come here: `JoinLinks` has the driver pass them, untouched, at the pace of the slower side, and
+`LinksMeasured` tells what has passed.
 Health is `checks`', the choice of a server `backends`'.
 
 A session goes HELD (only over `maxconn`) -> CONNECTING -> RELAYING -> ENDING. A connect that
@@ -10,10 +11,9 @@ times; on another server at once when `option redispatch` and round robin allow 
 same one, after a pause of one second or `timeout connect` if that is less, or without a pause if
 it was the timeout.
 
-A half-close is passed on. Back-pressure too: while one link cannot take bytes, the other is not
-read. The idle timeout is the smaller of `timeout client` and `timeout server`, since in a relay
-every byte is activity on both sides; whose fault it was is told by the smaller, or by who took no
-bytes.
+A half-close is passed on. The idle timeout is the smaller of `timeout client` and `timeout server`,
+since in a relay every byte is activity on both sides; whose fault it was is told by the smaller, or
+by who took no bytes. When it may be over, the links are measured, and then it is decided.
 
 Termination states are HAProxy's (configuration.txt 8.5): `--` both sides ended in order,
 `CD`/`SD` the link to client/server broke, `cD`/`sD` idle timeout, `SC` no connection or no
@@ -38,6 +38,9 @@ from rabbitry.machine import (
     CloseLink,
     Effect,
     FinishLink,
+    JoinLinks,
+    Measure,
+    MeasureLinks,
     OpenLink,
     PauseReading,
     Report,
@@ -96,9 +99,8 @@ class Relay:
             session.early.clear()
         if session.client_finished:
             self._out.append(FinishLink(link))
-        self._resume_client(session)
-        if session.client_writing_paused:
-            self._out.append(PauseReading(link))
+        session.client_reading_paused = False  # joining undoes it
+        self._out.append(JoinLinks(session.client_link, link))
         idle_us = self._idle_us(session)
         if idle_us is None:
             self._out.append(CancelTimer(session.timer))
@@ -159,31 +161,22 @@ class Relay:
         else:
             self._end(session, "C", "C", now, abort_server=True)
 
-    def writing_paused(self, link: int) -> None:
-        """A link takes no bytes for now: stop reading the other."""
-        session = self.links.get(link)
-        if session is None or session.phase is Phase.ENDING:
-            return
-        if link == session.client_link:
-            session.client_writing_paused = True
-            if session.relaying:
-                self._out.append(PauseReading(session.server_link))
-        else:
-            session.server_writing_paused = True
-            self._pause_client(session)
-
-    def writing_resumed(self, link: int) -> None:
-        """A link takes bytes again: read the other again."""
-        session = self.links.get(link)
-        if session is None or session.phase is Phase.ENDING:
-            return
-        if link == session.client_link:
-            session.client_writing_paused = False
-            if session.relaying:
-                self._out.append(ResumeReading(session.server_link))
-        else:
-            session.server_writing_paused = False
-            self._resume_client(session)
+    def links_measured(self, measures: list[Measure], now: int) -> None:
+        """Hear what has passed over joined links; end sessions that prove to be idle."""
+        for measure in measures:
+            session = self.links.get(measure.link)
+            if session is None:
+                continue
+            session.active_at = max(session.active_at, measure.active_at)
+            if measure.link == session.client_link:
+                session.bytes_in = session.early_size + measure.bytes_received
+                session.client_waiting_bytes = measure.bytes_waiting
+            else:
+                session.bytes_out = measure.bytes_received
+                session.server_waiting_bytes = measure.bytes_waiting
+                if session.idle_asked and session.phase is Phase.RELAYING:
+                    session.idle_asked = False
+                    self._check_idle(session, now)
 
     def timer_fired(self, timer: str, now: int) -> None:
         """The connect timeout, the pause before a retry, or perhaps the idle timeout is over."""
@@ -198,7 +191,8 @@ class Relay:
         elif session.phase is Phase.WAITING:
             self._try_again(session, now)
         elif session.phase is Phase.RELAYING:
-            self._check_idle(session, now)
+            session.idle_asked = True
+            self._out.append(MeasureLinks([session.client_link, session.server_link]))
 
     def reloaded(self, process: Global, now: int) -> None:
         """Go on with other limits of the process; who waited for a place may have one now."""
@@ -268,7 +262,7 @@ class Relay:
         session.server_link = self._next_link()
         session.attempted_at = now
         self.links[session.server_link] = session
-        self._out.append(OpenLink(session.server_link, server.address))
+        self._out.append(OpenLink(session.server_link, server.address, beside=session.client_link))
         limit_us = session.backend.section.timeout_connect_us
         if limit_us is not None:
             self._out.append(SetTimer(session.timer, now + limit_us))
@@ -348,13 +342,13 @@ class Relay:
             return
         ends_at = session.active_at + idle_us
         if now < ends_at:
-            # Bytes do not touch the timer, which keeps them cheap; it looks after them instead.
+            # Bytes do not touch the timer, they do not even come here; it looks after them instead.
             self._out.append(SetTimer(session.timer, ends_at))
             return
         cause = "c" if session.frontend.section.timeout_client_us == idle_us else "s"
-        if session.client_writing_paused:
+        if session.client_waiting_bytes:
             cause = "c"
-        elif session.server_writing_paused:
+        elif session.server_waiting_bytes:
             cause = "s"
         # Who took no bytes for so long will not take the rest either.
         self._end(
@@ -362,8 +356,8 @@ class Relay:
             cause,
             "D",
             now,
-            abort_client=session.client_writing_paused,
-            abort_server=session.server_writing_paused,
+            abort_client=session.client_waiting_bytes > 0,
+            abort_server=session.server_waiting_bytes > 0,
         )
 
     # --- the end --------------------------------------------------------------------------------

@@ -57,8 +57,9 @@ class Session:
     client_closed: bool = False
     server_closed: bool = True
     client_reading_paused: bool = False
-    client_writing_paused: bool = False
-    server_writing_paused: bool = False
+    client_waiting_bytes: int = 0  # as last measured: not taken yet by the client's socket
+    server_waiting_bytes: int = 0
+    idle_asked: bool = False  # its links are being measured, to tell whether it is idle
     bytes_in: int = 0
     bytes_out: int = 0
     cause: str = "-"

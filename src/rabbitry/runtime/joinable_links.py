@@ -302,7 +302,9 @@ class JoinableLink(Link):
 
     def measure(self) -> Measure:
         """Tell what it has done since it was joined."""
-        waiting = 0 if self._gone else self.transport.get_write_buffer_size()
+        waiting = 0
+        if not (self._gone or self.transport.is_closing()):  # asyncio's TLS raises then
+            waiting = self.transport.get_write_buffer_size()
         return Measure(self.number, self._received_bytes, self._active_at, waiting)
 
     def full(self) -> bool:

@@ -95,7 +95,7 @@ class JoiningHand(Hand):
             found = [joined[number] for number in effect.links if number in joined]
         else:
             found = list(joined.values())
-        self.take(LinksMeasured([link.measure() for link in found]))
+        self.take(LinksMeasured([link.measure() for link in found], effect.number))
 
     def link_lost(self, link: Usable) -> None:
         """Forget a link that is gone."""

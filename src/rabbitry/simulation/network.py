@@ -199,16 +199,16 @@ class Network:
             end.active_at = self.schedule.now
             end.incoming.wake()
 
-    def measure(self, stack: Stack, links: list[int]) -> None:
+    def measure(self, stack: Stack, links: list[int], number: int = 0) -> None:
         """Carry out `MeasureLinks`."""
         schedule = self.schedule
-        schedule.at(schedule.now, self._deliver_measures, stack, links[:])
+        schedule.at(schedule.now, self._deliver_measures, stack, links[:], number)
 
-    def _deliver_measures(self, stack: Stack, links: list[int]) -> None:
+    def _deliver_measures(self, stack: Stack, links: list[int], number: int) -> None:
         if stack.up:
             ends = [stack.ends.get(link) for link in links] if links else stack.ends.values()
             joined = [end for end in ends if end is not None and end.partner is not None]
-            stack.deliver(LinksMeasured([end.measure() for end in joined]))
+            stack.deliver(LinksMeasured([end.measure() for end in joined], number))
 
     def pause_listening(self, stack: Stack, listener: str) -> None:
         """Carry out `PauseListening`."""

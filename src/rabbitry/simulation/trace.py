@@ -60,7 +60,7 @@ def _values_text(values: Sequence[bytes | None]) -> str:
 
 
 def _measures_text(e: m.LinksMeasured) -> str:
-    return "LinksMeasured " + " ".join(
+    return f"LinksMeasured {e.number} " + " ".join(
         f"{each.link}:{each.bytes_received},{each.active_at},{each.bytes_waiting}"
         for each in e.measures
     )
@@ -89,7 +89,7 @@ _TEXTS: dict[type, Callable[[Any], str]] = {
     m.PauseReading: lambda e: f"PauseReading {e.link}",
     m.ResumeReading: lambda e: f"ResumeReading {e.link}",
     m.JoinLinks: lambda e: f"JoinLinks {e.first} {e.second}",
-    m.MeasureLinks: lambda e: f"MeasureLinks {' '.join(map(str, e.links)) or 'all'}",
+    m.MeasureLinks: lambda e: f"MeasureLinks {e.number} {' '.join(map(str, e.links)) or 'all'}",
     m.PauseListening: lambda e: f"PauseListening {e.listener}",
     m.ResumeListening: lambda e: f"ResumeListening {e.listener}",
     m.SetTimer: lambda e: f"SetTimer {e.timer} {e.at}",

@@ -32,7 +32,7 @@ def read_csv(text: str) -> list[dict[str, str]]:
 
 def test_rows_are_front_servers_back_of_each_section() -> None:
     talk = Conversation(TEXT)
-    rows = talk.balancer.statistics(talk.now)
+    rows = talk.rows()
     assert [(row.pxname, row.svname, row.type, row.iid, row.sid) for row in rows] == [
         ("front", "FRONTEND", TYPE_FRONTEND, 2, 0),
         ("front", "a", TYPE_SERVER, 2, 1),
@@ -51,7 +51,7 @@ def test_csv_is_haproxys() -> None:
     talk.connected(link)
     talk.bytes(1, b"12345")
     talk.bytes(link, b"123")
-    front, first, second, back, page = read_csv(to_csv(talk.balancer.statistics(talk.now)))
+    front, first, second, back, page = read_csv(to_csv(talk.rows()))
     assert (front["status"], front["slim"], front["scur"], front["rate"]) == (
         "OPEN",
         "95",
@@ -68,5 +68,5 @@ def test_csv_is_haproxys() -> None:
     assert (page["stot"], page["hrsp_2xx"], front["hrsp_2xx"]) == ("0", "0", "")
     talk.closed(1)
     talk.closed(link)
-    first = read_csv(to_csv(talk.balancer.statistics(talk.now)))[1]
+    first = read_csv(to_csv(talk.rows()))[1]
     assert (first["bin"], first["ctime"], first["ttime_max"], first["scur"]) == ("5", "7", "7", "0")
