@@ -112,16 +112,6 @@ def test_who_may_get_sessions(
     assert each.is_usable is usable
 
 
-def test_intervals_follow_the_state() -> None:
-    each = server(inter_us=1, fastinter_us=2, downinter_us=3)
-    assert each.check_interval_us == 2
-    check(each, True)
-    assert each.check_interval_us == 1
-    each.health.sink()
-    assert each.check_interval_us == 3
-    assert server(inter_us=7).check_interval_us == 7
-
-
 def test_room() -> None:
     each = server(maxconn=2, maxqueue=1)
     assert each.has_room

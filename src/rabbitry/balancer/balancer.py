@@ -53,6 +53,12 @@ class Reload:
     configuration: Configuration
 
 
+@dataclass(frozen=True, slots=True)
+class EndChecks:
+    """Question: check no server any more, for the process ends; what checks keep open is ended in
+    order."""
+
+
 class Balancer:
     """Balances links as `configuration` says. Answers `Asked("statistics")` with a list of
     `StatisticsRow`, `PlanReload` and `Reload` as they say, and every other question with None."""
@@ -63,7 +69,13 @@ class Balancer:
         self._proxies = Proxies(configuration)
         self._relay = Relay(configuration.process.maxconn, self._next_link, self._out)
         self._transitions = Transitions(self._proxies.backends, self._relay, self._out)
-        self._checks = Checks(self._proxies.backends, self._transitions, self._next_link, self._out)
+        self._checks = Checks(
+            self._proxies.backends,
+            self._transitions,
+            self._next_link,
+            self._out,
+            configuration.process,
+        )
         self._sessions = self._relay.links
         self._measures = 0
         self._waiting_questions: dict[int, tuple[int, object]] = {}
@@ -104,11 +116,14 @@ class Balancer:
                 session = self._sessions.get(link)
                 if session is not None:
                     relay.early_bytes(session, link, data, now)
+                else:
+                    self._checks.bytes_received(link, data, now)
             case LinksMeasured(measures, number):
                 relay.links_measured(measures, now)
                 self._answer_measured(number, now)
             case LinkFinished(link):
-                relay.link_finished(link, now)
+                if not self._checks.link_finished(link, now):
+                    relay.link_finished(link, now)
             case LinkClosed(link, reason):
                 if not self._checks.link_closed(link, reason, now):
                     relay.link_closed(link, reason, now)
@@ -146,12 +161,14 @@ class Balancer:
                 return self._proxies.plan(configuration)
             case Reload(configuration):
                 self._reload(configuration, now)
+            case EndChecks():
+                self._checks.end(now)
         return None
 
     def _reload(self, configuration: Configuration, now: int) -> None:
         adopted = self._proxies.adopt(configuration, now)
-        for backend, server in adopted.removed:
-            self._checks.server_removed(backend, server)
+        for _, server in adopted.removed:
+            self._checks.server_removed(server, now)
             self._transitions.forget(server)
         for _, server in adopted.added:
             self._transitions.know(server)
@@ -159,9 +176,10 @@ class Balancer:
         for backend, server in adopted.added:
             self._checks.server_added(backend, server, now)
         for backend, server, before in adopted.changed:
-            self._checks.server_removed(backend, server)
+            self._checks.server_removed(server, now)
             self._checks.server_added(backend, server, now)
             self._transitions.disabled_anew(server, before, now)
+        self._checks.reloaded(self._proxies.backends, configuration.process, now)
         self._relay.reloaded(configuration.process, now)
         for backend, server in adopted.removed:
             self._relay.requeue_sessions(backend, server, now)

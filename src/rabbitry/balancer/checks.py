@@ -1,42 +1,51 @@
-"""Health checks: a TCP connect to every server with `check`, again and again.
+"""Health checks of all servers: who is checked, by what, and whose links and timers are checks'.
 
-Owns the timing of checks and their verdicts (`L4OK`, `L4CON`, `L4TOUT`), and what they mean for
-health, whose arithmetic is `servers`'. What follows when a server goes up or down is
-`transitions`'.
+Owns the checkers (one for the health checks of a server, one for its agent), when each begins, and
+the way of events to them. What checks say and mean is in `checking`.
 
-A check begins `inter` after the one before began (configuration.txt 5.2), and has that long to
-connect; with `timeout check` in the section the smaller of `timeout connect` and `inter`
-(configuration.txt 4.2, "timeout check"). Unlike HAProxy, which spreads first checks over `inter`,
-all first checks begin at once: the sooner a dead server is known, the better.
+A server that tracks another has no checks of its own (`transitions` lets it follow).
 
-Invariants: at most one check of a server at a time; one timer a server.
+Invariants: a link or a timer of a check is known here until its end; so nobody else hears of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from rabbitry.balancer.backends import Backend
-from rabbitry.balancer.servers import Check, Server
+from rabbitry.balancer.checking.amqp_checker import AmqpChecker
+from rabbitry.balancer.checking.checker import Checker, Desk
+from rabbitry.balancer.checking.observing import Observing
+from rabbitry.balancer.checking.run_checker import RunChecker
+from rabbitry.balancer.checking.schedule import apart, first_checks, interval_us
+from rabbitry.balancer.checking.verdicts import Verdicts
+from rabbitry.balancer.configuration.model import Global
+from rabbitry.balancer.servers import Server
 from rabbitry.balancer.transitions import Transitions
-from rabbitry.machine import CancelTimer, CloseLink, Effect, OpenLink, SetTimer
+from rabbitry.machine import Effect, SetTimer
 
 
-class _Checked:
-    """A server under checks."""
+class _Known(NamedTuple):
+    """The checkers of one server, and what their section said of checks when they were made."""
 
-    __slots__ = ("backend", "began_at", "link", "server", "timer")
+    checkers: list[Checker]
+    made_for: tuple[object, ...]
 
-    def __init__(self, backend: Backend, server: Server) -> None:
-        self.backend = backend
-        self.server = server
-        self.timer = f"check {backend.section.name}/{server.name}"
-        self.link = 0  # of the check under way; 0 between checks
-        self.began_at = 0
+
+def _checked_by(backend: Backend) -> tuple[object, ...]:
+    section = backend.section
+    return (
+        section.check,
+        section.check_steps,
+        section.amqp_check,
+        section.timeout_check_us,
+        section.timeout_connect_us,
+    )
 
 
 class Checks:
-    """Makes the checks of all sections. Effects are appended to `out`."""
+    """Makes the checks of all backends. Effects are appended to `out`."""
 
     def __init__(
         self,
@@ -44,97 +53,137 @@ class Checks:
         transitions: Transitions,
         next_link: Callable[[], int],
         out: list[Effect],
+        process: Global | None = None,
     ) -> None:
-        self._transitions = transitions
-        self._next_link = next_link
         self._out = out
-        self._by_link: dict[int, _Checked] = {}
-        self._by_timer: dict[str, _Checked] = {}
-        for backend in backends:
-            for server in backend.servers:
-                self._know(backend, server)
-
-    def _know(self, backend: Backend, server: Server) -> _Checked | None:
-        if not server.line.check:
-            return None
-        checked = _Checked(backend, server)
-        self._by_timer[checked.timer] = checked
-        return checked
+        self._backends = backends
+        self._process = process or Global()
+        verdicts = Verdicts(transitions, out)
+        percent = self._process.spread_checks_percent
+        self._desk = Desk(out, next_link, verdicts, apart(percent))
+        self._observing = Observing(verdicts)
+        self._by_timer: dict[str, Checker] = {}
+        self._by_server: dict[Server, _Known] = {}
 
     def start(self, now: int) -> None:
-        """Begin the first check of every server."""
-        for checked in self._by_timer.values():
-            self._begin(checked, now)
+        """Begin to check every server, one behind the other."""
+        checkers: list[Checker] = []
+        intervals_us: list[int] = []
+        for backend in self._backends:
+            for server in backend.servers:
+                for checker in self._know(backend, server, now):
+                    checkers.append(checker)
+                    is_agent = checker.timer.startswith("agent")
+                    line = server.line
+                    intervals_us.append(line.agent_inter_us if is_agent else interval_us(server))
+        for checker, begin_us in zip(
+            checkers, first_checks(intervals_us, self._process), strict=True
+        ):
+            if begin_us:
+                self._out.append(SetTimer(checker.timer, now + begin_us))
+            else:
+                checker.timer_fired(now)
 
     def server_added(self, backend: Backend, server: Server, now: int) -> None:
         """Check a server that has come."""
-        checked = self._know(backend, server)
-        if checked is not None:
-            self._begin(checked, now)
+        for checker in self._know(backend, server, now):
+            checker.timer_fired(now)
 
-    def server_removed(self, backend: Backend, server: Server) -> None:
+    def server_removed(self, server: Server, now: int) -> None:
         """Check a server no more; a check under way is given up."""
-        timer = _Checked(backend, server).timer
-        checked = self._by_timer.get(timer)
-        if checked is None or checked.server is not server:
-            return
-        del self._by_timer[timer]
-        self._out.append(CancelTimer(timer))
-        if checked.link:
-            del self._by_link[checked.link]
-            self._out.append(CloseLink(checked.link, abort=True))
+        known = self._by_server.pop(server, None)
+        for checker in known.checkers if known is not None else ():
+            if self._by_timer.get(checker.timer) is checker:
+                del self._by_timer[checker.timer]
+            checker.end(now)
+
+    def reloaded(self, backends: list[Backend], process: Global, now: int) -> None:
+        """Sections may have changed: check by what they say now those who stayed as they were."""
+        self._process = process
+        self._desk.apart = apart(process.spread_checks_percent)
+        for backend in backends:
+            for server in backend.servers:
+                known = self._by_server.get(server)
+                if known is not None and known.made_for != _checked_by(backend):
+                    self.server_removed(server, now)
+                    self.server_added(backend, server, now)
+
+    def end(self, now: int) -> None:
+        """Check nobody any more: the process is about to end. Connections end in order."""
+        for server in list(self._by_server):
+            self.server_removed(server, now)
+
+    @property
+    def ended(self) -> bool:
+        """Whether no link of a check is left."""
+        return not self._desk.by_link
+
+    def _know(self, backend: Backend, server: Server, now: int) -> list[Checker]:
+        checkers: list[Checker] = []
+        section = backend.section
+        if server.line.check:
+            if section.check == "amqp" and section.amqp_check is not None:
+                login = section.amqp_check
+                checkers.append(AmqpChecker(self._desk, backend, server, login, now))
+            else:
+                checkers.append(RunChecker(self._desk, backend, server))
+        if server.line.agent_check:
+            checkers.append(RunChecker(self._desk, backend, server, agent=True))
+        for checker in checkers:
+            self._by_timer[checker.timer] = checker
+        if checkers:
+            self._by_server[server] = _Known(checkers, _checked_by(backend))
+        return checkers
+
+    # --- events -----------------------------------------------------------------------------------
 
     def link_opened(self, link: int, now: int) -> bool:
-        """A check has connected. False if the link is not one of a check."""
-        checked = self._by_link.pop(link, None)
-        if checked is None:
+        """A link is open. False if it is not one of a check."""
+        checker = self._desk.by_link.get(link)
+        if checker is None:
             return False
-        self._out.append(CloseLink(link))
-        self._decide(checked, "L4OK", "Layer4 check passed", "", now)
+        checker.link_opened(link, now)
+        return True
+
+    def bytes_received(self, link: int, data: bytes, now: int) -> bool:
+        """Bytes have come. False if the link is not one of a check."""
+        checker = self._desk.by_link.get(link)
+        if checker is None:
+            return False
+        checker.bytes_received(link, data, now)
+        return True
+
+    def link_finished(self, link: int, now: int) -> bool:
+        """A peer will send no more. False if the link is not one of a check."""
+        checker = self._desk.by_link.get(link)
+        if checker is None:
+            return False
+        checker.link_finished(link, now)
         return True
 
     def link_closed(self, link: int, reason: str, now: int) -> bool:
-        """A check could not connect. False if the link is not one of a check."""
-        checked = self._by_link.pop(link, None)
-        if checked is None:
+        """A link is gone, or could not be opened. False if it is not one of a check."""
+        checker = self._desk.by_link.pop(link, None)
+        if checker is None:
             return False
-        self._decide(checked, "L4CON", "Layer4 connection problem", reason, now)
+        checker.link_closed(link, reason, now)
         return True
 
     def timer_fired(self, timer: str, now: int) -> bool:
-        """Time for the next check, or over for the one under way. False if not ours."""
-        checked = self._by_timer.get(timer)
-        if checked is None:
+        """A time has come. False if the timer is not one of a check."""
+        checker = self._by_timer.get(timer)
+        if checker is None:
             return False
-        if checked.link:
-            del self._by_link[checked.link]
-            self._out.append(CloseLink(checked.link, abort=True))
-            self._decide(checked, "L4TOUT", "Layer4 timeout", "", now)
-        else:
-            self._begin(checked, now)
+        checker.timer_fired(now)
         return True
 
-    def _begin(self, checked: _Checked, now: int) -> None:
-        section = checked.backend.section
-        limit_us = checked.server.line.inter_us
-        if section.timeout_check_us is not None and section.timeout_connect_us is not None:
-            limit_us = min(limit_us, section.timeout_connect_us)
-        checked.link = self._next_link()
-        checked.began_at = now
-        self._by_link[checked.link] = checked
-        self._out.append(OpenLink(checked.link, checked.server.address))
-        self._out.append(SetTimer(checked.timer, now + limit_us))
-
-    def _decide(
-        self, checked: _Checked, status: str, description: str, info: str, now: int
-    ) -> None:
-        server = checked.server
-        checked.link = 0
-        check = Check(status, description, info, now - checked.began_at)
-        server.health.take(status == "L4OK", check)
-        if not server.health.passed:
-            self._transitions.stop(server, now, check)
-        elif status == "L4OK":
-            self._transitions.run(server, now, check)
-        next_at = max(checked.began_at + server.check_interval_us, now)
-        self._out.append(SetTimer(checked.timer, next_at))
+    def observed(self, backend: Backend, server: Server, connected: bool, now: int) -> None:
+        """A session's connect to the server has succeeded or failed (`observe layer4`)."""
+        if not server.line.observe:
+            return
+        hurry_at = self._observing.observed(backend, server, connected, now)
+        if hurry_at is not None:
+            known = self._by_server.get(server)
+            for checker in known.checkers if known is not None else ():
+                if checker.timer.startswith("check"):
+                    checker.hurry(hurry_at)

@@ -23,6 +23,10 @@ def line_of(report: Report, began: str = "") -> str:
         return _tcplog(details, began)
     if report.what in _OF_SERVERS:
         return f"{_server(details)} {_OF_SERVERS[report.what](details)}{_status(details)}."
+    if report.what == "check ended":
+        return _check(details)
+    if report.what in _OF_ALARMS:
+        return f"{_server(details)} {_OF_ALARMS[report.what]}: {details['alarm']}."
     if report.what == "proxy has no server available":
         return f"proxy {details['proxy']} has no server available!"
     if report.what == "configuration reloaded":
@@ -79,6 +83,12 @@ _OF_SERVERS: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
+_OF_ALARMS = {
+    "server blocks publishers": "blocks publishers",
+    "server takes publishers again": "takes publishers again, it was",
+}
+
+
 def _status(details: dict[str, Any]) -> str:
     """What HAProxy appends (src/server.c, `srv_append_status`)."""
     text = ""
@@ -107,6 +117,18 @@ def _status(details: dict[str, Any]) -> str:
     return (
         f"{text}. {servers} left.{running_on_backup} {details['sessions']} sessions active, "
         f"{details['moved']} requeued, {details['queued']} remaining in queue"
+    )
+
+
+def _check(details: dict[str, Any]) -> str:
+    """A check that is news (src/check.c, `set_server_check_status`)."""
+    backup = "backup " if details["backup"] else ""
+    conditionally = "conditionally " if details["conditionally"] else ""
+    succeeded = "succeeded" if details["succeeded"] else "failed"
+    return (
+        f"{details['kind']} check for {backup}server {details['proxy']}/{details['server']} "
+        f"{conditionally}{succeeded}{_status(details | {'moved': None})}, "
+        f"status: {details['health']}/{details['of']} {details['state']}."
     )
 
 

@@ -69,10 +69,22 @@ class Check:
 class Health:
     """The health number of one kind of check (health or agent), and its last result.
 
-    `enabled`: the configuration asks for it and nobody switched it off.
+    `enabled`: the configuration asks for it and nobody switched it off. `in_progress`: a check is
+    under way. `errors_in_row` are those of sessions since one succeeded, `observed_failures` how
+    often they were too many (`observe`).
     """
 
-    __slots__ = ("check", "enabled", "failed", "fall", "rise", "value")
+    __slots__ = (
+        "check",
+        "enabled",
+        "errors_in_row",
+        "failed",
+        "fall",
+        "in_progress",
+        "observed_failures",
+        "rise",
+        "value",
+    )
 
     def __init__(self, rise: int, fall: int, enabled: bool) -> None:
         self.rise = rise
@@ -81,6 +93,9 @@ class Health:
         self.value = rise
         self.check = Check()
         self.failed = 0
+        self.in_progress = False
+        self.errors_in_row = 0
+        self.observed_failures = 0
 
     @property
     def passed(self) -> bool:
@@ -96,6 +111,7 @@ class Health:
         """Take the result of a check."""
         self.check = check
         if passed:
+            self.errors_in_row = 0
             if self.value < self.top:
                 self.value += 1
                 if self.passed:
@@ -313,12 +329,16 @@ class Server:
         if judged.operating is Operating.STOPPED:
             if judged.agent.enabled and not judged.agent.value:
                 return "DOWN (agent)"
+            if not judged.health.enabled and not judged.agent.enabled:
+                return "DOWN"
             value, rise = judged.health.value, judged.health.rise
             return f"DOWN {value}/{rise}" if value else "DOWN"
         word = "DRAIN" if self.is_drained else "UP"
         if judged.operating is Operating.STOPPING:
             word = "NOLB"
-        elif not judged.health.enabled and not judged.agent.enabled:
+        elif self.is_drained and judged.agent.enabled:
+            return "DRAIN (agent)"
+        elif not judged.health.enabled:
             return "DRAIN" if self.is_drained else "no check"
         if not judged.health.enabled or judged.health.value == judged.health.top:
             return word
@@ -339,15 +359,6 @@ class Server:
     def health_max(self) -> int:
         """The health of a server that is up and has not failed lately."""
         return self.health.top
-
-    @property
-    def check_interval_us(self) -> int:
-        """How long after one check began the next begins (configuration.txt 5.2, "inter")."""
-        if self.health.value == self.health.top:
-            return self.line.inter_us
-        if self.health.value == 0:
-            return self.line.downinter_us or self.line.inter_us
-        return self.line.fastinter_us or self.line.inter_us
 
     # --- weight and places ------------------------------------------------------------------
 

@@ -281,6 +281,13 @@ class Transitions:
         self._sessions.take_queued_sessions(backend, server, now)
         self._tell_backend(backend, now)
 
+    def set_maxconn(self, server: Server, maxconn: int, now: int) -> None:
+        """Let it have so many sessions at once (0: no limit); those that wait may have a place."""
+        if server.line.minconn in (None, server.maxconn):
+            server.maxconn_now = maxconn
+        server.maxconn = maxconn
+        self._sessions.take_queued_sessions(self._backend(server), server, now)
+
     # --- together ---------------------------------------------------------------------------
 
     def _changed(self, server: Server, now: int) -> Backend:

@@ -88,6 +88,43 @@ def read(line: str) -> Reply:
     return Reply(health, administration, weight, maxconn, description, unknown)
 
 
+def weight_of(text: str, initial: int, dynamic: bool) -> tuple[int | None, str]:
+    """Return the weight that an agent's word asks for, or None and what is wrong with it.
+
+    The word has a `%`: a share of the weight in the configuration. A backend whose algorithm is
+    not `dynamic` takes the whole of it or nothing (src/server.c,
+    `server_parse_weight_change_request`).
+    """
+    number, rest = _number(text)
+    if number is None:
+        return None, "Empty weight string empty or preceded by garbage"
+    if rest == "%":
+        number = min(initial * min(number, 25600) // 100, 256)
+    elif number > 256:
+        return None, "Absolute weight can only be between 0 and 256 inclusive."
+    elif rest:
+        return None, "Trailing garbage in weight string"
+    if number and number != initial and not dynamic:
+        text = "Backend is using a static LB algorithm and only accepts weights '0%' and '100%'."
+        return None, text
+    return number, ""
+
+
+def maxconn_of(text: str) -> tuple[int | None, str]:
+    """Return the limit that an agent asks for, or None and what is wrong with its word."""
+    if not text:
+        return None, "Require <maxconn>."
+    number, rest = _number(text)
+    if number is None:
+        return None, "maxconn string empty or preceded by garbage"
+    return (None, "Trailing garbage in maxconn string") if rest else (number, "")
+
+
+def _number(text: str) -> tuple[int | None, str]:
+    match = re.match(r"[0-9]{1,9}(?![0-9])", text)
+    return (int(match[0]), text[match.end() :]) if match else (None, text)
+
+
 class AgentRun:
     """One question to an agent: see `Run`. `before` is the status of the last one.
 

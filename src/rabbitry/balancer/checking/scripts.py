@@ -93,10 +93,11 @@ def prepared(lines: tuple[CheckStep, ...]) -> Script:
 
 
 class ScriptRun:
-    """One run of a script: see `Run`."""
+    """One run of a script: see `Run`. `tls`: whether an implicit connect is under TLS."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, tls: bool = False) -> None:
         self.result: Result | None = None
+        self._tls_by_default = tls
         self._script = script
         self._at = 0  # the step that is due, or waits
         self._opening = False
@@ -183,7 +184,7 @@ class ScriptRun:
         self._ended = self._fresh = False
         self._buffer = b""
         implicit = self._at == 0 and self._script.steps[0].implicit
-        self._tls = line.tls
+        self._tls = line.tls or (implicit and self._tls_by_default)
         return Connect(line.address, line.port, line.tls, line.send_proxy, by_default=implicit)
 
     def _expect(self, step: Step) -> bool:

@@ -1,0 +1,148 @@
+"""Tests of `option amqp-check` on one server: effects and health."""
+
+from __future__ import annotations
+
+from support.amqp_server import AmqpServer
+from support.checked_server import (
+    MS,
+    CheckedServer,
+    bytes_sent,
+    line,
+    links_closed,
+    links_opened,
+)
+
+from rabbitry.balancer.checking.amqp_checker import KEEPALIVE_IDLE_S, AmqpChecker
+from rabbitry.balancer.checking.amqp_watch import PROBE_PAUSE_US
+from rabbitry.balancer.configuration.model import AmqpCheck
+from rabbitry.balancer.servers import Admin
+from rabbitry.machine import Effect, OpenLink, SendBytes
+
+LINE = line(inter_us=1000 * MS, fall=3, rise=2, on_marked_down="shutdown-sessions")
+
+
+class Brokers:
+    """Servers behind the links that a checker opens; links open, and are answered, at once."""
+
+    def __init__(self, stage: CheckedServer) -> None:
+        self.stage = stage
+        self.by_link: dict[int, AmqpServer] = {}
+        self.closed: list[tuple[int, bool]] = []
+
+    def settle(self, effects: list[Effect]) -> None:
+        stage = self.stage
+        while effects:
+            following: list[Effect] = []
+            for link in links_opened(effects):
+                self.by_link[link] = AmqpServer()
+                following += stage.opened(link)
+            for effect in effects:
+                server = self.by_link.get(effect.link) if isinstance(effect, SendBytes) else None
+                if server is None or not isinstance(effect, SendBytes):
+                    continue
+                if answer := server.feed(effect.data):
+                    following += stage.received(effect.link, answer)
+            for link, abort in links_closed(effects):
+                self.closed.append((link, abort))
+                self.by_link.pop(link, None)
+                following += stage.closed(link)
+            effects = following
+
+    def pass_time(self, time_ms: int) -> None:
+        for _ in range(time_ms // 10):
+            self.settle(self.stage.pass_time(10))
+
+
+def checked(**settings: object) -> tuple[CheckedServer, Brokers]:
+    stage = CheckedServer(LINE, check="amqp", amqp_check=AmqpCheck(), **settings)
+    login = stage.backend.section.amqp_check
+    assert login is not None
+    brokers = Brokers(stage)
+    brokers.settle(stage.begin(AmqpChecker(stage.desk, stage.backend, stage.server, login, 0)))
+    return stage, brokers
+
+
+def test_the_connection_is_kept_and_kept_alive() -> None:
+    stage = CheckedServer(LINE, check="amqp", amqp_check=AmqpCheck())
+    checker = AmqpChecker(stage.desk, stage.backend, stage.server, AmqpCheck(), 0)
+    (effect,) = stage.begin(checker)
+    assert isinstance(effect, OpenLink)
+    assert effect.options is not None
+    assert effect.options.keepalive
+    assert effect.options.keepalive_idle_s == KEEPALIVE_IDLE_S
+    stage, brokers = checked()
+    brokers.pass_time(5000)
+    assert stage.links == -1
+    assert stage.found == ("L7OK", "RabbitMQ 3.10.8")
+    assert stage.server.status == "UP"
+
+
+def test_a_hung_server_is_down_within_fall_times_inter() -> None:
+    for hangs_at in range(2000, 3000, 70):
+        stage, brokers = checked()
+        brokers.pass_time(hangs_at)
+        brokers.by_link[-1].silent = True
+        brokers.pass_time(2000)
+        assert stage.server.is_up
+        brokers.pass_time(1000)
+        assert stage.server.status == "DOWN"
+        assert stage.sessions.shut_down == ["s"]
+        assert stage.found == ("L7TOUT", "accepts but does not answer: no basic.qos-ok")
+        brokers.settle(stage.received(-1, brokers.by_link[-1].go_on()))
+        brokers.pass_time(1500)
+        assert stage.server.status == "UP"
+        assert stage.links == -1
+
+
+def test_a_server_that_leaves_gets_nothing_new_at_once() -> None:
+    stage, brokers = checked()
+    brokers.pass_time(1200)
+    closing = brokers.by_link[-1].close(320, "CONNECTION_FORCED - shutdown")
+    brokers.settle(stage.received(-1, closing))
+    assert stage.server.status == "NOLB"
+    assert stage.server.check.code == 320
+    assert (-1, False) in brokers.closed
+    (link,) = links_opened(stage.pass_time(1000))
+    stage.closed(link, "Connection refused")
+    assert stage.server.status == "DOWN"
+
+
+def test_an_alarm_is_told_and_changes_nothing() -> None:
+    stage, brokers = checked()
+    brokers.by_link[-1].alarm = "low on disk"
+    brokers.pass_time(PROBE_PAUSE_US // MS + 2000)
+    assert stage.told() == ["server blocks publishers"]
+    assert stage.server.status == "UP"
+    brokers.settle(stage.received(-1, brokers.by_link[-1].calm()))
+    brokers.pass_time(2000)
+    assert stage.told() == ["server blocks publishers", "server takes publishers again"]
+
+
+def test_maintenance_ends_the_connection_in_order() -> None:
+    stage, brokers = checked()
+    server = brokers.by_link[-1]
+    stage.transitions.set_admin(stage.server, Admin.FORCED_MAINT, stage.now)
+    brokers.pass_time(1000)
+    assert server.endpoint.end_reason == "200 Goodbye"
+    assert brokers.by_link == {}
+    stage.transitions.clear_admin(stage.server, Admin.FORCED_MAINT, stage.now)
+    brokers.pass_time(1000)
+    assert list(brokers.by_link) == [-2]
+    assert stage.server.status == "UP"
+
+
+def test_the_end_is_in_order() -> None:
+    stage, brokers = checked()
+    server = brokers.by_link[-1]
+    assert stage.checker is not None
+    stage.checker.end(stage.now)
+    brokers.settle(stage.take())
+    assert server.endpoint.end_reason == "200 Goodbye"
+    assert stage.desk.by_link == {}
+    assert stage.timer_at is None
+
+
+def test_the_proxy_header_goes_first() -> None:
+    stage = CheckedServer(line(send_proxy=1), check="amqp", amqp_check=AmqpCheck())
+    stage.begin(AmqpChecker(stage.desk, stage.backend, stage.server, AmqpCheck(), 0))
+    assert bytes_sent(stage.opened(-1)) == [b"PROXY UNKNOWN\r\nAMQP\x00\x00\x09\x01"]
