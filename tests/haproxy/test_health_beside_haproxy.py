@@ -1,5 +1,6 @@
 """How servers are judged, beside HAProxy 2.6: checks, their order, agents, what follows."""
 
+# ruff: noqa: E501 - lines of the log are as long as they are
 from __future__ import annotations
 
 from support.balancer_sides import Side
@@ -39,6 +40,43 @@ def when(side: Side, status: str, *columns: str, name: str = "s1") -> list[str]:
     return found[name][1:]
 
 
+def test_last_server_that_goes() -> None:
+    def script(side: Side) -> object:
+        side.servers["s1"].go()
+        side.notices(2)
+        side.servers["s1"].come()
+        return (
+            side.notices(3),
+            when(side, "UP", "chkdown"),
+            when(side, "UP", "chkdown", name="BACKEND"),
+        )
+
+    assert play(ONE % ("", QUICK), script) == (
+        [
+            'Server front/s1 is DOWN, reason: Layer4 connection problem, info: "Connection refused", check duration: Nms. 0 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 remaining in queue.',
+            "proxy front has no server available!",
+            "Server front/s1 is UP, reason: Layer4 check passed, check duration: Nms. 1 active and 0 backup servers online. 0 sessions requeued, 0 total in queue.",
+        ],
+        ["1"],
+        ["1"],
+    )
+
+
+def test_server_that_was_never_there() -> None:
+    def script(side: Side) -> object:
+        notices = side.notices(2)
+        return notices, when(side, "DOWN", *CHECK), when(side, "DOWN", *COUNTS[1:])
+
+    assert play(ONE % ("", QUICK), script, {"s1": None}) == (
+        [
+            'Server front/s1 is DOWN, reason: Layer4 connection problem, info: "Connection refused", check duration: Nms. 0 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 remaining in queue.',
+            "proxy front has no server available!",
+        ],
+        ["DOWN", "L4CON", "", "Connection refused", "Layer4 connection problem"],
+        ["1", "2", "2", "0", ""],
+    )
+
+
 def test_first_check_alone_may_take_a_server_down() -> None:
     """At its start a server is up for one failure only, whatever `fall` says."""
 
@@ -59,6 +97,40 @@ def test_refused_is_told_as_such() -> None:
         "Connection refused",
         "Layer4 connection problem",
     ]
+
+
+def test_unanswered_is_told_as_such() -> None:
+    def script(side: Side) -> object:
+        return when(side, "DOWN", *CHECK[1:]), side.notices(1, "Server")
+
+    text = ONE % ("timeout check 100", "check inter 100 fall 1")
+    assert play(text, script, {"s1": "hangs"}) == (
+        ["L4TOUT", "", "", "Layer4 timeout"],
+        [
+            "Server front/s1 is DOWN, reason: Layer4 timeout, check duration: Nms. 0 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 remaining in queue."
+        ],
+    )
+
+
+def test_sessions_stay_where_nothing_is_said() -> None:
+    def script(side: Side) -> object:
+        link = side.connect()
+        name = link.line()
+        side.servers["s1"].go()
+        side.notices(1, "is DOWN")
+        link.send(b"x")
+        echo = link.exactly(1)
+        link.close()
+        return name, echo, side.told(1), side.notices(1, "Server")
+
+    assert play(TWO % ("", QUICK, QUICK), script) == (
+        "s1",
+        b"x",
+        ["front front/s1 N/N 4 -- 1/1/0/0/0 0/0"],
+        [
+            'Server front/s1 is DOWN, reason: Layer4 connection problem, info: "Connection refused", check duration: Nms. 1 active and 0 backup servers left. 1 sessions active, 0 requeued, 0 remaining in queue.'
+        ],
+    )
 
 
 def test_server_without_a_check() -> None:

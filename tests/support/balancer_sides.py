@@ -8,21 +8,22 @@ socket, `{log}` the port of the syslog catcher, `{dir}` a directory. Does not ow
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import csv
+import http.client
 import json
+import os
 import re
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
-import sys
 import tempfile
 import textwrap
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from typing import Any
 from support.haproxy_lines import SessionLine, SyslogCatcher, read_session_line, without_durations
 from support.scripted_links import PATIENCE_S, Link
 from support.scripted_servers import Behaviour, ScriptedServer, free_port, greets
+from support.warm_balancer import WarmBalancers
 
 HAPROXY = shutil.which("haproxy") or shutil.which("/usr/sbin/haproxy")
 START_S = 20.0
@@ -56,8 +58,10 @@ class Side:
         self.log = SyslogCatcher()
         self.names = Names(log=self.log.port, socket=self.directory / "admin", dir=self.directory)
         self.servers: dict[str, ScriptedServer] = {}
-        self.process: subprocess.Popen[str] | None = None
+        self.process: int | None = None
         self.printed: list[str] = []
+        self.ended = threading.Event()
+        self._popen: subprocess.Popen[bytes] | None = None
         self._links: list[Link] = []
 
     # --- before it starts ------------------------------------------------------------------------
@@ -96,28 +100,27 @@ class Side:
         path.write_text(textwrap.dedent(text.format_map(self.names)).rstrip() + "\n")
         return path
 
-    def command(self, *files: Path) -> list[str]:
-        """The command that runs it on these files."""
-        if self.who == "rabbitry":
-            command = [sys.executable, "-m", "rabbitry", "balance"]
-            return command + [word for path in files for word in ("--config", str(path))]
-        # One thread: what happens first has happened first.
-        alone = self.directory / "alone.cfg"
-        alone.write_text("global\n    nbthread 1\n")
-        command = [str(HAPROXY), "-db", "-f", str(alone)]
-        return command + [word for path in files for word in ("-f", str(path))]
-
     def start(self, text: str) -> None:
         """Run it on this file; return when it listens wherever the file says."""
         path = self.file(text)
-        self.process = subprocess.Popen(
-            self.command(path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        threading.Thread(target=self._read_printed, args=(self.process,), daemon=True).start()
+        output = self.directory / "printed"
+        os.mkfifo(output)
+        threading.Thread(target=self._read_printed, args=(output,), daemon=True).start()
+        if self.who == "rabbitry":
+            self.process = _warm.start(["balance", "--config", str(path)], output)
+        else:
+            # One thread: what happens first has happened first.
+            alone = self.file("global\n    nbthread 1\n", "alone.cfg")
+            command = [str(HAPROXY), "-db", "-f", str(alone), "-f", str(path)]
+            with output.open("w") as file:
+                self._popen = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+            self.process = self._popen.pid
         binds = re.findall(r"^\s*bind\s+(\S+)", path.read_text(), re.M)
         waited_for = [place for bind in binds for place in bind.split(",")]
-        self.until(lambda: all(map(_listens, waited_for)) or self._ended(), "listening", START_S)
-        assert not self._ended(), f"{self.who} ended at once:\n" + "\n".join(self.printed)
+        self.until(
+            lambda: all(map(_listens, waited_for)) or self.ended.is_set(), "listening", START_S
+        )
+        assert not self.ended.is_set(), f"{self.who} ended at once:\n" + "\n".join(self.printed)
 
     # --- clients ---------------------------------------------------------------------------------
 
@@ -221,13 +224,32 @@ class Side:
         self, path: str, page: str = "page", headers: Mapping[str, str] | None = None
     ) -> tuple[int, bytes]:
         """Status and body of a page at `{page}`."""
-        url = f"http://127.0.0.1:{self.names[page]}{path}"
-        request = urllib.request.Request(url, headers=dict(headers or {}))
-        try:
-            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
-                return answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read()
+        status, _, body = self._request("GET", path, page, headers=dict(headers or {}))
+        return status, body
+
+    def headers(self, path: str, page: str = "page") -> dict[str, str]:
+        """The headers with which a page is answered, by names in lower case."""
+        return self._request("GET", path, page)[1]
+
+    def post(self, path: str, body: str, page: str = "page") -> tuple[int, dict[str, str]]:
+        """Status and headers of the answer to a form."""
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        return self._request("POST", path, page, body, form)[:2]
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        page: str,
+        body: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, dict[str, str], bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.names[page], timeout=PATIENCE_S)
+        with contextlib.closing(connection):
+            connection.request(method, path, body, dict(headers or {}))
+            answer = connection.getresponse()
+            found = {name.lower(): value for name, value in answer.getheaders()}
+            return answer.status, found, answer.read()
 
     def ask(self, *commands: str) -> str:
         """What the runtime socket answers to these commands, without the empty line at the end."""
@@ -264,25 +286,32 @@ class Side:
         """End all of it."""
         for link in self._links:
             link.close()
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
+        if self.process is not None and not self.ended.is_set():
+            os.kill(self.process, signal.SIGKILL)
+            self.ended.wait(PATIENCE_S)
+        if self._popen is not None:
+            self._popen.wait()
         for server in self.servers.values():
             server.close()
         self.log.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _ended(self) -> bool:
-        return self.process is not None and self.process.poll() is not None
+    def _read_printed(self, output: Path) -> None:
+        with output.open() as file:
+            for line in file:
+                self.printed.append(line.rstrip("\n"))
+                self._take_printed(line)
+        self.ended.set()
 
-    def _read_printed(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            self.printed.append(line.rstrip("\n"))
-            # Until ours speaks syslog: the same lines stand on its standard error.
-            found = re.match(r"\d{4}-\S+ [\d:,]+ (?:info|warning|error) (.*)", line)
-            if self.who == "rabbitry" and found and str(self.directory) not in line:
-                self.log.add(found[1])
+    def _take_printed(self, line: str) -> None:
+        # Until ours speaks syslog: the same lines stand on its standard error.
+        found = re.match(r"\d{4}-\S+ [\d:,]+ (?:info|warning|error) (.*)", line)
+        if self.who == "rabbitry" and found and str(self.directory) not in line:
+            self.log.add(found[1])
+
+
+_warm = WarmBalancers()
+atexit.register(_warm.close)
 
 
 def _listens(place: str) -> bool:

@@ -20,6 +20,7 @@ _TCPLOG = re.compile(
     r"(?P<wait>-?\d+)/(?P<connect>-?\d+)/(?P<total>\+?\d+) (?P<size>\+?\d+) (?P<state>..) "
     r"(?P<counts>\d+/\d+/\d+/\d+)/(?P<retries>\+?\d+) (?P<queues>\d+/\d+)$"
 )
+_CLIENT = re.compile(r"([0-9a-f.:]+):\d+ \[[^]]+\] ")
 _DURATION = re.compile(r"(?<=duration: )\d+(?=ms)")
 
 
@@ -94,6 +95,12 @@ class SyslogCatcher:
             if not self._changed.wait_for(lambda: enough(self.lines), PATIENCE_S):
                 raise AssertionError(f"{what} was not logged, but:\n" + "\n".join(self.lines))
             return self.lines[:]
+
+    def told_of_clients(self) -> list[str]:
+        """The lines that begin with a client, but those of the page, with `N` for its port and
+        the date."""
+        lines = [line for line in self.lines if _CLIENT.match(line) and "<STATS>" not in line]
+        return [_CLIENT.sub(r"\1:N [N] ", line) for line in lines]
 
     def close(self) -> None:
         """Catch no more."""
