@@ -6,12 +6,15 @@ import asyncio
 import errno
 import os
 import socket
+import stat
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rabbitry.runtime.listeners import Listener, ListenFailed, bind
+from rabbitry.machine import LinkOptions
+from rabbitry.runtime.listeners import Listener, ListenFailed, ListenOptions, bind
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -97,6 +100,79 @@ def test_a_port_is_free_again_at_once(run: Run) -> None:
             accepted.close()  # our side closes first: the port's old link stays in TIME_WAIT
         sock.close()
         (await bind(loop, "amqp", *address)).close()
+
+    run(main())
+
+
+def mode_of(path: str) -> int:
+    return os.stat(path).st_mode
+
+
+def test_unix_sockets_have_their_mode_and_replace_what_a_dead_one_left(
+    run: Run, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "front.sock")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        (await bind(loop, "amqp", path, 0)).close()
+        assert stat.S_ISSOCK(mode_of(path)), "as a process that was killed leaves it"
+        sock = await bind(loop, "amqp", path, 0, ListenOptions(unix_mode=0o620))
+        assert mode_of(path) & 0o777 == 0o620
+        with pytest.raises(ListenFailed, match=r"front.sock \(amqp\): Address already in use"):
+            await bind(loop, "amqp", path, 0)
+        sock.close()
+        (tmp_path / "file").write_text("precious")
+        with pytest.raises(ListenFailed, match="already in use"):
+            await bind(loop, "amqp", str(tmp_path / "file"), 0)
+        assert (tmp_path / "file").read_text() == "precious"
+        with pytest.raises(ListenFailed, match="no such user"):
+            await bind(loop, "amqp", path, 0, ListenOptions(unix_user="nobody at all"))
+        sock = await bind(loop, "amqp", f"@{path}", 0)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(b"\0" + path.encode())
+        sock.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize("v6only", [True, False])
+def test_ipv6_with_and_without_ipv4(run: Run, v6only: bool) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        sock = await bind(loop, "amqp", "::", 0, ListenOptions(v6only=v6only))
+        port = sock.getsockname()[1]
+        socket.create_connection(("::1", port)).close()
+        if v6only:
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port))
+        else:
+            socket.create_connection(("127.0.0.1", port)).close()
+        sock.close()
+
+    run(main())
+
+
+def test_accepted_sockets_have_the_options_and_wait_while_paused(run: Run) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        options = ListenOptions(links=LinkOptions(keepalive=True, keepalive_idle_s=33))
+        sock = await bind(loop, "amqp", "127.0.0.1", 0, options)
+        accepted: asyncio.Queue[socket.socket] = asyncio.Queue()
+        listener = Listener(loop, sock, accepted.put_nowait, lambda why: None, options)
+        listener.pause()
+        listener.pause()
+        with socket.create_connection(sock.getsockname()):
+            await asyncio.sleep(0.01)
+            assert accepted.empty()
+            listener.resume()
+            got = await accepted.get()
+            assert got.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert got.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 33
+            got.close()
+        listener.close()
+        listener.pause()
+        listener.resume()
 
     run(main())
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rabbitry.balancer.checks import Checks
-from rabbitry.balancer.configuration.model import BindLine, Configuration
+from rabbitry.balancer.configuration.model import BindLine, Configuration, FrontendSection
 from rabbitry.balancer.proxies import Proxies
 from rabbitry.balancer.relay import Relay
 from rabbitry.balancer.statistics.gathering import rows_of
@@ -84,6 +84,10 @@ class Balancer:
     def listeners(self) -> list[tuple[str, BindLine]]:
         """Where to listen, each with its name."""
         return [(name, bind) for name, (bind, _) in self._proxies.listeners.items()]
+
+    def section_of(self, listener: str) -> FrontendSection:
+        """Return the frontend's section that this listener belongs to."""
+        return self._proxies.frontend_of(listener).section
 
     def _next_link(self) -> int:
         self._last_link -= 1

@@ -30,6 +30,7 @@ from ipaddress import ip_address
 
 from rabbitry.balancer.backends import Backend
 from rabbitry.balancer.configuration.model import Global
+from rabbitry.balancer.link_options import server_link_options
 from rabbitry.balancer.servers import Server
 from rabbitry.balancer.session import Frontend, Phase, Session
 from rabbitry.machine import (
@@ -262,7 +263,10 @@ class Relay:
         session.server_link = self._next_link()
         session.attempted_at = now
         self.links[session.server_link] = session
-        self._out.append(OpenLink(session.server_link, server.address, beside=session.client_link))
+        options = server_link_options(server.line, session.backend.section.keepalive)
+        self._out.append(
+            OpenLink(session.server_link, server.address, options, session.client_link)
+        )
         limit_us = session.backend.section.timeout_connect_us
         if limit_us is not None:
             self._out.append(SetTimer(session.timer, now + limit_us))

@@ -32,6 +32,7 @@ from rabbitry.runtime.supervised import (
     tell_failed,
     tell_ready,
 )
+from rabbitry.runtime.tls import TlsFailed
 
 
 async def serve_page(section: FrontendSection, address: Address, read_rows: ReadRows) -> Page:
@@ -77,7 +78,7 @@ def balance(path: Path, *, ready: int | None = None, supervised: bool = False) -
 
     try:
         return run(run_balancer(configuration, serve_page, serving=serving, supervised=supervised))
-    except ListenFailed as error:
+    except (ListenFailed, TlsFailed) as error:
         tell_failed(ready, str(error))
         return EXIT_USAGE
 

@@ -19,6 +19,7 @@ from rabbitry.balancer.configuration.model import Configuration, FrontendSection
 from rabbitry.balancer.statistics.rows import StatisticsRow
 from rabbitry.machine import Address
 from rabbitry.runtime.balancer_log import BalancerLog
+from rabbitry.runtime.binding import listen_options, tls_settings
 from rabbitry.runtime.driver import Driver
 from rabbitry.runtime.errors import EXIT_SOFTWARE
 from rabbitry.runtime.joining_hand import JoiningHand
@@ -79,7 +80,9 @@ async def run_balancer(
     driver.start()
     try:
         for name, bind in machine.listeners:
-            addresses[name] = await driver.listen(name, bind.address.host, bind.address.port)
+            host, port = bind.address.host, bind.address.port
+            options = listen_options(bind, machine.section_of(name))
+            addresses[name] = await driver.listen(name, host, port, tls_settings(bind), options)
         for section in configuration.frontends:
             if section.statistics is not None:
                 for bind in section.binds:

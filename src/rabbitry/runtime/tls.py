@@ -40,7 +40,8 @@ class TlsSettings:
     `verify`: a client's certificate, if it shows one, must be good by `ca`;
     `fail_if_no_peer_cert`: it must show one. `login_from` is RabbitMQ's ssl_cert_login_from;
     None: a certificate names nobody, and EXTERNAL is not offered, as RabbitMQ has it without its
-    plugin. (py-amqp takes EXTERNAL wherever it is offered.)
+    plugin. (py-amqp takes EXTERNAL wherever it is offered.) `ciphers` are OpenSSL's names up to TLS
+    1.2; versions are written "TLSv1.2", empty: from 1.2 to the newest; `alpn` is what is offered.
     """
 
     cert: str
@@ -49,6 +50,10 @@ class TlsSettings:
     verify: bool = False
     fail_if_no_peer_cert: bool = False
     login_from: LoginFrom | None = None
+    ciphers: str = ""
+    minimum_version: str = ""
+    maximum_version: str = ""
+    alpn: tuple[str, ...] = ()
 
 
 class Tls:
@@ -96,8 +101,18 @@ class Tls:
     def _load(self) -> ssl.SSLContext:
         settings = self._settings
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.minimum_version = _version(settings.minimum_version) or ssl.TLSVersion.TLSv1_2
+        context.maximum_version = (
+            _version(settings.maximum_version) or ssl.TLSVersion.MAXIMUM_SUPPORTED
+        )
         context.options |= ssl.OP_NO_RENEGOTIATION  # work that clients could ask for at will
+        if settings.alpn:
+            context.set_alpn_protocols(list(settings.alpn))
+        if settings.ciphers:
+            try:
+                context.set_ciphers(settings.ciphers)
+            except ssl.SSLError as error:
+                raise TlsFailed(f"cannot use ciphers {settings.ciphers}: {_why(error)}") from None
         try:
             # Without a password of ours OpenSSL would ask for one at the terminal.
             context.load_cert_chain(settings.cert, settings.key, password="")
@@ -136,6 +151,11 @@ def client_context(tls: LinkTls) -> ssl.SSLContext:
         except (OSError, ValueError) as error:
             raise TlsFailed(f"cannot use certificate {tls.crt}: {_why(error)}") from None
     return context
+
+
+def _version(name: str) -> ssl.TLSVersion | None:
+    """Return the version that is written "TLSv1.2"; None for the empty name."""
+    return ssl.TLSVersion[name.replace(".", "_")] if name else None
 
 
 def _state_of(file: str) -> tuple[int, int, int]:

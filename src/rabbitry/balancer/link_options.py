@@ -1,0 +1,55 @@
+"""What a configuration asks of TCP and TLS, in the words of `rabbitry.machine`.
+
+Owns the translation of `server` lines (ssl, verify, sni, source, tcp-ut) and of `option clitcpka`,
+`srvtcpka` with their times. Does not own what they mean: the driver carries them out.
+"""
+
+from __future__ import annotations
+
+from rabbitry.balancer.configuration.model import BindLine, Keepalive, ServerLine
+from rabbitry.machine import LinkOptions, LinkTls
+
+
+def server_link_options(line: ServerLine, keepalive: Keepalive | None) -> LinkOptions | None:
+    """Return how links to a server are opened; None: as the system has it.
+
+    `keepalive` is the backend's (`option srvtcpka`).
+    """
+    if not (keepalive or line.tls or line.source or line.tcp_user_timeout_us):
+        return None
+    tls = None
+    if line.tls is not None:
+        tls = LinkTls(
+            verify=line.tls.verify != "none",
+            ca_file=line.tls.ca_file or "",
+            crt=line.tls.certificate or "",
+            sni=line.tls.sni or "",
+            verify_host=line.tls.verify_host or "",
+        )
+    times = keepalive or Keepalive()
+    return LinkOptions(
+        tls=tls,
+        keepalive=keepalive is not None,
+        keepalive_idle_s=times.idle_s or 0,
+        keepalive_interval_s=times.interval_s or 0,
+        keepalive_count=times.count or 0,
+        tcp_user_timeout_ms=(line.tcp_user_timeout_us or 0) // 1000,
+        source=line.source,
+    )
+
+
+def client_link_options(bind: BindLine, keepalive: Keepalive | None) -> LinkOptions | None:
+    """Return what accepted links get; None: what the system gives them.
+
+    `keepalive` is the frontend's (`option clitcpka`).
+    """
+    if keepalive is None and not bind.tcp_user_timeout_us:
+        return None
+    times = keepalive or Keepalive()
+    return LinkOptions(
+        keepalive=keepalive is not None,
+        keepalive_idle_s=times.idle_s or 0,
+        keepalive_interval_s=times.interval_s or 0,
+        keepalive_count=times.count or 0,
+        tcp_user_timeout_ms=(bind.tcp_user_timeout_us or 0) // 1000,
+    )

@@ -1,0 +1,63 @@
+"""How a `bind` line is listened on: the words of the configuration in those of this room.
+
+Owns which files a certificate is read from. `crt` names a PEM file that has certificate and key, or
+a certificate whose key is beside it as `.key`; a directory stands for its first such file, by name.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rabbitry.balancer.configuration.model import BindLine, FrontendSection
+from rabbitry.balancer.link_options import client_link_options
+from rabbitry.runtime.listeners import BACKLOG, ListenOptions
+from rabbitry.runtime.tls import TlsFailed, TlsSettings
+
+
+def listen_options(bind: BindLine, section: FrontendSection | None) -> ListenOptions:
+    """Return how the socket is made, and what its links get."""
+    backlog = bind.backlog or (section.backlog if section is not None else None)
+    return ListenOptions(
+        backlog=backlog or BACKLOG,
+        v6only=True if bind.v6only else False if bind.v4v6 else None,
+        unix_mode=bind.mode,
+        unix_user=bind.user,
+        unix_group=bind.group,
+        links=client_link_options(bind, section.keepalive if section is not None else None),
+    )
+
+
+def tls_settings(bind: BindLine) -> TlsSettings | None:
+    """Return the TLS of a `bind` line, None where it has none. Raises `TlsFailed`."""
+    tls = bind.tls
+    if tls is None:
+        return None
+    if not tls.certificates:
+        raise TlsFailed(f"bind {bind.address} ssl: it needs a certificate, add crt FILE")
+    cert, key = certificate_files(tls.certificates[0])
+    return TlsSettings(
+        cert=cert,
+        key=key,
+        ca=tls.ca_file or "",
+        verify=tls.verify != "none",
+        fail_if_no_peer_cert=tls.verify == "required",
+        ciphers=tls.ciphers or "",
+        minimum_version=tls.minimum_version,
+        maximum_version=tls.maximum_version or "",
+        alpn=tls.alpn,
+    )
+
+
+def certificate_files(path: str) -> tuple[str, str]:
+    """Return the files of certificate and key for a `crt`. Raises `TlsFailed`."""
+    if os.path.isdir(path):
+        names = sorted(name for name in os.listdir(path) if not name.endswith(_NOT_CERTIFICATES))
+        if not names:
+            raise TlsFailed(f"cannot use certificates in {path}: there are none")
+        path = os.path.join(path, names[0])
+    beside = path + ".key"
+    return path, beside if os.path.exists(beside) else path
+
+
+# HAProxy reads these along with the certificate (configuration.txt 5.1, "crt").
+_NOT_CERTIFICATES = (".key", ".issuer", ".ocsp", ".sctl")
