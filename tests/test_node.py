@@ -12,8 +12,8 @@ from support.coordination_network import Client, Network
 
 from rabbitry.broker import reading
 from rabbitry.broker.client_connection import ANSWERS_BYTES_MAX
-from rabbitry.cluster.hosting import DESERTED_TICKS
 from rabbitry.cluster.links import MAGIC
+from rabbitry.cluster.patience import DESERTED_TICKS
 from rabbitry.machine import (
     Asked,
     BytesReceived,

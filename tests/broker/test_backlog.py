@@ -88,3 +88,23 @@ def test_the_memory_taken_is_estimated_whatever_the_sizes() -> None:
     backlog.append_stored(5000, 1_000_000)
     exact = sum(len(frames) + 104 for _, run in backlog.runs() for _, frames in run)
     assert 0.5 * exact < backlog.memory_bytes() < 2 * exact
+
+
+def test_messages_are_taken_out_wherever_they_stand() -> None:
+    backlog = stored_line()
+    taken, stored = backlog.take_out([(2, 3), (6, 7), (10, 12)], stored_too=False)
+    assert taken == [(at, (ROUTE, b"%d" % at)) for at in (2, 3, 12)]
+    assert stored == [(6, 7)]
+    assert backlog.ranges() == [(1, 1), (4, 4), (5, 5), (6, 7), (8, 9), (13, 13)]
+    assert (backlog.count, backlog.stored_count) == (8, 5)
+    assert backlog.take_out([(6, 7), (9, 9)], stored_too=True) == ([], [(6, 7), (9, 9)])
+    assert (backlog.count, backlog.stored_count) == (5, 2)
+    placed, lacking = backlog.put_in(5, 9, [(5, (ROUTE, b"5")), (6, (ROUTE, b"6"))])
+    assert (placed, lacking) == ([(5, 5)], [(8, 8)]), "what is gone need not be there"
+    assert backlog.take_out([], stored_too=True) == ([], [])
+    assert [list(run) for _, run in backlog.runs()] == [
+        list(messages(1)),
+        list(messages(4)),
+        list(messages(5)),
+        list(messages(13)),
+    ]

@@ -164,3 +164,40 @@ def test_a_queue_with_priorities_takes_over_and_goes_on_at_other_positions() -> 
     queue.publish([message(50)])
     assert (queue.ready_count, queue.head) == (3, 51)
     assert taken.deal(9) == [([2], True), ([5], False), ([50], False)]
+
+
+@pytest.mark.parametrize("priority_max", [0, 5])
+def test_messages_are_taken_out_wherever_they_wait(priority_max: int) -> None:
+    taken = Taken(QueueSettings(priority_max=priority_max))
+    queue = taken.queue
+    queue.restore([(1, 9)], messages(*range(1, 10)), 9, 10)
+    assert taken.deal(2) in ([([1, 2], True)], [([1], True), ([2], True)])
+    queue.requeue(HOLDER, [1])
+    found, stored = queue.take_out([8, 1, 4, 3, 2, 77], stored_too=False)
+    assert sorted(found) == [(at, message(at)) for at in (1, 3, 4, 8)], "2 does not wait"
+    assert stored == []
+    assert (queue.ready_count, queue.held_count) == (4, 1)
+    dealt = [at for part, _ in taken.deal(99) for at in part]
+    assert dealt == [5, 6, 7, 9]
+    assert queue.head == 10
+
+
+def test_what_is_taken_out_is_weighed_no_more() -> None:
+    queue = Queue(lambda *_: None, QueueSettings(length_bytes_max=100))
+    body = content_frames(1, BasicProperties().encode(), b"12345", 0)
+    queue.publish([(ROUTE, body)] * 4)
+    assert queue.ready_bytes == 20
+    queue.take_out([2, 3], stored_too=False)
+    assert queue.ready_bytes == 10
+    assert queue.waiting_ranges() == [(1, 1), (4, 4)]
+
+
+def test_what_is_in_the_store_only_is_told() -> None:
+    taken = Taken()
+    queue = taken.queue
+    queue.restore([(1, 6)], messages(1, 2), 6, 7)
+    assert queue.take_out([2, 3, 5], stored_too=False) == ([(2, message(2))], [(3, 3), (5, 5)])
+    assert queue.take_out([1, 3, 4], stored_too=True) == ([(1, message(1))], [(3, 3), (4, 4)])
+    assert (queue.ready_count, queue.memory_count, queue.head) == (2, 0, 5)
+    assert queue.loaded(5, 6, [(5, message(5)), (6, message(6))]) == []
+    assert taken.deal(9) == [([5], True), ([6], True)]

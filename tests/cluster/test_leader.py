@@ -12,7 +12,7 @@ from support.cluster_leader import ROUTE, LeaderAlone
 
 from rabbitry.broker.queue import Consumer
 from rabbitry.cluster.announcing import WINDOW_MAX
-from rabbitry.cluster.hosting import MIRROR_PATIENCE_US
+from rabbitry.cluster.patience import MIRROR_PATIENCE_US
 from rabbitry.cluster.queue_records import (
     Announced,
     Applied,

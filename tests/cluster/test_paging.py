@@ -328,3 +328,16 @@ def test_queues_that_have_grown_are_found_within_a_second() -> None:
         budget.tick()
     assert grown.paged
     assert len(asked) == 2
+
+
+def test_what_is_wanted_is_read_wherever_it_lies() -> None:
+    place = Place()
+    place.publish(*[b"%d" % number for number in range(1, 41)])
+    place.settle()
+    place.pager.page(1)
+    read: list[int] = []
+    place.pager.read(30, 31, lambda: read.append(place.queue.memory_count))
+    before = place.queue.memory_count
+    place.settle()
+    assert read == [before + 2]
+    assert place.queue.in_memory(30, 31)[0][0] == 30

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import pytest
+from support.cluster_proxy import HOLDER, Remote, Subscriber
 
-from rabbitry.broker.message import Message, Route, Routes
-from rabbitry.broker.ports import GetReply, Lease, QueueReply
-from rabbitry.broker.queue import Consumer
-from rabbitry.cluster.catalog import QueueEntry
-from rabbitry.cluster.proxy import QueueProxy, consumer_of
+from rabbitry.broker.ports import QueueReply
+from rabbitry.cluster.far_leader import consumer_of
 from rabbitry.cluster.queue_records import (
     Accepted,
-    Delivered,
     Get,
     Got,
     Inquire,
@@ -21,6 +16,7 @@ from rabbitry.cluster.queue_records import (
     Publish,
     Record,
     Refused,
+    Reject,
     Release,
     Replied,
     Requeue,
@@ -28,97 +24,7 @@ from rabbitry.cluster.queue_records import (
     Subscribe,
     Unsubscribe,
 )
-from rabbitry.cluster.records import QueueDeclared
 from rabbitry.wire.errors import NOT_FOUND, PRECONDITION_FAILED, RESOURCE_LOCKED
-
-ROUTE = Route(b"x", b"k")
-HOLDER = ("here#1", 4)
-
-
-class Receipt:
-    def __init__(self) -> None:
-        self.count = 0
-        self.refused: list[tuple[int, int]] = []
-
-    def rejected(self, first: int, count: int) -> None:
-        self.refused.append((first, count))
-
-    def settled(self) -> None:
-        self.count += 1
-
-
-class Subscriber:
-    def __init__(self, wants_cancel: bool = False) -> None:
-        self.wants_cancel = wants_cancel
-        self.delivered: list[tuple[Lease, list[int], list[bytes], bool]] = []
-        self.cancels = 0
-
-    def deliver(
-        self, lease: Lease, positions: Sequence[int], messages: list[Message], redelivered: bool
-    ) -> None:
-        found = [body for _, body in messages]
-        self.delivered.append((lease, list(positions), found, redelivered))
-
-    def cancelled(self) -> None:
-        self.cancels += 1
-
-    def failed_over(self) -> bool:
-        return self.wants_cancel
-
-
-class Remote:
-    """A proxy whose leaders are on other nodes; what it sends to each is written down."""
-
-    origin = "here#1"
-
-    def __init__(self, owner: str = "") -> None:
-        self.routes = Routes()
-        self.sent: list[tuple[str, Record]] = []
-        self.backlog = 0
-        self.backlog_bytes = 0
-        self.deletions: list[Callable[[], None] | None] = []
-        self.replies: list[QueueReply] = []
-        self.gets: list[tuple[GetReply, Lease]] = []
-        self.proxy = QueueProxy(
-            self, QueueEntry(QueueDeclared("/", "q", 1, True, False, owner, b""))
-        )
-
-    def send_to_node(self, node: str, record: Record) -> None:
-        self.sent.append((node, record))
-
-    def delete_queue(self, queue: int, on_answer: Callable[[], None] | None = None) -> None:
-        self.deletions.append(on_answer)
-
-    def backlog_grew(self, messages: int, size_bytes: int) -> None:
-        self.backlog += messages
-        self.backlog_bytes += size_bytes
-
-    def taken(self) -> list[Record]:
-        sent, self.sent = self.sent, []
-        return [record for _, record in sent]
-
-    def publish(self, *bodies: bytes) -> Receipt:
-        receipt = Receipt()
-        self.proxy.publish([(ROUTE, body) for body in bodies], receipt)
-        return receipt
-
-    def subscribe(self, subscriber: Subscriber, number: int = 1) -> None:
-        consumer = Consumer(HOLDER, number, prefetch_count=3)
-        self.proxy.subscribe(consumer, subscriber, self.replies.append)
-
-    def subscribed(self, wants_cancel: bool = False) -> Subscriber:
-        """Return a subscriber whose subscription leader a has granted in epoch 1."""
-        subscriber = Subscriber(wants_cancel)
-        self.proxy.connect("a", 1, None)
-        self.subscribe(subscriber)
-        (asked,) = self.taken()
-        assert isinstance(asked, Subscribe)
-        self.proxy.receive(Replied(1, 1, asked.request, None))
-        return subscriber
-
-    def deliver(self, *positions: int, epoch: int = 1) -> None:
-        run = (b"x", b"k", 0, [b"%d" % position for position in positions])
-        self.proxy.receive(Delivered(1, epoch, HOLDER, 1, list(positions), False, run))
 
 
 def published(record: Record) -> tuple[int, list[bytes]]:
@@ -163,7 +69,9 @@ def test_a_subscription_is_made_again_with_each_leader() -> None:
     assert not consumer_of(again).paused
     one.proxy.receive(Replied(1, 2, again.request, None))
     one.deliver(5, epoch=2)
-    assert subscriber.delivered == [(one.proxy.lease, [5], [b"5"], False)]
+    ((lease, *delivered),) = subscriber.delivered
+    assert delivered == [[5], [b"5"], False]
+    assert (lease.handle, lease.number, lease.void) == (one.proxy, 1, False)
     assert len(one.replies) == 1, "the channel does not hear of it"
 
 
@@ -294,21 +202,22 @@ def test_another_prefetch_holds_with_the_next_leader_too() -> None:
 # --- deliveries ----------------------------------------------------------------------------------
 
 
-def test_settling_is_good_in_the_session_of_the_delivery_only() -> None:
+def test_settling_is_good_with_the_next_leader_too() -> None:
     one = Remote()
     subscriber = one.subscribed()
-    one.deliver(1, 2)
+    one.deliver(1, 2, 3)
     ((lease, _, _, _),) = subscriber.delivered
     one.proxy.settle(lease, HOLDER, [1])
     one.proxy.requeue(lease, HOLDER, [2])
     assert one.taken() == [Settle(1, 1, HOLDER, [1]), Requeue(1, 1, HOLDER, [2])]
     one.proxy.disconnect()
-    one.proxy.settle(lease, HOLDER, [1])
-    one.proxy.connect("a", 1, None)
-    one.taken()
-    one.proxy.settle(lease, HOLDER, [1])
-    one.proxy.requeue(lease, HOLDER, [2])
+    one.proxy.requeue(lease, HOLDER, [3])
     assert one.taken() == []
+    one.proxy.connect("b", 2, None)
+    one.taken()
+    one.proxy.settle(lease, HOLDER, [3])
+    one.proxy.reject(lease, HOLDER, [2])
+    assert one.taken() == [Settle(1, 2, HOLDER, [3]), Reject(1, 2, HOLDER, [2])]
 
 
 def test_a_channel_that_ends_leaves_nothing() -> None:
@@ -339,7 +248,7 @@ def test_a_get_that_was_not_answered_is_asked_again() -> None:
     one.proxy.receive(Got(1, 2, 1, 8, True, (b"x", b"k", 0, [b"8"]), 3))
     one.proxy.receive(Got(1, 2, 1, 8, True, (b"x", b"k", 0, [b"8"]), 3))
     ((reply, lease),) = one.gets
-    assert lease is one.proxy.lease
+    assert (lease.handle, lease.number) == (one.proxy, 0)
     assert (reply.position, reply.redelivered, reply.remaining) == (8, True, 3)
     assert reply.message == (one.routes.get(b"x", b"k"), b"8")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from rabbitry.broker.message import Message
-from rabbitry.broker.ports import Lease, QueueReply
+from rabbitry.broker.ports import Lease, QueueHandle, QueueReply
 from rabbitry.broker.queue import Consumer, Holder
 from rabbitry.cluster.proxy import QueueProxy
 
@@ -72,11 +72,16 @@ class Reader:
     def failed_over(self) -> bool:
         return self.wants_cancel
 
+    def owes(self, _handle: QueueHandle) -> list[tuple[int, list[int]]]:
+        owed = [one.position for one in self.unsettled if not one.lease.void]
+        return [(self.consumer.number, owed)] if owed else []
+
     def subscribe(self) -> None:
+        self.proxy.lend_to(self.holder, self.owes)
         self.proxy.subscribe(self.consumer, self, self.replies.append)
 
     def settle(self, count: int) -> list[Delivery]:
-        """Settle the oldest `count` deliveries, where the lease is good still; return them."""
+        """Settle the oldest `count` deliveries; return them."""
         done, self.unsettled = self.unsettled[:count], self.unsettled[count:]
         for one in done:
             self.proxy.settle(one.lease, self.holder, [one.position])

@@ -18,7 +18,7 @@ from rabbitry.cluster.node_store import NodeStore
 from rabbitry.cluster.proxy import QueueProxy
 from rabbitry.cluster.queue_records import Record, Refused
 from rabbitry.cluster.records import Request, encode
-from rabbitry.machine import Commit
+from rabbitry.machine import Commit, Load
 from rabbitry.simulation.schedule import SeededEntropy
 
 if TYPE_CHECKING:
@@ -47,17 +47,23 @@ class Ask:
 
 
 class CommittingHosting(Hosting):
-    """Commits, at the end of each step, what is to be stored."""
+    """Commits, at the end of each step, what is to be stored; `stored_values` has it."""
 
     def __init__(self, node: Node, name: str, origin: str, peers: Any) -> None:
         self.node_store = NodeStore(self, SeededEntropy(Random(origin)))
+        self.stored_values: dict[bytes, bytes | None] = {}
         super().__init__(node, name, origin, peers, self.node_store)
 
     def flush(self) -> None:
         super().flush()
         while effects := self.node_store.take_effects():
             for effect in effects:
+                if isinstance(effect, Load):
+                    values = [self.stored_values.get(key) for key in effect.keys]
+                    self.node_store.loaded(effect.load, values)
+                    continue
                 assert isinstance(effect, Commit)
+                self.stored_values.update(effect.writes)
                 self.node_store.committed(effect.commit)
             super().flush()
 

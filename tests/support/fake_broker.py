@@ -17,6 +17,7 @@ from rabbitry.broker.message import Message, Route, Routes
 from rabbitry.broker.ports import (
     GetReply,
     Lease,
+    Owes,
     QueueHandle,
     QueueReply,
     Receipt,
@@ -47,6 +48,7 @@ class FakeQueue:
         self.published: list[tuple[list[Message], Receipt | None]] = []
         self.subscribers: list[Subscriber] = []
         self.replies: list[Callable[[QueueReply], None]] = []
+        self.debtors: dict[Holder, Owes] = {}
         self.get_replies: list[Callable[[GetReply, Lease], None]] = []
 
     def refuse(self, owner: str) -> Refusal | None:
@@ -78,6 +80,9 @@ class FakeQueue:
         self, lease: Lease, holder: Holder, positions: list[int], *, redelivered: bool = True
     ) -> None:
         self.asked.append(("requeue", positions))
+
+    def lend_to(self, holder: Holder, owes: Owes) -> None:
+        self.debtors[holder] = owes
 
     def release(self, holder: Holder) -> None:
         self.asked.append(("release",))

@@ -116,6 +116,42 @@ class Backlog:
         self.count -= len(front.messages)
         return front.first, front.messages
 
+    def take_out(
+        self, ranges: Sequence[Range], *, stored_too: bool
+    ) -> tuple[list[tuple[int, Message]], list[Range]]:
+        """Take messages out of the line, wherever they stand; `ranges` ascend.
+
+        Return what was in memory, with its positions, and what is in the store only. That stays,
+        unless `stored_too`.
+        """
+        taken: list[tuple[int, Message]] = []
+        stored: list[Range] = []
+        touched: list[Stretch] = []
+        while ranges and self._line and self._line[0].first <= ranges[-1][1]:
+            touched.append(self._line.popleft())
+        left: list[Stretch] = []
+        at = -1
+        rest: Iterator[Message] | None = None
+        for first, last, inside in cut([(one.first, one.last) for one in touched], ranges):
+            if at < 0 or first > touched[at].last:
+                at += 1
+                messages = touched[at].messages
+                rest = None if messages is None else iter(messages)
+            part = None if rest is None else deque(islice(rest, last - first + 1))
+            if inside and part is not None:
+                taken += enumerate(part, first)
+                self.count -= len(part)
+                continue
+            if inside:
+                stored.append((first, last))
+                if stored_too:
+                    self.count -= last - first + 1
+                    self.stored_count -= last - first + 1
+                    continue
+            left.append(Stretch(first, last, part))
+        self._line.extendleft(reversed(left))
+        return taken, stored
+
     def clear(self) -> None:
         """Forget everything."""
         self._line.clear()

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import chain
 from struct import Struct
 from typing import Final, Protocol
 
@@ -291,6 +292,23 @@ class Channel:
         name = self.queue_name(name, class_id, method_id)
         self.connection.permissions.check("read", "queue", name, class_id, method_id)
         return self.queue(name, class_id, method_id)
+
+    def use(self, handle: QueueHandle) -> None:
+        """The channel may hold deliveries of this queue from now on."""
+        if handle not in self.used:
+            self.used[handle] = None
+            handle.lend_to(self.holder, self.owes)
+
+    def owes(self, handle: QueueHandle) -> list[tuple[int, list[int]]]:
+        """Return what the client may still settle of a queue's deliveries (`ports.Owes`)."""
+        entries = self.unsettled.entries()
+        if self.transaction is not None:
+            entries = chain(entries, self.transaction.entries())
+        owed: dict[int, list[int]] = {}
+        for lease, position in entries:
+            if lease.handle is handle and not lease.void:
+                owed.setdefault(lease.number, []).append(position)
+        return list(owed.items())
 
     # --- class channel ----------------------------------------------------------------------------
 

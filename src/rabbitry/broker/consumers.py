@@ -124,7 +124,7 @@ class Consumers:
         if limiter.prefetch_count and not quorum:
             subscription.gate = self
         self._subscriptions[tag] = subscription
-        channel.used[handle] = None
+        channel.use(handle)
 
         def answered(reply: QueueReply) -> None:
             channel.resume(lambda: self._consume_answered(tag, method.no_wait, reply))
@@ -209,7 +209,7 @@ class Consumers:
                 60,
                 70,
             )
-        channel.used[handle] = None
+        channel.use(handle)
 
         def answered(reply: GetReply, lease: Lease) -> None:
             if not channel.closed:

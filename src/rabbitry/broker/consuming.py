@@ -52,6 +52,10 @@ class Unsettled:
         self._owed.update(zip(tags, zip(repeat(lease), positions), strict=False))
         return first
 
+    def entries(self) -> Iterable[Entry]:
+        """Return the deliveries, in order."""
+        return self._owed.values()
+
     def note_gotten(self, tag: int) -> None:
         """A delivery that was added answers basic.get, which no prefetch limits."""
         self._gotten[tag] = None

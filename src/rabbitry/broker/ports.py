@@ -82,7 +82,7 @@ class QueueHandle(Protocol):
         ...
 
     def settle(self, lease: Lease, holder: Holder, positions: list[int]) -> None:
-        """Messages delivered under `lease` are done with."""
+        """Messages delivered under `lease` are done with, whoever leads the queue by now."""
         ...
 
     def reject(self, lease: Lease, holder: Holder, positions: list[int]) -> None:
@@ -97,6 +97,10 @@ class QueueHandle(Protocol):
         `redelivered` is the mark that they bear when they come again: whoever gives back what never
         reached the client passes the mark that they were delivered with.
         """
+        ...
+
+    def lend_to(self, holder: Holder, owes: Owes) -> None:
+        """This channel may hold deliveries; `owes` tells the queue's next leader which."""
         ...
 
     def release(self, holder: Holder) -> None:
@@ -128,12 +132,22 @@ class QueueHandle(Protocol):
 
 
 class Lease:
-    """The right to settle deliveries of one session with a queue's leader; void when that ends."""
+    """The right to settle deliveries to one consumer, or by basic.get, whose `number` is 0.
 
-    __slots__ = ("handle",)
+    It outlives leaders. `void`: the client was told that they come again.
+    """
 
-    def __init__(self, handle: QueueHandle) -> None:
+    __slots__ = ("handle", "number", "void")
+
+    def __init__(self, handle: QueueHandle, number: int = 0) -> None:
         self.handle = handle
+        self.number = number
+        self.void = False
+
+
+# What a channel has of a queue, and its client has not settled: numbers of consumers (as in
+# `Lease`), and positions.
+Owes = Callable[[QueueHandle], list[tuple[int, list[int]]]]
 
 
 class Receipt(Protocol):

@@ -57,6 +57,8 @@ class Queue(Waiting):
         self.sated = False
         self.held: dict[Holder, dict[int, tuple[Consumer | None, Message]]] = {}
         self.consumers = QueueConsumers(settings.single_active_consumer)
+        # Consumers that hold something and are not there, or not yet.
+        self._expected: dict[tuple[Holder, int], Consumer] = {}
         self._counting = settings.kind == "quorum"
         self._delivery_limit = settings.delivery_limit
         self._counted: dict[int, int] = {}  # since the last `take_counted`
@@ -262,6 +264,7 @@ class Queue(Waiting):
         """A channel is gone: its consumers end, what it held comes back. True: it had consumers."""
         ended = self.consumers.remove_all_of(holder)
         self.requeue(holder, list(self.held.get(holder, ())))
+        self._expected = {key: one for key, one in self._expected.items() if key[0] != holder}
         return ended
 
     # --- given up -----------------------------------------------------------------------------
@@ -304,10 +307,51 @@ class Queue(Waiting):
         held = self.held.setdefault(holder, {})
         held.update((position, (None, message)) for position, message in entries)
 
+    def claim(self, holder: Holder, number: int, positions: Iterable[int]) -> list[tuple[int, int]]:
+        """Let a channel hold what it got from another leader, of what waits here.
+
+        `number` is of the consumer that got it, which may have ended or be added yet; 0: none did.
+        Return where the messages lie
+        that are in the store only: they are not claimed, load them first.
+        """
+        taken, stored = self.take_out(positions, stored_too=False)
+        if taken:
+            consumer = self.consumers.find(holder, number) if number else None
+            if number and consumer is None:
+                key = holder, number
+                consumer = self._expected.setdefault(key, Consumer(holder, number))
+            held = self.held.setdefault(holder, {})
+            held.update((position, (consumer, message)) for position, message in taken)
+            if consumer is not None:
+                consumer.outstanding += len(taken)
+        return stored
+
+    def _recognise(self, consumer: Consumer) -> None:
+        """Count with a consumer what it has held since before it was added."""
+        expected = self._expected.pop((consumer.holder, consumer.number), None)
+        if expected is not None:
+            consumer.outstanding = expected.outstanding
+            held = self.held.get(consumer.holder, {})
+            for position, (holding, message) in held.items():
+                if holding is expected:
+                    held[position] = consumer, message
+
+    def bring_back(self, last: int) -> None:
+        """Count as having come back what waits through position `last`, among what is held.
+
+        Else what stands before it in the queue would go out after it, if it comes back.
+        """
+        runs = self.in_memory(0, last)
+        between = [at for first, run in runs for at in range(first, first + len(run))]
+        for position, message in self.take_out(between, stored_too=False)[0]:
+            self._put_back(position, position <= self.seen_through, message)
+
     # --- consumers --------------------------------------------------------------------------------
 
     def add_consumer(self, consumer: Consumer) -> None:
         """Add a subscription. Call `deal` afterwards."""
+        if self._expected:
+            self._recognise(consumer)
         self.consumers.add(consumer)
 
     def remove_consumer(self, holder: Holder, number: int) -> bool:

@@ -16,7 +16,7 @@ Specification: class tx; RabbitMQ: rabbit_channel.erl handle_method 'tx.select',
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, Literal
 
 from rabbitry.broker import settling
@@ -54,6 +54,10 @@ class Transaction:
     def volume(self) -> int:
         """Return how many deliveries wait for the commit."""
         return sum(len(entries) for _, entries in self.held)
+
+    def entries(self) -> Iterable[Entry]:
+        """Return the deliveries that wait for the commit."""
+        return (entry for _, entries in self.held for entry in entries.values())
 
     def take(self) -> list[tuple[Outcome, dict[int, Entry]]]:
         """Return what is held, and begin anew."""

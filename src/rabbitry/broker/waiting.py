@@ -41,6 +41,7 @@ from typing import Final
 
 from rabbitry.broker.backlog import Backlog, entries_within, memory_bytes_of
 from rabbitry.broker.message import Message
+from rabbitry.broker.position_set import PositionSet
 from rabbitry.broker.positions import (
     any_within,
     count_of,
@@ -240,6 +241,33 @@ class Waiting:
             return self._take_returned()
         position = self.head
         return position, position <= self.seen_through, self._take_ready(1)[0]
+
+    def take_out(
+        self, positions: Iterable[int], *, stored_too: bool
+    ) -> tuple[list[tuple[int, Message]], list[tuple[int, int]]]:
+        """Take messages out from wherever they wait.
+
+        Return what was in memory, with its positions, and where the others lie that wait, but in
+        the store only. They stay, unless `stored_too`.
+        """
+        ranges = ranges_of(sorted(positions))
+        taken: list[tuple[int, Message]] = []
+        if self.returned:
+            wanted = PositionSet(ranges)
+            taken += [(one[1], one[3]) for one in self.returned if one[1] in wanted]
+            if taken:
+                self.returned = [one for one in self.returned if one[1] not in wanted]
+                heapify(self.returned)
+        if any_within(ranges, self.head, self.head + len(self.ready) - 1):
+            self._backlog.prepend(self.head, self.ready)
+            self.ready = deque()
+        found, stored = self._backlog.take_out(ranges, stored_too=stored_too)
+        taken += found
+        if not self.ready:
+            self._to_front()
+        if self.weighs:
+            self.ready_bytes -= sum(_size_bytes(message) for _, message in taken)
+        return taken, stored
 
     # --- out of memory and back -------------------------------------------------------------------
 

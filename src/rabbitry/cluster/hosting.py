@@ -21,16 +21,19 @@ from rabbitry.cluster.catalog import Catalog, QueueEntry
 from rabbitry.cluster.hosting_port import HostingPort
 from rabbitry.cluster.inspecting import inspect_replica
 from rabbitry.cluster.leader import QueueLeader
+from rabbitry.cluster.leader_stream import LeaderStream
 from rabbitry.cluster.leading import tell_leader
 from rabbitry.cluster.mirror import QueueMirror
 from rabbitry.cluster.node_settings import QUEUE_MEMORY_BYTES_MAX
 from rabbitry.cluster.node_store import NodeStore
 from rabbitry.cluster.paging import Budget
+from rabbitry.cluster.patience import Patience
 from rabbitry.cluster.peers import Peers
 from rabbitry.cluster.proxy import QueueProxy
 from rabbitry.cluster.queue_records import (
     Accepted,
     Begin,
+    Claimed,
     Delivered,
     Record,
     Refused,
@@ -44,11 +47,6 @@ from rabbitry.cluster.records import AdmitMirror, AnyRecord, DeleteQueue, DropMi
 from rabbitry.cluster.replica import Replica
 from rabbitry.cluster.site import Site, pageable
 from rabbitry.cluster.wakes import Wakes
-
-# How long confirms wait for a mirror whose link is down before it is taken out of the in-sync set.
-MIRROR_PATIENCE_US: Final = 500_000
-# How many ticks an auto-delete queue waits after a failover for consumers to come back.
-DESERTED_TICKS: Final = 50
 
 _TO_LEADER: Final = ToLeader.__args__
 _TO_USER: Final = ToUser.__args__
@@ -80,13 +78,13 @@ class Hosting:
         self._sites: dict[int, Site] = {}
         self._newest_queue = 0
         self._early: dict[int, list[tuple[str, str, AnyRecord]]] = {}
-        self._wakes: Wakes[QueueLeader] = Wakes()
-        self._to_pump: dict[QueueLeader, None] = {}
+        self._wakes: Wakes[LeaderStream] = Wakes()
+        self._to_pump: dict[LeaderStream, None] = {}
         self._to_answer: dict[QueueMirror, None] = {}
         self._accepted: dict[tuple[int, str], int] = {}  # to tell at the end of the step
         self.halted = False  # this node is about to end: nothing goes out any more
-        self._deserted: dict[int, int] = {}  # auto-delete queues after a failover: ticks seen so
-        self._lost_since: dict[str, int] = {}  # peers that are not up: since when we know
+        self._patience = Patience(name, peers)
+        self._unsure: dict[QueueProxy, None] = {}  # those that ask leaders what is known
 
     # --- following the catalog --------------------------------------------------------------------
 
@@ -136,7 +134,7 @@ class Hosting:
             self._lead(site)
         else:
             self._mirror(site)
-        self._connect_proxy(site)
+        self._connect(site)
         for name, origin, record in self._early.pop(entry.number, []):
             self.take_record(name, origin, record)
 
@@ -187,9 +185,8 @@ class Hosting:
             elif mirror is not None:
                 leader.restore(mirror.take_replica())
             site.mirror = None
-            if leader.is_deserted():
-                # Those of its consumers that live on other nodes will subscribe again.
-                self._deserted[site.entry.number] = 0
+            leader.gather(self._catalog.nodes)
+            self._patience.begun(leader)
         leader.configure(site.entry.settings)
         leader.place(placed)
         for name in leader.not_begun():
@@ -199,10 +196,17 @@ class Hosting:
     def _retire(self, leader: QueueLeader) -> None:
         self._to_pump.pop(leader, None)
         self._wakes.set(leader, None)
+        self._patience.ended(leader)
 
-    def _connect_proxy(self, site: Site) -> None:
+    def _connect(self, site: Site) -> None:
+        """Begin a session with the leader, for the channels here or in the name of none."""
         proxy, placed = site.proxy, site.entry.placed
+        leads = placed.leader == self._name
+        reachable = leads or self._peers.is_up(placed.leader)
         if proxy is None:
+            if reachable and site.spoken != (placed.leader, placed.epoch):
+                site.spoken = placed.leader, placed.epoch
+                self._claim_nothing(site)
             return
         if not placed.leader:
             proxy.disconnect()
@@ -211,10 +215,16 @@ class Hosting:
             return
         if proxy.connected_to[0]:
             proxy.disconnect()
-        if placed.leader == self._name:
-            proxy.connect(self._name, placed.epoch, site.leader)
-        elif placed.leader and self._peers.is_up(placed.leader):
-            proxy.connect(placed.leader, placed.epoch, None)
+        if reachable:
+            proxy.connect(placed.leader, placed.epoch, site.leader if leads else None)
+
+    def _claim_nothing(self, site: Site) -> None:
+        """No channel here uses the queue: its leader may wait for us to say so."""
+        claimed = Claimed(site.entry.number, site.epoch)
+        if site.leader is not None:
+            site.leader.claim(self.origin, claimed)
+        elif site.epoch > 1:
+            self._peers.send(site.entry.placed.leader, claimed)
 
     def delete(self, queue: int) -> None:
         """A queue is no more."""
@@ -251,19 +261,15 @@ class Hosting:
         site = self._sites[entry.number]
         if site.proxy is None:
             site.proxy = QueueProxy(self, entry)
-            self._connect_proxy(site)
+            self._connect(site)
         return site.proxy
 
     def statistics(self) -> list[tuple[int, int, int]]:
         """Return (queue, messages, consumers) of each queue led here."""
+        queues = [(leader.number, leader.queue) for leader in self._leaders()]
         return [
-            (
-                number,
-                site.leader.queue.ready_count + site.leader.queue.held_count,
-                len(site.leader.queue.consumers),
-            )
-            for number, site in self._sites.items()
-            if site.leader is not None
+            (number, queue.ready_count + queue.held_count, len(queue.consumers))
+            for number, queue in queues
         ]
 
     def inspect(self) -> dict[int, dict[str, Any]]:
@@ -296,11 +302,11 @@ class Hosting:
 
     def peer_up(self, name: str, _origin: str) -> None:
         """Records can be sent to the node."""
-        self._lost_since.pop(name, None)
+        self._patience.peer_up(name)
         for site in list(self._sites.values()):
             if site.leader is not None:
                 site.leader.begin_mirror(name)
-            self._connect_proxy(site)
+            self._connect(site)
 
     def peer_down(self, name: str, origin: str) -> None:
         """What was on the way to or from the node is lost."""
@@ -312,29 +318,22 @@ class Hosting:
                 site.leader.release_user(origin)
             if site.proxy is not None and site.proxy.connected_to[0] == name:
                 site.proxy.disconnect()
+            if site.spoken[0] == name:
+                site.spoken = "", 0
 
     def tick(self, now: int) -> None:
         """Give up what does not come back: mirrors, so that confirms go on, and consumers."""
         self._budget.tick()
-        for number, ticks in list(self._deserted.items()):
-            site = self._sites.get(number)
-            if site is None or site.leader is None or not site.leader.is_deserted():
-                del self._deserted[number]
-            elif ticks >= DESERTED_TICKS:
-                site.leader.delete_if_deserted()
-            else:
-                self._deserted[number] = ticks + 1
-        for name in [*self._catalog.nodes, *self._catalog.away]:
-            if name == self._name or self._peers.is_up(name):
-                self._lost_since.pop(name, None)
-                continue
-            since = self._lost_since.setdefault(name, now)
-            if now - since < MIRROR_PATIENCE_US:
-                continue
-            self._lost_since[name] = now
-            for site in self._sites.values():
-                if site.leader is not None:
-                    site.leader.give_up_mirror(name)
+        self._patience.tick(now, self._catalog, self._leaders)
+        for proxy in [proxy for proxy in self._unsure if proxy.mark()]:
+            del self._unsure[proxy]
+
+    def _leaders(self) -> list[QueueLeader]:
+        return [site.leader for site in self._sites.values() if site.leader is not None]
+
+    def has_unsure(self, proxy: QueueProxy) -> None:
+        """Have `mark` called now and then, until it returns True."""
+        self._unsure[proxy] = None
 
     def take_record(self, name: str, origin: str, record: AnyRecord) -> None:
         """Take a record of another node."""
@@ -454,7 +453,7 @@ class Hosting:
         """Return the time, in microseconds since 1970."""
         return self._port.now()
 
-    def wake(self, leader: QueueLeader, due: int | None) -> None:
+    def wake(self, leader: LeaderStream, due: int | None) -> None:
         """Have `pump` called at that time, whatever was asked before; None: no more."""
         self._wakes.set(leader, due)
 
@@ -474,7 +473,7 @@ class Hosting:
         if site is not None:
             self._port.dead_letter(site.entry, reason, messages, on_done)
 
-    def wants_pump(self, leader: QueueLeader) -> None:
+    def wants_pump(self, leader: LeaderStream) -> None:
         """Have `pump` called at the end of this step."""
         self._to_pump[leader] = None
 

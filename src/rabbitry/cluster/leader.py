@@ -6,7 +6,8 @@ which it holds the effect, and with that through which its store has what is to 
 may go out when all *required* mirrors hold them. What waits longer (confirms to publishing
 nodes, the answer to a purge) is released when they, and this node, have stored it.
 
-Told race by race, each with its test of the same name in tests/cluster/test_leader*.py:
+What consumers had when the leader changed is `cluster.gathering`. Told race by race, each with its
+test of the same name in tests/cluster/test_leader*.py:
 
 confirm needs all. A publish is accepted only when every member of the in-sync set holds it, so any
 member may be promoted without loss. The set is the coordinator's; the leader's idea of it may be
@@ -43,207 +44,50 @@ runs on in a failover: what was due goes before anything is delivered.
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Iterable
 from functools import partial
-from typing import Final
 
-from rabbitry.broker.message import Message, Run, run_of
-from rabbitry.broker.position_set import PositionSet
 from rabbitry.broker.positions import ranges_of
-from rabbitry.broker.queue import Consumer, Holder, Queue
-from rabbitry.broker.queue_settings import QueueSettings
-from rabbitry.cluster.announcing import Announcing
-from rabbitry.cluster.catalog import QueueEntry
-from rabbitry.cluster.chunks import Kept
-from rabbitry.cluster.dead_lettering import DeadLettering
-from rabbitry.cluster.leader_port import LeaderPort
-from rabbitry.cluster.limits import Limits
-from rabbitry.cluster.paging import Pager
+from rabbitry.broker.queue import Consumer, Holder
+from rabbitry.cluster.gathering import Gathering
+from rabbitry.cluster.leader_stream import LeaderStream
 from rabbitry.cluster.queue_records import (
-    Accepted,
-    Announced,
-    Applied,
-    Begin,
-    Enqueued,
-    Got,
-    Lacked,
-    Range,
-    Record,
+    Claimed,
     Refused,
     Replied,
 )
-from rabbitry.cluster.queue_store import QueueStore
-from rabbitry.cluster.records import AdmitMirror, DropMirror, QueuePlaced
-from rabbitry.cluster.releasing import Releasing
-from rabbitry.cluster.replica import Replica, first_position_of, note_rejected
-from rabbitry.cluster.replication import Replication
 from rabbitry.wire.errors import ACCESS_REFUSED, PRECONDITION_FAILED
 
-NO_RUN: Final[Run] = (b"", b"", 0, [])
 
-
-class QueueLeader:
+class QueueLeader(LeaderStream):
     """Leads one queue in one epoch."""
 
-    def __init__(
-        self, port: LeaderPort, entry: QueueEntry, store: QueueStore | None = None
-    ) -> None:
-        self._port = port
-        self.number = entry.number
-        self.epoch = entry.placed.epoch
-        self.entry = entry
-        self.queue = Queue(partial(port.deliver, entry.number), entry.settings)
-        self.origins: dict[str, int] = {}
-        self._announcing = Announcing(self.queue)
-        self.sealed = False  # being deleted: publishes fall away as if it were gone
-        self._follows, self._first_position = 0, 1  # see `Begin`
-        self.rejections: dict[str, list[Range]] = {}  # see `Replica`
-        self._limits = Limits(self.queue, entry.settings, port.now())
-        then = self._remove, partial(port.wants_pump, self)
-        self._dead = DeadLettering(port, self.number, self.queue, entry.settings, *then)
-        self._replication = Replication(port, entry.number, entry.placed.epoch, self.queue)
-        self._releasing = Releasing(port, entry.number, self._replication, store)
-        self.pager = Pager(port, self.number, self.epoch, self.queue, store, *then)
-        self._gets: deque[tuple[str, int, Holder, bool]] = deque()
-        self._had_consumer = False
-        self._store = store
-        self.queue.begin_at(first_position_of(entry.placed.epoch))
-        if store is not None:
-            store.describe = self._describe
+    # --- at the beginning -------------------------------------------------------------------------
 
-    # --- beginning --------------------------------------------------------------------------------
+    def gather(self, names: Iterable[str]) -> None:
+        """Let nothing out before these nodes have said what their channels have of it."""
+        if self._doubtful:
+            done = self._gathered
+            self._gathering = Gathering(names, self._claims, self.pager.read, done)
 
-    def restore(self, replica: Replica) -> None:
-        """Take over what this node held as a mirror. Comes before everything else."""
+    def _gathered(self) -> None:
+        """All who could speak have."""
+        gathering, self._gathering = self._gathering, None
         queue = self.queue
-        held = replica.positions.ranges()
-        next_position = max(replica.next_position, first_position_of(self.epoch))
-        queue.restore(held, replica.messages, replica.seen_through, next_position)
-        queue.expiries, queue.counts = dict(replica.expiries), dict(replica.counts)
-        self._follows, self._first_position = replica.epoch, replica.next_position
-        self._announcing.restore(replica.seen_through)
-        self.origins = dict(replica.origins)
-        self.rejections = dict(replica.rejections)
-        self._had_consumer = replica.consumed
-        if self._store is not None:
-            self._store.describe_again()
-
-    def replica(self) -> Replica:
-        """Return what is held here, for this node to mirror, or to lead in a later epoch."""
-        replica = Replica.of(self._describe())
-        replica.positions = PositionSet(self.queue.ranges())
-        replica.messages = dict(self.queue.entries())
-        replica.expiries = dict(self.queue.expiries)
-        return replica
-
-    def _describe(self) -> Kept:
-        """Return what the store keeps of it besides its messages."""
-        queue, generation = self.queue, self._store.generation if self._store is not None else 0
-        head = self.epoch, generation, queue.next_position, self._announcing.catch_up()
-        numbers = dict(self.origins), dict(self.rejections), list(queue.counts.items())
-        return Kept(*head, self._had_consumer, *numbers, queue.needs_all_in_memory)
-
-    def stored(self) -> None:
-        """More of what the store was given is durable."""
-        self.pager.stored()
-        self._advance()
-
-    def configure(self, settings: QueueSettings) -> None:
-        """Follow settings that have changed: a policy is another."""
-        if settings != self._limits.settings:
-            self.queue.configure(settings)
-            self._limits.settings = self._dead.settings = settings
-            self._port.wants_pump(self)
-
-    def place(self, placed: QueuePlaced) -> None:
-        """Follow the coordinator's word on mirrors and the in-sync set, of this epoch."""
-        self._replication.place(placed)
-        self._advance()
+        queue.bring_back(max((max(held) for held in queue.held.values() if held), default=0))
+        for call in gathering.take_postponed() if gathering is not None else ():
+            call()
         self._port.wants_pump(self)
 
-    def begin_mirror(self, name: str) -> None:
-        """A link to this node is up: start the stream to it, if it mirrors this queue."""
-        required = self._replication.begin(name)
-        if required is None:
-            return
-        queue = self.queue
-        announced = self._announcing.catch_up()
-        begin = Begin(
-            *(self.number, self.epoch, self._replication.sequence, not required),
-            *(queue.ranges(), queue.next_position, announced),
-            *(self.origins, self._follows, self._first_position),
-            *(self._had_consumer, self.rejections, list(queue.counts.items())),
-        )
-        self._replication.send_begin(name, begin)
-        self._limit_deliveries()
+    @property
+    def awaited(self) -> list[str]:
+        """The nodes whose word is waited for."""
+        return self._gathering.awaited if self._gathering is not None else []
 
-    def lose_mirror(self, name: str) -> None:
-        """The link to this node is down; if it is required, confirms wait for it to come back."""
-        self._replication.lose(name)
-        self._advance()
-
-    def give_up_mirror(self, name: str) -> None:
-        """A node is out of reach for long: if confirms wait for it, have it taken out."""
-        self._replication.give_up(name)
-
-    def mirror_answered(self, request: AdmitMirror | DropMirror) -> None:
-        """The coordinator has answered; what it decided was told before, by `place`."""
-        self._replication.answered(request)
-        self._advance()
-        self._port.wants_pump(self)
-
-    def not_begun(self) -> list[str]:
-        """Return the mirrors that no stream goes to."""
-        return self._replication.not_begun()
-
-    # --- from publishing nodes --------------------------------------------------------------------
-
-    def publish(self, user: str, last: int, messages: list[Message], settled: int = 0) -> None:
-        """Add a run of messages, all of one route.
-
-        `last` is the publisher's number of the last, `settled` the one through which it has heard
-        what became of its publishes.
-        """
-        rejected: list[Range] = []
-        if last <= self.origins.get(user, 0):
-            known = self.rejections.get(user, ())
-            rejected = [one for one in known if last - len(messages) < one[0] <= last]
-        elif not self.sealed:
-            rejected = self._enqueue(user, last, messages, settled)
-        replication = self._replication
-        if replication.any_mirrors:
-            self._announcing.enqueued(replication.sequence)
-        if rejected:
-            self._after_replication(user, Accepted(self.number, self.epoch, last, rejected))
-        elif self._releasing.at_once:
-            self._port.accepted(self.number, user, last)
-        else:
-            self._after_replication(user, last)
-        self._port.wants_pump(self)
-
-    def _enqueue(self, user: str, last: int, messages: list[Message], settled: int) -> list[Range]:
-        """Take a run that is new, or what there is room for; return the numbers rejected."""
-        self.origins[user] = last
-        rejected: list[Range] = []
-        if self._limits.settings.rejects_publishes:
-            messages, refused, rejected = self._limits.admit(messages, last)
-            note_rejected(self.rejections, user, rejected, settled)
-            self._dead.refused(refused)
-        expiries = self._limits.expiries(messages, self._port.now())
-        queue, replication = self.queue, self._replication
-        first = queue.next_position
-        queue.publish(messages, expiries)
-        store = self.pager.store
-        if store is None and not replication.streaming:
-            return rejected
-        run = run_of(messages) if messages else NO_RUN
-        if store is not None:
-            store.enqueue(first, run, expiries, everything=self.pager.paging)
-        if replication.streaming:
-            number = replication.next_number()
-            head = self.number, self.epoch, number, first, user, last
-            replication.send(Enqueued(*head, run, expiries, rejected, settled))
-        return rejected
+    def give_up_word(self, names: Iterable[str]) -> None:
+        """Wait no more for what these nodes could say."""
+        if self._gathering is not None:
+            self._gathering.give_up(names)
 
     # --- from consuming nodes ---------------------------------------------------------------------
 
@@ -275,6 +119,9 @@ class QueueLeader:
 
     def settle(self, holder: Holder, positions: list[int]) -> None:
         """Messages are done with."""
+        if self._gathering is not None:
+            self._gathering.postpone(holder[0], partial(self.settle, holder, positions))
+            return
         settled = self.queue.settle(holder, positions)
         if settled:
             self._remove(ranges_of(sorted(settled)))
@@ -282,11 +129,18 @@ class QueueLeader:
 
     def reject(self, holder: Holder, positions: list[int]) -> None:
         """A client will not have these messages."""
+        if self._gathering is not None:
+            self._gathering.postpone(holder[0], partial(self.reject, holder, positions))
+            return
         self._dead.give_up("rejected", self.queue.withdraw(holder, positions))
         self._port.wants_pump(self)
 
     def requeue(self, holder: Holder, positions: list[int], redelivered: bool = True) -> None:
         """Messages come back, to go out again with this mark."""
+        if self._gathering is not None:
+            call = partial(self.requeue, holder, positions, redelivered)
+            self._gathering.postpone(holder[0], call)
+            return
         self.queue.requeue(holder, positions, redelivered)
         self._came_back()
 
@@ -297,7 +151,13 @@ class QueueLeader:
 
     def release(self, holder: Holder) -> None:
         """A channel has ended."""
-        self._gets = deque(get for get in self._gets if get[2] != holder)
+        if self._gathering is not None:
+            self._gathering.postpone(holder[0], partial(self._release, holder))
+        else:
+            self._release(holder)
+
+    def _release(self, holder: Holder) -> None:
+        self._gets.release(holder)
         if self.queue.release(holder):
             self._consumers_ended()
         self._came_back()
@@ -308,15 +168,12 @@ class QueueLeader:
         What was on the way to it is lost, so all that it held comes back; if it lives it will
         subscribe again.
         """
+        if self._gathering is not None:
+            self._gathering.lose(user)
         for holder in self.queue.holders():
             if holder[0] == user:
-                self.release(holder)
-        self._gets = deque(get for get in self._gets if get[0] != user)
-
-    def forget_origin(self, user: str) -> None:
-        """That process has ended and will never publish again."""
-        self.origins.pop(user, None)
-        self.rejections.pop(user, None)
+                self._release(holder)
+        self._gets.release_user(user)
 
     def pause_consumer(
         self, holder: Holder, number: int, paused: bool, prefetch_count: int | None = None
@@ -335,11 +192,15 @@ class QueueLeader:
         if not self._catch_up():
             return
         self._limits.touch(self._port.now())
-        self._gets.append((user, request, holder, no_ack))
+        self._gets.add(user, request, holder, no_ack)
         self._port.wants_pump(self)
 
     def inquire(self, user: str, request: int, what: str, if_unused: bool, if_empty: bool) -> None:
         """Count, purge or delete; the answer to a purge waits for the mirrors."""
+        if self._gathering is not None:
+            call = partial(self.inquire, user, request, what, if_unused, if_empty)
+            self._gathering.postpone(user, call)
+            return
         if not self._catch_up():
             return
         declared = self.entry.declared
@@ -363,57 +224,26 @@ class QueueLeader:
             self._port.delete_queue(self.number)
             self._reply(user, request, None)
 
-    # --- from mirrors -----------------------------------------------------------------------------
-
-    def applied(self, name: str, record: Applied) -> None:
-        """A mirror holds the effect of the stream through a number."""
-        self._replication.applied(name, record)
-        if self._replication.wants_asking:
+    def claim(self, user: str, claimed: Claimed) -> None:
+        """A node begins a session: what its channels have, and what they have settled."""
+        if self._gathering is not None:
+            self._gathering.take(user, claimed)
+        else:
+            self._claims.apply(claimed)
             self._port.wants_pump(self)
+
+    def mark(self, user: str, number: int) -> None:
+        """Answer when all who may lead next know of what came before."""
+        if self._gathering is not None:
+            self._gathering.postpone(user, partial(self.mark, user, number))
+            return
+        self._marks.add(self._replication.sequence, user, number)
         self._advance()
 
-    def lacked(self, name: str, record: Lacked) -> None:
-        """A mirror says what it lacks: copy it there in the background."""
-        self._replication.lacked(name, record)
-
-    # --- what waits for the stream ----------------------------------------------------------------
-
-    def _after_replication(self, user: str, what: Record | int) -> None:
-        """Do this once all required mirrors, and this node, have stored the stream as it is now."""
-        if self._releasing.add(user, what):
-            self._advance()
-
-    def _advance(self) -> None:
-        """Release what waited for replication."""
-        self._announcing.advance(self._releasing.release())
-        self._limit_deliveries()
-
-    def _limit_deliveries(self) -> None:
-        if self._announcing.limit(self._replication.limited):
-            self._port.wants_pump(self)
-
-    def pump(self) -> None:
-        """Hand out what may go out, and announce what may go out next."""
-        self._replication.ask()
-        queue, now = self.queue, self._port.now()
-        while True:
-            self._expire(now)
-            self._remove(queue.deal(now))
-            self._answer_gets(now)
-            if queue.sated or (not self._expire(now) and not self._announce()):
-                break
-        if not self._gets:
-            self._dead.give_up("maxlen", self._limits.drop())
-        self.pager.read_ahead(bool(queue.consumers or self._gets))
-        if queue.deliver_through is None:
-            self._announcing.catch_up()
-        if self._limits.unused(now) and not self.sealed:
-            self.sealed = True
-            self._port.delete_queue(self.number)
-        self._dead.go_on()
-        soon = queue.sated or self._dead.more
-        due = now + 1 if soon else self._limits.next_due()
-        self._port.wake(self, None if self.sealed else due)
+    @property
+    def alone(self) -> bool:
+        """Whether no other node has anything of the queue."""
+        return not self._replication.any_mirrors
 
     def _catch_up(self) -> bool:
         """Drop first what is too much by what came before. False: say nothing, it is going.
@@ -423,59 +253,6 @@ class QueueLeader:
         if self._limits.settings.bounded and not self._gets:
             self.pump()
         return not self.sealed
-
-    def _expire(self, now: int) -> bool:
-        """Give up what has expired at the front. True: there was something."""
-        if not self.queue.expiries:
-            return False
-        expired = self.queue.expire(now)
-        self._dead.give_up("expired", expired)
-        return bool(expired)
-
-    def _remove(self, ranges: list[Range]) -> None:
-        """Messages are no more, here and on the mirrors."""
-        if ranges:
-            self.queue.forget(ranges)
-            self._replication.remove(ranges)
-            if self.pager.store is not None:
-                self.pager.store.remove(ranges)
-
-    def _announce(self) -> bool:
-        """Announce further deliveries where consumers could soon take them; True: deal again."""
-        if not self._announcing.widen(len(self._gets)):
-            return False
-        replication = self._replication
-        if replication.streaming:
-            number = replication.next_number()
-            through = self._announcing.announced
-            replication.send(
-                Announced(self.number, self.epoch, number, through, self._had_consumer)
-            )
-        self._announcing.sent(replication.sequence)
-        before = self.queue.deliver_through
-        self._advance()
-        return self.queue.deliver_through != before
-
-    def _answer_gets(self, now: int) -> None:
-        queue = self.queue
-        while self._gets and (queue.may_go() or not queue.ready_count):
-            if self._expire(now):
-                continue
-            user, request, holder, no_ack = self._gets.popleft()
-            got = queue.get(holder, no_ack)
-            if got is None:
-                record = Got(self.number, self.epoch, request, 0, False, None, 0)
-            else:
-                position, redelivered, message = got
-                if no_ack:
-                    self._remove([(position, position)])
-                run = run_of([message])
-                self._expire(now)
-                remaining = queue.ready_count
-                record = Got(
-                    self.number, self.epoch, request, position, redelivered, run, remaining
-                )
-            self._port.tell_user(user, record)
 
     def _reply(self, user: str, request: int, refusal: Refused | None) -> None:
         counts = self.queue.ready_count, len(self.queue.consumers)

@@ -13,7 +13,7 @@ from rabbitry.cluster.queue_records import Record
 from rabbitry.cluster.replication import ReplicationPort
 
 if TYPE_CHECKING:
-    from rabbitry.cluster.leader import QueueLeader
+    from rabbitry.cluster.leader_stream import LeaderStream
 
 
 class LeaderPort(ReplicationPort, DeadLetterPort, PagingPort, Protocol):
@@ -40,10 +40,10 @@ class LeaderPort(ReplicationPort, DeadLetterPort, PagingPort, Protocol):
     def delete_queue(self, queue: int) -> None:
         """Have the queue deleted."""
 
-    def wants_pump(self, leader: QueueLeader) -> None:
+    def wants_pump(self, leader: LeaderStream) -> None:
         """Have `pump` called at the end of this step."""
 
-    def wake(self, leader: QueueLeader, due: int | None) -> None:
+    def wake(self, leader: LeaderStream, due: int | None) -> None:
         """Have `pump` called at that time, whatever was asked before; None: no more."""
 
     def now(self) -> int:

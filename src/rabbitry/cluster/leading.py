@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from rabbitry.broker.message import Routes
+from rabbitry.cluster.far_leader import consumer_of
 from rabbitry.cluster.leader import QueueLeader
-from rabbitry.cluster.proxy import consumer_of
 from rabbitry.cluster.queue_records import (
     Applied,
+    Claimed,
     Get,
     Inquire,
     Lacked,
+    Mark,
     PauseConsumer,
     Publish,
     Reject,
@@ -54,3 +56,7 @@ def tell_leader(
             )
         case Lacked():
             leader.lacked(name, record)
+        case Claimed():
+            leader.claim(origin, record)
+        case Mark():
+            leader.mark(origin, record.number)

@@ -178,12 +178,17 @@ class Pager:
         """
         wanted = self._queue.wanted(self._messages_max if wanted_soon else READ_MESSAGES_MIN)
         if wanted is not None:
-            first, last = wanted
+            self.read(*wanted)
 
-            def read(found: StoredEntries) -> None:
-                self._read(first, last, found)
+    def read(self, first: int, last: int, then: Callable[[], None] | None = None) -> None:
+        """Read what the store has at these positions; `then` follows, if this node still leads."""
 
-            self._port.read_stored(self._number, self._epoch, first, last, read)
+        def read(found: StoredEntries) -> None:
+            self._read(first, last, found)
+            if then is not None:
+                then()
+
+        self._port.read_stored(self._number, self._epoch, first, last, read)
 
     def _read(self, first: int, last: int, found: StoredEntries) -> None:
         entries, expiries = found

@@ -4,24 +4,28 @@ Channels speak to the proxy; the proxy speaks to the leader, by call where the l
 node and by records where it is not. It keeps what must outlive a leader: publishes that were not
 accepted yet (sent again, in order, and recognised by their numbers), subscriptions (made again)
 and questions that nobody answered (asked again). A connection to one leader in one epoch over one
-unbroken link is a *session*; deliveries are leased for a session, and what channels do to
-deliveries of an earlier one is dropped here, for these messages have gone back to their places and
-may be with others by now. So an old acknowledgement neither fails nor settles another message.
+unbroken link is a *session*.
+
+Deliveries outlive sessions: a position names one message for ever, and a queue's number one queue,
+so an acknowledgement is good with whoever leads when it comes, and settles no other message. Each
+session begins with a claim: what the channels here still hold, and what they have settled that the
+new leader may not know. What it then finds with others, or not at all, it does not give; it takes
+no acknowledgement for it either (`cluster.gathering` tells how it goes on).
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from operator import itemgetter
 from typing import Final, Protocol
 
-from msgspec.structs import replace
-
-from rabbitry.broker.message import Message, Routes, run_of
+from rabbitry.broker.message import Message, Routes
 from rabbitry.broker.ports import (
     GetReply,
     Lease,
+    Owes,
     QueueReply,
     Receipt,
     Refusal,
@@ -31,27 +35,24 @@ from rabbitry.broker.queue import Consumer, Holder
 from rabbitry.broker.queue_settings import settings_of
 from rabbitry.cluster.catalog import QueueEntry
 from rabbitry.cluster.declarations import check_owner
-from rabbitry.cluster.leader import QueueLeader
+from rabbitry.cluster.far_leader import FarLeader, LeaderSide, consumer_of, subscribe_record
 from rabbitry.cluster.queue_records import (
     Accepted,
+    Claimed,
     Delivered,
     Get,
     Got,
     Inquire,
-    PauseConsumer,
-    Publish,
+    Marked,
     Range,
     Record,
     Refused,
-    Reject,
-    Release,
     Replied,
-    Requeue,
-    Settle,
     Subscribe,
     ToUser,
     Unsubscribe,
 )
+from rabbitry.cluster.unsure import Unsure
 from rabbitry.wire.errors import NOT_FOUND, PRECONDITION_FAILED
 from rabbitry.wire.values import decode_table
 
@@ -71,6 +72,9 @@ class ProxyPort(Protocol):
     def backlog_grew(self, messages: int, size_bytes: int) -> None:
         """Count what waits to be accepted (negative: what does no longer)."""
 
+    def has_unsure(self, proxy: QueueProxy) -> None:
+        """Have `mark` called now and then, until it returns True."""
+
 
 _frames_of: Final = itemgetter(1)
 
@@ -79,9 +83,10 @@ _Question = Subscribe | Unsubscribe | Get | Inquire
 
 
 class _Subscription:
-    __slots__ = ("consumer", "established", "paused", "subscriber")
+    __slots__ = ("consumer", "established", "lease", "paused", "subscriber")
 
-    def __init__(self, consumer: Consumer, subscriber: Subscriber) -> None:
+    def __init__(self, lease: Lease, consumer: Consumer, subscriber: Subscriber) -> None:
+        self.lease = lease
         self.consumer = consumer
         self.subscriber = subscriber
         self.established = False  # the queue has agreed once; until then the question is open
@@ -100,8 +105,8 @@ class QueueProxy:
         settings = settings_of(decode_table(arguments, 0)[0] if arguments else {})
         self.kind = settings.kind
         self.single_active_consumer = settings.single_active_consumer
-        self.lease = Lease(self)
-        self._leader: QueueLeader | None = None
+        self._gotten = Lease(self)  # by basic.get
+        self._leader: LeaderSide | None = None
         self._leader_node = ""  # empty: there is no leader that we can reach
         self._epoch = 0
         self._published = 0
@@ -109,35 +114,52 @@ class QueueProxy:
         self._subscriptions: dict[tuple[Holder, int], _Subscription] = {}
         self._next_request = 1
         self._questions: dict[int, tuple[_Question, OnReply]] = {}
+        self._users: dict[Holder, Owes] = {}
+        self._unsure = Unsure()
+        self._gone = False
         # Subscriptions made again in this session and not answered, by the number of the request.
         self._made_again: dict[int, tuple[Holder, int]] = {}
 
     # --- sessions ---------------------------------------------------------------------------------
 
-    def connect(self, node: str, epoch: int, leader: QueueLeader | None) -> None:
+    def connect(self, node: str, epoch: int, leader: LeaderSide | None) -> None:
         """Begin a session with the leader: `leader` if it is on this node, else over the link."""
         failed_over = self._epoch not in (0, epoch)
-        self._leader, self._leader_node, self._epoch = leader, node, epoch
-        self.lease = Lease(self)
+        self._leader_node, self._epoch = node, epoch
+        if leader is not None:
+            self._leader = leader
+        else:
+            self._leader = FarLeader(self.number, epoch, partial(self._port.send_to_node, node))
         for last, messages, *_ in list(self._outbox):
             self._send_publish(last, messages)
+        again: list[tuple[tuple[Holder, int], _Subscription]] = []
         for key, subscription in list(self._subscriptions.items()):
             # What concerns one whose beginning or end is awaited is among the questions.
             if not subscription.established or self._is_ending(key):
                 continue
             if failed_over and subscription.subscriber.failed_over():
+                subscription.lease.void = True
                 self._subscriptions.pop(key, None)
             else:
-                self._subscribe_again(key, subscription)
+                again.append((key, subscription))
+        self._claim(self._leader)
+        for key, subscription in again:
+            self._subscribe_again(key, subscription)
         for request, (question, _) in list(self._questions.items()):
             if request in self._questions:
                 self._ask(request, question)
 
+    def _claim(self, leader: LeaderSide) -> None:
+        """Say what channels have of earlier sessions, before anything can come in this one."""
+        settled, rejected = self._unsure.start_again()
+        owed = [(holder, *one) for holder, owes in self._users.items() for one in owes(self)]
+        claimed = Claimed(self.number, self._epoch, owed, settled, rejected)
+        leader.claim(self._port.origin, claimed)
+
     def disconnect(self) -> None:
-        """The session is over; what it leased is void. Another will follow, or `deleted`."""
+        """The session is over. Another will follow, or `deleted`."""
         self._leader, self._leader_node = None, ""
         self._made_again.clear()
-        self.lease = Lease(self)
 
     @property
     def connected_to(self) -> tuple[str, int]:
@@ -147,6 +169,8 @@ class QueueProxy:
     def deleted(self) -> None:
         """The queue is no more: settle all that waits."""
         self.disconnect()
+        self._gone = True
+        self._unsure.clear()
         outbox, self._outbox = self._outbox, deque()
         for _, messages, receipt, size_bytes in outbox:
             self._port.backlog_grew(-len(messages), -size_bytes)
@@ -187,7 +211,8 @@ class QueueProxy:
     ) -> None:
         """Consume; the reply says whether the queue agrees, and precedes the first delivery."""
         key = (consumer.holder, consumer.number)
-        subscription = self._subscriptions[key] = _Subscription(consumer, subscriber)
+        lease = Lease(self, consumer.number)
+        subscription = self._subscriptions[key] = _Subscription(lease, consumer, subscriber)
 
         def answered(reply: Replied | Got) -> None:
             if isinstance(reply, Replied) and reply.refusal is not None:
@@ -196,7 +221,7 @@ class QueueProxy:
                 subscription.established = True
             on_reply(_queue_reply(reply))
 
-        self._question(self._subscribe_record(consumer), answered)
+        self._question(subscribe_record(self.number, 0, 0, consumer), answered)
 
     def unsubscribe(
         self, holder: Holder, number: int, on_reply: Callable[[QueueReply], None]
@@ -211,35 +236,50 @@ class QueueProxy:
 
     def settle(self, lease: Lease, holder: Holder, positions: list[int]) -> None:
         """Messages delivered under `lease` are done with."""
-        if lease is not self.lease:
+        if lease.void:
             return
-        if self._leader is not None:
-            self._leader.settle(holder, positions)
-        else:
-            self._send(Settle(self.number, self._epoch, holder, positions))
+        leader = self._leader
+        if leader is None or not leader.alone:
+            self._note(False, positions)
+        if leader is not None:
+            leader.settle(holder, positions)
 
     def reject(self, lease: Lease, holder: Holder, positions: list[int]) -> None:
         """Messages delivered under `lease` are refused: the queue dead-letters or drops them."""
-        if lease is not self.lease:
+        if lease.void:
             return
-        if self._leader is not None:
-            self._leader.reject(holder, positions)
-        else:
-            self._send(Reject(self.number, self._epoch, holder, positions))
+        leader = self._leader
+        if leader is None or not leader.alone:
+            self._note(True, positions)
+        if leader is not None:
+            leader.reject(holder, positions)
+
+    def _note(self, rejected: bool, positions: list[int]) -> None:
+        if not self._gone:
+            if not self._unsure:
+                self._port.has_unsure(self)
+            self._unsure.note(rejected, positions)
+
+    def mark(self) -> bool:
+        """Have the leader asked whether what was settled is known to all. True: nothing is left."""
+        if self._leader is not None and (number := self._unsure.ask()) is not None:
+            self._leader.mark(self._port.origin, number)
+        return not self._unsure
 
     def requeue(
         self, lease: Lease, holder: Holder, positions: list[int], *, redelivered: bool = True
     ) -> None:
         """Messages delivered under `lease` go back to their places, with this mark."""
-        if lease is not self.lease:
-            return
-        if self._leader is not None:
+        if self._leader is not None and not lease.void:
             self._leader.requeue(holder, positions, redelivered)
-        else:
-            self._send(Requeue(self.number, self._epoch, holder, positions, redelivered))
+
+    def lend_to(self, holder: Holder, owes: Owes) -> None:
+        """This channel may hold deliveries; `owes` tells the next leader which."""
+        self._users[holder] = owes
 
     def release(self, holder: Holder) -> None:
         """A channel has ended: its subscriptions and questions too, and all that it holds."""
+        self._users.pop(holder, None)
         for key in [key for key in self._subscriptions if key[0] == holder]:
             del self._subscriptions[key]
         for request, (question, _) in list(self._questions.items()):
@@ -247,8 +287,6 @@ class QueueProxy:
                 del self._questions[request]
         if self._leader is not None:
             self._leader.release(holder)
-        else:
-            self._send(Release(self.number, self._epoch, holder))
 
     def get(
         self, holder: Holder, no_ack: bool, on_reply: Callable[[GetReply, Lease], None]
@@ -256,7 +294,7 @@ class QueueProxy:
         """Ask for one message."""
 
         def answered(reply: Replied | Got) -> None:
-            on_reply(self._get_reply(reply), self.lease)
+            on_reply(self._get_reply(reply), self._gotten)
 
         self._question(Get(self.number, 0, 0, holder, no_ack), answered)
 
@@ -322,9 +360,6 @@ class QueueProxy:
             subscription.consumer.shares_limit = True
         if self._leader is not None:
             self._leader.pause_consumer(holder, number, paused, prefetch_count)
-        else:
-            record = PauseConsumer(self.number, self._epoch, holder, number, paused, prefetch_count)
-            self._send(record)
 
     # --- what the leader says ---------------------------------------------------------------------
 
@@ -337,6 +372,8 @@ class QueueProxy:
             self.delivered(
                 record.holder, record.number, record.positions, messages, record.redelivered
             )
+        elif isinstance(record, Marked):
+            self._unsure.answered(record.number)
         elif record.request in self._questions:
             self._questions.pop(record.request)[1](record)
         else:
@@ -370,42 +407,21 @@ class QueueProxy:
         """
         subscription = self._subscriptions.get((holder, number))
         if subscription is not None:
-            subscription.subscriber.deliver(self.lease, positions, messages, redelivered)
+            subscription.subscriber.deliver(subscription.lease, positions, messages, redelivered)
             return
         self._ask(0, Unsubscribe(self.number, 0, 0, holder, number))
-        self.requeue(self.lease, holder, list(positions))
+        self.requeue(self._gotten, holder, list(positions))
 
     # --- inside -----------------------------------------------------------------------------------
-
-    def _send(self, record: Record) -> None:
-        if self._leader_node:
-            self._port.send_to_node(self._leader_node, record)
 
     def _send_publish(self, last: int, messages: list[Message]) -> None:
         if self._leader is not None:
             self._leader.publish(self._port.origin, last, messages, self._settled_through())
-        elif self._leader_node:
-            run, settled = run_of(messages), self._settled_through()
-            self._send(Publish(self.number, self._epoch, last, run, settled))
 
     def _settled_through(self) -> int:
         """Return the last number before the first whose end we have not heard of."""
         through, messages, *_ = self._outbox[0]
         return through - len(messages)
-
-    def _subscribe_record(self, consumer: Consumer) -> Subscribe:
-        return Subscribe(
-            self.number,
-            0,
-            0,
-            consumer.holder,
-            consumer.number,
-            consumer.no_ack,
-            consumer.exclusive,
-            consumer.prefetch_count,
-            priority=consumer.priority,
-            shares_limit=consumer.shares_limit,
-        )
 
     def _is_ending(self, key: tuple[Holder, int]) -> bool:
         return any(
@@ -417,7 +433,7 @@ class QueueProxy:
         request = self._next_request
         self._next_request += 1
         self._made_again[request] = key
-        self._ask(request, self._subscribe_record(subscription.consumer))
+        self._ask(request, subscribe_record(self.number, 0, 0, subscription.consumer))
 
     def _made_again_answered(self, reply: Replied | Got) -> None:
         key = self._made_again.pop(reply.request, None)
@@ -436,38 +452,24 @@ class QueueProxy:
         self._ask(self._remember(question, on_reply), question)
 
     def _ask(self, request: int, question: _Question) -> None:
-        number, epoch, leader = self.number, self._epoch, self._leader
-        user = self._port.origin
+        leader, user = self._leader, self._port.origin
+        if leader is None:
+            return
         if isinstance(question, Get):
-            if leader is not None:
-                leader.get(user, request, question.holder, question.no_ack)
-            else:
-                self._send(Get(number, epoch, request, question.holder, question.no_ack))
+            leader.get(user, request, question.holder, question.no_ack)
         elif isinstance(question, Inquire):
             what, if_unused, if_empty = question.what, question.if_unused, question.if_empty
-            if leader is not None:
-                leader.inquire(user, request, what, if_unused, if_empty)
-            else:
-                self._send(Inquire(number, epoch, request, what, if_unused, if_empty))
+            leader.inquire(user, request, what, if_unused, if_empty)
         elif isinstance(question, Unsubscribe):
-            if leader is not None:
-                leader.unsubscribe(user, request, question.holder, question.number)
-            else:
-                self._send(Unsubscribe(number, epoch, request, question.holder, question.number))
+            leader.unsubscribe(user, request, question.holder, question.number)
         else:
-            self._ask_to_subscribe(request, question)
-
-    def _ask_to_subscribe(self, request: int, question: Subscribe) -> None:
-        subscription = self._subscriptions.get((question.holder, question.number))
-        record = replace(question, epoch=self._epoch, request=request)
-        if subscription is not None:
-            record.paused = subscription.paused
-            record.prefetch_count = subscription.consumer.prefetch_count
-            record.shares_limit = subscription.consumer.shares_limit
-        if self._leader is not None:
-            self._leader.subscribe(self._port.origin, request, consumer_of(record))
-        else:
-            self._send(record)
+            consumer = consumer_of(question)
+            subscription = self._subscriptions.get((question.holder, question.number))
+            if subscription is not None:
+                consumer.paused = subscription.paused
+                consumer.prefetch_count = subscription.consumer.prefetch_count
+                consumer.shares_limit = subscription.consumer.shares_limit
+            leader.subscribe(user, request, consumer)
 
 
 def _refusal(refused: Refused | None) -> Refusal | None:
@@ -479,18 +481,3 @@ def _refusal(refused: Refused | None) -> Refusal | None:
 def _queue_reply(reply: Replied | Got) -> QueueReply:
     assert isinstance(reply, Replied)
     return QueueReply(_refusal(reply.refusal), reply.messages, reply.consumers)
-
-
-def consumer_of(record: Subscribe) -> Consumer:
-    """Return the consumer that a record asks for."""
-    consumer = Consumer(
-        record.holder,
-        record.number,
-        no_ack=record.no_ack,
-        exclusive=record.exclusive,
-        prefetch_count=record.prefetch_count,
-        priority=record.priority,
-        shares_limit=record.shares_limit,
-    )
-    consumer.paused = record.paused
-    return consumer

@@ -1,11 +1,11 @@
 """What nodes say to each other about one queue: its users, its leader and its mirrors.
 
-From a queue's users to its leader `Publish` .. `PauseConsumer`; from the leader to its users
-`Accepted` .. `Replied`; the one ordered stream from the leader to a mirror `Begin` .. `Copied`;
-and back `Lacked` and `Applied`. A queue is named by its number, which the coordinator never gives
-twice. Every record carries the leader's `epoch`; one of another epoch than the receiver's is
-dropped. Tags are unique together with those of `cluster.records`, where all records are encoded
-and decoded.
+From a queue's users to its leader `Publish` .. `PauseConsumer`, `Claimed` and `Mark`; from the
+leader to its users `Accepted` .. `Replied` and `Marked`; the one ordered stream from the leader to
+a mirror `Begin` .. `Copied`; and back `Lacked` and `Applied`. A queue is named by its number, which
+the coordinator never gives twice. Every record carries the leader's `epoch`; one of another epoch
+than the receiver's is dropped. Tags are unique together with those of `cluster.records`, where all
+records are encoded and decoded.
 """
 
 from __future__ import annotations
@@ -291,6 +291,36 @@ class Applied(Record, tag=76):
     stored: int
 
 
+class Claimed(Record, tag=64):
+    """What a node's channels have of deliveries by earlier leaders, at the start of a session.
+
+    `owed`: what clients may still settle, by channel and consumer. What they have settled, and
+    perhaps no leader that counts has heard of: acknowledged (`settled`) or `rejected` positions.
+    """
+
+    queue: int
+    epoch: int
+    owed: list[tuple[Holder, int, list[int]]] = []
+    settled: list[int] = []
+    rejected: list[int] = []
+
+
+class Mark(Record, tag=65):
+    """`Marked` with this number is to answer when all mirrors hold what came before."""
+
+    queue: int
+    epoch: int
+    number: int
+
+
+class Marked(Record, tag=66):
+    """All that this node has said before its `Mark` will be known to the next leader too."""
+
+    queue: int
+    epoch: int
+    number: int
+
+
 ToLeader = (
     Publish
     | Subscribe
@@ -304,7 +334,9 @@ ToLeader = (
     | PauseConsumer
     | Lacked
     | Applied
+    | Claimed
+    | Mark
 )
-ToUser = Accepted | Delivered | Got | Replied
+ToUser = Accepted | Delivered | Got | Replied | Marked
 StreamRecord = Enqueued | Removed | Announced | Copied | Counted
 ToMirror = Begin | StreamRecord

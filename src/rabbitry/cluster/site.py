@@ -15,7 +15,7 @@ from rabbitry.cluster.queue_store import QueueStore
 class Site:
     """One queue on this node."""
 
-    __slots__ = ("entry", "leader", "mirror", "proxy", "store")
+    __slots__ = ("entry", "leader", "mirror", "proxy", "spoken", "store")
 
     def __init__(self, entry: QueueEntry) -> None:
         self.entry = entry
@@ -23,6 +23,8 @@ class Site:
         self.mirror: QueueMirror | None = None
         self.proxy: QueueProxy | None = None
         self.store: QueueStore | None = None
+        # The leader and the epoch that were told that no channel here has anything of the queue.
+        self.spoken = "", 0
 
     @property
     def epoch(self) -> int:
