@@ -145,12 +145,22 @@ def test_a_reload_to_another_check_makes_it_at_once_and_keeps_the_health() -> No
     assert server.endpoint.end_reason == "200 Goodbye"
 
 
-def test_at_the_end_connections_end_in_order() -> None:
+def test_the_end_is_answered_when_connections_have_ended_in_order() -> None:
     talk = Conversation(ONE)
     ask(talk, Reload(with_amqp_check(ONE)))
+    for link in opened(talk.begun):
+        talk.closed(link)
     link, server = logged_in(talk)
-    (close,), _ = ask(talk, EndChecks())
-    assert closes(talk.bytes(link, server.feed(close))) == [(link, False)]
+    (close,) = [each for each in talk.take(Asked(7, EndChecks())) if isinstance(each, SendBytes)]
+    assert closes(talk.bytes(link, server.feed(close.data))) == [(link, False)]
     assert server.endpoint.end_reason == "200 Goodbye"
-    assert talk.closed(link) == []
-    assert talk.pass_time(5000 * MS) == []
+    assert talk.closed(link) == [Answer(7, None)]
+
+
+def test_the_end_waits_for_no_silent_server() -> None:
+    talk = Conversation(ONE)
+    ask(talk, Reload(with_amqp_check(ONE)))
+    logged_in(talk)
+    talk.take(Asked(7, EndChecks()))
+    assert talk.pass_time(999 * MS) == []
+    assert talk.pass_time(1 * MS) == [Answer(7, None)]

@@ -33,6 +33,7 @@ class AmqpServer:
         )
         self.silent = False
         self.alarm = ""
+        self.reversed = False  # it says that it blocks before it answers
         self.blocked = False
         self.received: list[str] = []  # methods of channels
         self.contents = 0  # frames of messages
@@ -44,6 +45,10 @@ class AmqpServer:
         if self.silent or self.blocked:
             return b""
         data, self._unread = self._unread, b""
+        begun = _content_frames(data)
+        self.contents += begun
+        if begun and self.alarm and self.reversed:
+            self._block()
         for command in self.endpoint.receive_bytes(data, 0):
             method = command.method()
             self.received.append(method.name)
@@ -51,12 +56,13 @@ class AmqpServer:
                 self.endpoint.send_method(command.channel, ChannelOpenOk())
             elif method.name == "basic.qos":
                 self.endpoint.send_method(command.channel, BasicQosOk())
-        begun = _content_frames(data)
-        self.contents += begun
-        if begun and self.alarm:
-            self.blocked = True
-            self.endpoint.send_method(0, ConnectionBlocked(reason=self.alarm))
+        if begun and self.alarm and not self.reversed:
+            self._block()
         return self.endpoint.take_bytes(0)
+
+    def _block(self) -> None:
+        self.blocked = True
+        self.endpoint.send_method(0, ConnectionBlocked(reason=self.alarm))
 
     def go_on(self) -> bytes:
         """Be silent no more; return the answers that were owed."""

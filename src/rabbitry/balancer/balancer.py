@@ -55,8 +55,8 @@ class Reload:
 
 @dataclass(frozen=True, slots=True)
 class EndChecks:
-    """Question: check no server any more, for the process ends; what checks keep open is ended in
-    order."""
+    """Question: check no server any more, for the process ends. Answered when what checks keep open
+    has ended in order, a second later at the latest."""
 
 
 class Balancer:
@@ -140,6 +140,8 @@ class Balancer:
             case Asked(number, question):
                 if question == "statistics":
                     self._ask_measured(number, question)
+                elif isinstance(question, EndChecks):
+                    self._checks.end(now, number)
                 else:
                     self._out.append(Answer(number, self._answer(question, now)))
             case _:
@@ -165,8 +167,6 @@ class Balancer:
                 return self._proxies.plan(configuration)
             case Reload(configuration):
                 self._reload(configuration, now)
-            case EndChecks():
-                self._checks.end(now)
         return None
 
     def _reload(self, configuration: Configuration, now: int) -> None:

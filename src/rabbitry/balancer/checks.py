@@ -23,7 +23,11 @@ from rabbitry.balancer.checking.verdicts import Verdicts
 from rabbitry.balancer.configuration.model import Global
 from rabbitry.balancer.servers import Server
 from rabbitry.balancer.transitions import Transitions
-from rabbitry.machine import Effect, SetTimer
+from rabbitry.machine import Answer, Effect, SetTimer
+
+ENDING = "end of checks"
+ENDING_LIMIT_US = 1_000_000
+"""How long the end waits for servers to say goodbye; RabbitMQ warns of a client that does not."""
 
 
 class _Known(NamedTuple):
@@ -64,6 +68,7 @@ class Checks:
         self._observing = Observing(verdicts)
         self._by_timer: dict[str, Checker] = {}
         self._by_server: dict[Server, _Known] = {}
+        self._ends: list[int] = []  # questions that wait for the end of all links
 
     def start(self, now: int) -> None:
         """Begin to check every server, one behind the other."""
@@ -108,15 +113,21 @@ class Checks:
                     self.server_removed(server, now)
                     self.server_added(backend, server, now)
 
-    def end(self, now: int) -> None:
-        """Check nobody any more: the process is about to end. Connections end in order."""
+    def end(self, now: int, number: int) -> None:
+        """Check nobody any more: the process is about to end. Answers the question of this number
+        when all connections have ended in order, or `ENDING_LIMIT_US` have passed."""
         for server in list(self._by_server):
             self.server_removed(server, now)
+        self._ends.append(number)
+        if not self._answer_if_ended():
+            self._out.append(SetTimer(ENDING, now + ENDING_LIMIT_US))
 
-    @property
-    def ended(self) -> bool:
-        """Whether no link of a check is left."""
-        return not self._desk.by_link
+    def _answer_if_ended(self, late: bool = False) -> bool:
+        if self._desk.by_link and not late:
+            return False
+        self._out += [Answer(number, None) for number in self._ends]
+        self._ends.clear()
+        return True
 
     def _know(self, backend: Backend, server: Server, now: int) -> list[Checker]:
         checkers: list[Checker] = []
@@ -167,10 +178,14 @@ class Checks:
         if checker is None:
             return False
         checker.link_closed(link, reason, now)
+        if self._ends:
+            self._answer_if_ended()
         return True
 
     def timer_fired(self, timer: str, now: int) -> bool:
         """A time has come. False if the timer is not one of a check."""
+        if timer == ENDING:
+            return self._answer_if_ended(late=True)
         checker = self._by_timer.get(timer)
         if checker is None:
             return False

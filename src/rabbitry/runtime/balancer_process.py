@@ -10,17 +10,18 @@ Log lines are `balancer_log`'s.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from rabbitry.balancer.balancer import Balancer
+from rabbitry.balancer.balancer import Balancer, EndChecks
 from rabbitry.balancer.configuration.model import Configuration, FrontendSection
 from rabbitry.balancer.statistics.rows import StatisticsRow
 from rabbitry.machine import Address
 from rabbitry.runtime.balancer_log import BalancerLog
 from rabbitry.runtime.binding import listen_options, tls_settings
-from rabbitry.runtime.driver import Driver
+from rabbitry.runtime.driver import Driver, DriverStopped, MachineFailed
 from rabbitry.runtime.errors import EXIT_SOFTWARE
 from rabbitry.runtime.joining_hand import JoiningHand
 from rabbitry.runtime.supervised import when_to_stop
@@ -106,4 +107,6 @@ async def _until_stopped(driver: Driver, stopping: asyncio.Event) -> int:
     if ended.done():
         return EXIT_SOFTWARE if ended.exception() is not None else 0
     ended.cancel()
+    with contextlib.suppress(DriverStopped, MachineFailed):
+        await driver.ask(EndChecks())
     return 0

@@ -71,8 +71,10 @@ class Stage:
     # what happens
 
     def _say(self, link: int, data: bytes) -> None:
-        if data:
-            self._said.append((link, data))
+        while data:  # frame by frame: much can happen between two of them
+            size = 8 + int.from_bytes(data[3:7], "big")
+            self._said.append((link, data[:size]))
+            data = data[size:]
 
     def _settle(self) -> None:
         """Let links open and everybody say what they have to say."""
@@ -346,6 +348,16 @@ def test_in_alarm_the_server_stays_up_and_a_second_connection_asks() -> None:
     assert list(stage.servers) == [1]
     assert stage.verdicts[-1] == (9000, "L7OK", OK)
     assert set(statuses(stage)) == {"L7OK"}
+
+
+def test_the_answer_may_come_behind_the_word_that_it_is_blocked() -> None:
+    stage = Stage()
+    first = stage.servers[1]
+    first.alarm = "low on disk"
+    first.reversed = True
+    stage.pass_time(PROBE_PAUSE_US // MS + 3000)
+    assert set(statuses(stage)) == {"L7OK"}
+    assert list(stage.servers) == [1, 2]
 
 
 def test_a_server_that_hangs_in_alarm_fails() -> None:

@@ -238,8 +238,10 @@ class AmqpWatch:
         if not self._open and not self._opening:
             self._open_one(probes=True, now=now)
             self._host.wake(now + self._connect_limit_us)
-        else:
-            self._host.wake(now + self._answer_limit_us)
+            return
+        if all(each.blocked_by for each in self._open.values()):
+            self._second(now)
+        self._host.wake(now + self._answer_limit_us)
 
     def _open_one(self, probes: bool, now: int) -> None:
         if probes:
@@ -253,11 +255,12 @@ class AmqpWatch:
             self._open_one(probes=False, now=now)
 
     def _answered(self, link: int, now: int) -> None:
-        for other, asking in list(self._open.items()):
-            if other != link and not asking.blocked_by:
-                self._retire(other, now)
-        if not self.alarm:
-            self._forget_unopened()
+        if not self._open[link].blocked_by:  # else it was the last answer for a while
+            for other, asking in list(self._open.items()):
+                if other != link and not asking.blocked_by:
+                    self._retire(other, now)
+            if not self.alarm:
+                self._forget_unopened()
         if not self._waiting:
             return
         if self._late:
