@@ -43,6 +43,9 @@ SESSION = {
     "server_sessions": 0,
     "retries": 1,
     "redispatched": True,
+    "server_queue": 1,
+    "backend_queue": 2,
+    "soon": False,
 }
 
 
@@ -80,8 +83,29 @@ def test_no_server_available() -> None:
 def test_session_in_the_format_of_tcplog() -> None:
     assert line_of(Report("info", "session ended", SESSION), "22/Nov/2026:18:22:14.252") == (
         "127.0.0.1:55376 [22/Nov/2026:18:22:14.252] rabbitmq_local_cluster "
-        "rabbitmq_local_cluster/rabbit_1 1/0/2 9 -- 2/2/1/0/+1 0/0"
+        "rabbitmq_local_cluster/rabbit_1 2/0/2 9 -- 2/2/1/0/+1 1/2"
     )
+
+
+def test_session_that_never_had_a_server_and_one_that_is_told_of_soon() -> None:
+    details = SESSION | {"wait_ms": -1, "connect_ms": -1, "redispatched": False, "retries": 0}
+    assert " -1/-1/2 9 -- 2/2/1/0/0 1/2" in line_of(Report("info", "session ended", details))
+    line = line_of(Report("info", "session ended", SESSION | {"soon": True}))
+    assert " 2/0/+2 +9 -- " in line
+
+
+def test_clients_without_a_log_format() -> None:
+    details = {"client": "10.0.0.1:7", "local": "10.0.0.9:1", "listener": 2, "frontend": "front"}
+    report = Report("info", "client connected", details)
+    assert line_of(report) == "Connect from 10.0.0.1:7 to 10.0.0.9:1 (front/TCP)"
+    details = details | {"client": None}
+    assert line_of(Report("info", "client connected", details)) == "Connect to unix:2 (front/TCP)"
+
+
+def test_clients_that_did_not_say_whom_they_are_for() -> None:
+    details = {"client": "10.0.0.1:7", "frontend": "front", "listener": "1", "text": "Timeout"}
+    line = line_of(Report("info", "client refused", details), "22/Nov/2026:18:22:14.252")
+    assert line == "10.0.0.1:7 [22/Nov/2026:18:22:14.252] front/1: Timeout"
 
 
 def test_other_reports() -> None:

@@ -57,8 +57,10 @@ def test_listeners_come_and_go_under_names_of_their_own() -> None:
     assert [*proxies.listeners] == ["a", "a/2", "b"]  # nothing is changed by planning
     proxies.adopt(read(text), 5)
     assert [*proxies.listeners] == ["a/2", "a/3", "c"]
-    assert proxies.frontend_of("a/3").section.name == "a"
-    assert proxies.frontend_of("b").section.name == "b"  # a link that came as it was closed
+    assert proxies.listener_named("a/3").frontend.section.name == "a"
+    assert (
+        proxies.listener_named("b").frontend.section.name == "b"
+    )  # a link that came as it was closed
 
 
 def test_a_server_that_stays_keeps_what_it_has() -> None:

@@ -118,7 +118,7 @@ def test_relays_answers_questions_and_ends_at_sigterm(
     lines_of.removeFilter(note)
     lines = [record.getMessage() for record in caplog.records if record.name.endswith("lines")]
     assert len(lines) == 1
-    assert "] front front/echo 0/" in lines[0]
+    assert "] front front/echo 1/" in lines[0]
     assert " 500000 -- 1/1/0/0/0 0/0" in lines[0]
 
 

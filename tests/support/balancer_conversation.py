@@ -7,7 +7,11 @@ driver would send over the other, and measures are told when asked for and befor
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from rabbitry.balancer.balancer import Balancer
+from rabbitry.balancer.configuration.model import Configuration
 from rabbitry.balancer.configuration.reader import parse
 from rabbitry.balancer.statistics.rows import StatisticsRow
 from rabbitry.machine import (
@@ -33,14 +37,41 @@ from rabbitry.machine import (
 )
 
 CLIENT = Address("10.0.0.1", 40000)
+LOCAL = Address("10.0.0.9", 5672)
 MS = 1000
+
+
+def configured(
+    text: str,
+    *,
+    front: dict[str, Any] | None = None,
+    back: dict[str, Any] | None = None,
+    bind: dict[str, Any] | None = None,
+    process: dict[str, Any] | None = None,
+    **servers: dict[str, Any],
+) -> Configuration:
+    """The configuration of `text`, with fields of its sections replaced: those of all frontends, of
+    all backends, of all binds, of the process, and of servers by name.
+    """
+    read = parse(text, "test.cfg")
+    proxies = []
+    for frontend, backend in read.proxies:
+        if frontend is not None:
+            binds = tuple(replace(each, **(bind or {})) for each in frontend.binds)
+            frontend = replace(frontend, binds=binds, **(front or {}))
+        if backend is not None:
+            lines = tuple(replace(each, **servers.get(each.name, {})) for each in backend.servers)
+            backend = replace(backend, servers=lines, **(back or {}))
+        proxies.append((frontend, backend))
+    return replace(read, proxies=tuple(proxies), process=replace(read.process, **(process or {})))
 
 
 class Conversation:
     """A started balancer. Each method is one event and returns the effects without timers."""
 
-    def __init__(self, text: str) -> None:
-        self.balancer = Balancer(parse(text, "test.cfg"))
+    def __init__(self, text: str | Configuration) -> None:
+        configuration = parse(text, "test.cfg") if isinstance(text, str) else text
+        self.balancer = Balancer(configuration)
         self.now = 1_000_000
         self.timers: dict[str, int] = {}
         self.joined: dict[int, int] = {}
@@ -67,6 +98,10 @@ class Conversation:
                 effects.append(effect)
         return effects
 
+    def settled(self) -> list[Effect]:
+        """The effects of what was done to the balancer beside its events (a command)."""
+        return self.take(LinkFinished(0))
+
     def measured(self, links: list[int], number: int = 0) -> list[Effect]:
         measures = [
             Measure(
@@ -77,8 +112,8 @@ class Conversation:
         ]
         return self.take(LinksMeasured(measures, number))
 
-    def client(self, link: int, listener: str = "front") -> list[Effect]:
-        return self.take(LinkOpened(link, listener, CLIENT))
+    def client(self, link: int, listener: str = "front", client: Address = CLIENT) -> list[Effect]:
+        return self.take(LinkOpened(link, listener, client, local=LOCAL))
 
     def connected(self, link: int) -> list[Effect]:
         return self.take(LinkOpened(link, "", Address("127.0.0.1", 1)))
@@ -120,6 +155,14 @@ class Conversation:
     def row(self, name: str) -> StatisticsRow:
         return next(row for row in self.rows() if row.svname == name)
 
+    def relaying(self, link: int, data: bytes = b"") -> int:
+        """A client comes, its server connects, it sends `data`; returns the server's link."""
+        (server,) = opened(self.client(link))
+        if data:
+            self.bytes(link, data)
+        self.connected(server)
+        return server
+
 
 def opened(effects: list[Effect]) -> list[int]:
     """The links that are to be opened."""
@@ -134,6 +177,15 @@ def places(effects: list[Effect]) -> list[int]:
 def closes(effects: list[Effect]) -> list[tuple[int, bool]]:
     """The links that are to be closed, and whether at once."""
     return [(effect.link, effect.abort) for effect in effects if isinstance(effect, CloseLink)]
+
+
+def states(effects: list[Effect]) -> list[str]:
+    """The termination states of sessions that are told of."""
+    return [
+        str(report.details["state"])
+        for report in reports(effects)
+        if report.what == "session ended"
+    ]
 
 
 def reports(effects: list[Effect]) -> list[Report]:

@@ -20,7 +20,8 @@ from rabbitry.balancer.servers import Changes, Counters, Server
 class Backend:
     """The servers of one section, and what is counted for all of them together.
 
-    `queued` counts the sessions that wait for any server of it; kept by the room of sessions.
+    `queued` counts the sessions that wait for any server of it; kept by `queueing`. `fullconn` is
+    how many sessions it has at full load: servers with `minconn` get their `maxconn` then.
     """
 
     __slots__ = (
@@ -28,6 +29,7 @@ class Backend:
         "_pool",
         "changes",
         "counters",
+        "fullconn",
         "queued",
         "queued_max",
         "section",
@@ -44,6 +46,7 @@ class Backend:
         self._algorithm: Algorithm[Server] = algorithm_named(section.balance, self._pool)
         self.counters = Counters()
         self.changes = Changes()
+        self.fullconn = section.fullconn or 1
         self.queued = 0
         self.queued_max = 0
 
@@ -123,6 +126,7 @@ class Backend:
     def adopt(self, section: BackendSection, servers: list[Server]) -> None:
         """Go on with another section and these servers, whom a new file names (`proxies`)."""
         self.section = section
+        self.fullconn = section.fullconn or 1
         self.servers = servers
         self._pool = Pool(servers, section.all_backups)
         self._algorithm = algorithm_named(section.balance, self._pool)

@@ -1,8 +1,9 @@
-"""The balancer as a machine: events to the part they concern, questions to who can answer.
+"""The balancer as a machine: events to the part they concern.
 
-Owns the dispatch, and the numbers of links it opens. Does not own sessions (`relay`), health
-(`checks`), or the shape of the numbers (`statistics`). Bytes of established sessions do not come
-here; a question that asks for numbers is answered when what has passed was measured.
+Owns the dispatch and the numbers of links it opens. Does not own sessions (`relay`), health
+(`checks`), or the shape of the numbers (`statistics`). Bytes of sessions that relay do not come
+here: the driver moves them between joined links, and a question that asks for numbers is answered
+when what has passed was measured.
 
 What its driver is to do: listen at each of `listeners`, ask "statistics" for the rows of the page.
 Sections with `mode http` are served by the process around it; here they have a row, no links.
@@ -67,7 +68,9 @@ class Balancer:
         self._out: list[Effect] = []
         self._last_link = 0
         self._proxies = Proxies(configuration)
-        self._relay = Relay(configuration.process.maxconn, self._next_link, self._out)
+        self._relay = Relay(
+            configuration.process, self._proxies.listeners, self._next_link, self._out
+        )
         self._transitions = Transitions(self._proxies.backends, self._relay, self._out)
         self._checks = Checks(
             self._proxies.backends,
@@ -76,18 +79,18 @@ class Balancer:
             self._out,
             configuration.process,
         )
-        self._sessions = self._relay.links
+        self._relay.observe = self._checks.observed
         self._measures = 0
         self._waiting_questions: dict[int, tuple[int, object]] = {}
 
     @property
     def listeners(self) -> list[tuple[str, BindLine]]:
         """Where to listen, each with its name."""
-        return [(name, bind) for name, (bind, _) in self._proxies.listeners.items()]
+        return [(name, listener.bind) for name, listener in self._proxies.listeners.items()]
 
     def section_of(self, listener: str) -> FrontendSection:
         """Return the frontend's section that this listener belongs to."""
-        return self._proxies.frontend_of(listener).section
+        return self._proxies.listener_named(listener).frontend.section
 
     def _next_link(self) -> int:
         self._last_link -= 1
@@ -114,16 +117,13 @@ class Balancer:
             case LinkOpened(link, "", _):
                 if not self._checks.link_opened(link, now):
                     relay.server_opened(link, now)
-            case LinkOpened(link, listener, peer):
-                relay.client_opened(self._proxies.frontend_of(listener), link, peer, now)
+            case LinkOpened(link, name, peer, local=local):
+                relay.client_opened(self._proxies.listener_named(name), link, peer, local, now)
             case BytesReceived(link, data):
-                session = self._sessions.get(link)
-                if session is not None:
-                    relay.early_bytes(session, link, data, now)
-                else:
-                    self._checks.bytes_received(link, data, now)
+                if not self._checks.bytes_received(link, data, now):
+                    relay.bytes_received(link, data, now)
             case LinksMeasured(measures, number):
-                relay.links_measured(measures, now)
+                relay.measured(measures, now)
                 self._answer_measured(number, now)
             case LinkFinished(link):
                 if not self._checks.link_finished(link, now):
@@ -131,6 +131,9 @@ class Balancer:
             case LinkClosed(link, reason):
                 if not self._checks.link_closed(link, reason, now):
                     relay.link_closed(link, reason, now)
+            case LinksMeasured(measures, number):
+                relay.measured(measures, now)
+                self._answer_measured(number, now)
             case TimerFired(timer):
                 if not (
                     self._checks.timer_fired(timer, now)

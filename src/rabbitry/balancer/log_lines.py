@@ -17,10 +17,14 @@ from rabbitry.machine import Report
 
 def line_of(report: Report, began: str = "") -> str:
     """Render a report as one line. `began` is the date of a session's first byte, in HAProxy's
-    form `06/Feb/2009:12:12:51.443`; only the report "session ended" needs it."""
+    form `06/Feb/2009:12:12:51.443`; the reports "session ended" and "client refused" need it."""
     details = report.details
     if report.what == "session ended":
         return _tcplog(details, began)
+    if report.what == "client refused":
+        return _refused(details, began)
+    if report.what == "client connected":
+        return _connected(details)
     if report.what in _OF_SERVERS:
         return f"{_server(details)} {_OF_SERVERS[report.what](details)}{_status(details)}."
     if report.what == "check ended":
@@ -133,12 +137,32 @@ def _check(details: dict[str, Any]) -> str:
 
 
 def _tcplog(details: dict[str, Any], began: str) -> str:
+    """The line of `option tcplog`. HAProxy reckons Tw from the request that it never waits for in
+    mode tcp, and so tells one millisecond too many.
+    """
+    wait_ms = details["wait_ms"] + 1 if details["wait_ms"] >= 0 else -1
     retries = f"{'+' if details['redispatched'] else ''}{details['retries']}"
+    soon = "+" if details["soon"] else ""
     return (
         f"{details['client']} [{began}] {details['frontend']} "
         f"{details['backend']}/{details['server']} "
-        f"{details['wait_ms']}/{details['connect_ms']}/{details['total_ms']} "
-        f"{details['bytes_out']} {details['state']} "
+        f"{wait_ms}/{details['connect_ms']}/{soon}{details['total_ms']} "
+        f"{soon}{details['bytes_out']} {details['state']} "
         f"{details['process_sessions']}/{details['front_sessions']}/{details['back_sessions']}/"
-        f"{details['server_sessions']}/{retries} 0/0"
+        f"{details['server_sessions']}/{retries} "
+        f"{details['server_queue']}/{details['backend_queue']}"
     )
+
+
+def _connected(details: dict[str, Any]) -> str:
+    """What HAProxy tells of a client where no log format is set (src/frontend.c)."""
+    where = f"({details['frontend']}/TCP)"
+    if details["client"] is None:
+        return f"Connect to unix:{details['listener']} {where}"
+    return f"Connect from {details['client']} to {details['local']} {where}"
+
+
+def _refused(details: dict[str, Any], began: str) -> str:
+    """What HAProxy tells of a client that never became a session (src/session.c)."""
+    where = f"{details['frontend']}/{details['listener']}"
+    return f"{details['client']} [{began}] {where}: {details['text']}"

@@ -31,7 +31,7 @@ from rabbitry.balancer.configuration.model import (
     ServerLine,
 )
 from rabbitry.balancer.servers import Server
-from rabbitry.balancer.session import Frontend
+from rabbitry.balancer.session import Frontend, Listener
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Adopted:
 
 
 class Proxies:
-    """What is in service now. `listeners` has name, address and frontend of each listener."""
+    """What is in service now. `listeners` has each listener by its name."""
 
     def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration
@@ -64,17 +64,19 @@ class Proxies:
             Frontend(section, by_name.get(section.default_backend or ""))
             for section in configuration.frontends
         ]
-        self.listeners: dict[str, tuple[BindLine, Frontend]] = {}
-        self._closed: dict[str, Frontend] = {}
+        self.listeners: dict[str, Listener] = {}
+        self._closed: dict[str, Listener] = {}
         for frontend in self.frontends:
             for name, bind in self._new_listeners(frontend.section):
-                self.listeners[name] = (bind, frontend)
+                self._add_listener(name, bind, frontend)
 
-    def frontend_of(self, listener: str) -> Frontend:
-        """Where a link of this listener belongs; also if it came as the listener was closed."""
-        if listener in self.listeners:
-            return self.listeners[listener][1]
-        return self._closed[listener]
+    def _add_listener(self, name: str, bind: BindLine, frontend: Frontend) -> None:
+        number = frontend.section.binds.index(bind) + 1
+        self.listeners[name] = Listener(name, frontend, bind, number)
+
+    def listener_named(self, name: str) -> Listener:
+        """The listener of this name; also one that was closed, as its last links came."""
+        return self.listeners.get(name) or self._closed[name]
 
     # --- listeners ------------------------------------------------------------------------------
 
@@ -83,9 +85,9 @@ class Proxies:
         if section.mode == "http" or section.disabled:
             return []  # pages are the process's
         there = [
-            bind
-            for bind, frontend in self.listeners.values()
-            if frontend.section.name == section.name
+            listener.bind
+            for listener in self.listeners.values()
+            if listener.frontend.section.name == section.name
         ]
         found: list[tuple[str, BindLine]] = []
         number = 1
@@ -106,8 +108,9 @@ class Proxies:
         sections = {section.name: section for section in configuration.frontends}
         to_close = []
         wanted = {name: list(section.binds) for name, section in sections.items()}
-        for name, (bind, frontend) in self.listeners.items():
-            section = sections.get(frontend.section.name)
+        for name, listener in self.listeners.items():
+            bind = listener.bind
+            section = sections.get(listener.frontend.section.name)
             if section is None or section.mode == "http" or section.disabled:
                 to_close.append(name)
             elif bind in wanted[section.name]:
@@ -132,14 +135,13 @@ class Proxies:
         for section in configuration.frontends:
             backend = by_name.get(section.default_backend or "")
             frontend = there.get(section.name) or Frontend(section, backend)
-            frontend.section = section
-            frontend.backend = backend
+            frontend.adopt(section, backend)
             self.frontends.append(frontend)
         for name in changes.to_close:
-            self._closed[name] = self.listeners.pop(name)[1]
+            self._closed[name] = self.listeners.pop(name)
         there = {frontend.section.name: frontend for frontend in self.frontends}
         for name, bind in changes.to_open:
-            self.listeners[name] = (bind, there[name.rpartition("/")[0] or name])
+            self._add_listener(name, bind, there[name.rpartition("/")[0] or name])
         self.configuration = configuration
         return adopted
 

@@ -40,6 +40,11 @@ class Rate:
         left_us = MICROSECONDS_PER_SECOND - now % MICROSECONDS_PER_SECOND
         return self._current + self._previous * left_us // MICROSECONDS_PER_SECOND
 
+    def counted(self, now: int) -> tuple[int, int]:
+        """The events of this second so far, and those of the last second."""
+        self._turn(now)
+        return self._current, self._previous
+
     def _turn(self, now: int) -> None:
         second = now // MICROSECONDS_PER_SECOND
         if second != self._second:

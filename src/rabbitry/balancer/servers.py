@@ -160,15 +160,20 @@ class Counters:
     server_aborts: int = 0
     last_session_at: int | None = None
     rate: Rate = field(default_factory=Rate)
+    queue_times: Averages = field(default_factory=Averages)
     connect_times: Averages = field(default_factory=Averages)
     total_times: Averages = field(default_factory=Averages)
 
     def assigned(self, now: int) -> None:
-        """A session was given to this server or backend."""
+        """A session was given to this server."""
+        self.entered(now)
+        self.last_session_at = now
+
+    def entered(self, now: int) -> None:
+        """A session has come to this backend; whether it finds a server is not known yet."""
         self.sessions += 1
         self.sessions_max = max(self.sessions_max, self.sessions)
         self.sessions_total += 1
-        self.last_session_at = now
         self.rate.count(now)
 
 

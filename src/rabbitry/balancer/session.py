@@ -1,10 +1,11 @@
-"""One client's passage through the balancer, and the frontend it came in by, as data.
+"""One client's passage through the balancer, and the door it came in by, as data.
 
-Owns what is remembered of a session (`Session`) and of a frontend in service (`Frontend`). Decides
-nothing: `relay` moves sessions from phase to phase.
+Owns what is remembered of a session (`Session`, with a `Side` for each of its two links), of a
+frontend in service (`Frontend`) and of each address it listens at (`Listener`). Decides nothing:
+`relay` says which room moves sessions from phase to phase.
 
-Invariants: a session is in `Frontend.sessions` from its admission until both its links are closed;
-`server_closed` is true whenever no link to a server exists.
+Invariants: a session is in `Frontend.sessions` from its admission until it has ended; a side whose
+link is gone has ended in both directions; a session waits in at most one queue.
 """
 
 from __future__ import annotations
@@ -13,88 +14,185 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from rabbitry.balancer.backends import Backend
-from rabbitry.balancer.configuration.model import FrontendSection
+from rabbitry.balancer.configuration.model import BindLine, FrontendSection
 from rabbitry.balancer.rates import Rate
 from rabbitry.balancer.servers import Server
 from rabbitry.machine import Address
 
 
 class Phase(Enum):
-    """Where a session stands."""
+    """Where a session stands. The letters are HAProxy's stages (configuration.txt 8.5)."""
 
-    HELD = "held"  # over maxconn: waits for another session to end
-    CONNECTING = "connecting"  # a link to a server is being opened
-    WAITING = "waiting"  # pauses before it tries a server again
-    RELAYING = "relaying"  # bytes pass in both directions
-    ENDING = "ending"  # links are being closed
+    HELD = "held"  # over a limit: waits to be let in
+    GREETING = "greeting"  # its PROXY header is awaited
+    QUEUED = "queued"  # Q: waits for a place at a server
+    CONNECTING = "connecting"  # C: a link to a server is being opened
+    WAITING = "waiting"  # C: pauses before it tries a server again
+    RELAYING = "relaying"  # D: bytes pass in both directions
+    FLUSHING = "flushing"  # L: is over, but what is under way still has to get out
+    ENDED = "ended"
+
+
+@dataclass(slots=True)
+class Side:
+    """One of the two links of a session, and HAProxy's view of it. Times are microseconds.
+
+    `read_ended`: nothing that it sends is wanted any more (CF_SHUTR); `write_ended`: it has been
+    told that nothing more comes (CF_SHUTW). `timeout_us` is how long it may do nothing,
+    `fin_timeout_us` how long it may be silent once it has been told (None: the same).
+    `waiting_bytes` are on the way to it and not taken, as last measured. `is_closing`: its link
+    closes when it has taken them.
+    """
+
+    link: int = 0
+    is_open: bool = False
+    is_closing: bool = False
+    read_ended: bool = False
+    write_ended: bool = False
+    timeout_us: int | None = None
+    fin_timeout_us: int | None = None
+    active_at: int = 0
+    waiting_bytes: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is wanted from it or for it."""
+        return self.read_ended and self.write_ended
 
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """A client's link, and the link to a server that goes with it. Times are microseconds."""
+    """A client's link, and the link to a server that goes with it. Times are microseconds.
 
-    frontend: Frontend
-    backend: Backend
-    client_link: int
+    `backend` is None where the frontend has none. `client` and `local` are the addresses of the
+    client and of our side, as a PROXY header tells them if one was asked for. `server` is the last
+    one chosen; `is_assigned`: it shall be that one; `has_place`: one of its places is taken;
+    `is_counted`: it is one of the server's sessions. `wait_us` and `connect_us` run from
+    `accepted_at`: when a server was assigned, and when it was connected. `failure` is what went
+    wrong first while connecting. `cause` and `stage` make the termination state.
+    """
+
+    listener: Listener
+    backend: Backend | None
+    client_side: Side
     client: Address
+    local: Address | None
     accepted_at: int
+    server_side: Side = field(default_factory=Side)
     phase: Phase = Phase.HELD
-    relaying: bool = False
     server: Server | None = None
-    server_link: int = 0
-    server_counted: bool = False
+    is_assigned: bool = False
+    has_place: bool = False
+    is_counted: bool = False
     backend_counted: bool = False
-    attempted_at: int | None = None
-    connected_at: int | None = None
-    active_at: int = 0
+    queued_at: int = 0
+    queued_behind: int = 0
+    server_queue_position: int = 0
+    backend_queue_position: int = 0
+    wait_us: int | None = None
+    connect_us: int | None = None
     retries: int = 0
-    choose_again: bool = False
     redispatched: bool = False
+    failure: tuple[str, str] | None = None
     early: list[bytes] = field(default_factory=list)
     early_size: int = 0
-    client_finished: bool = False
-    server_finished: bool = False
-    client_closed: bool = False
-    server_closed: bool = True
-    client_reading_paused: bool = False
-    client_waiting_bytes: int = 0  # as last measured: not taken yet by the client's socket
-    server_waiting_bytes: int = 0
-    idle_asked: bool = False  # its links are being measured, to tell whether it is idle
+    reading_paused: bool = False
+    is_shut_down: bool = False
+    is_measured: bool = False
+    is_logged: bool = False
+    expires_at: int | None = None
+    timer_at: int | None = None
     bytes_in: int = 0
     bytes_out: int = 0
+    bytes_before_join: int = 0
     cause: str = "-"
     stage: str = "-"
 
     @property
+    def frontend(self) -> Frontend:
+        """The frontend it came in by."""
+        return self.listener.frontend
+
+    @property
+    def number(self) -> int:
+        """What it is known by, as long as it lives: its client's link."""
+        return self.client_side.link
+
+    @property
     def timer(self) -> str:
-        """The name of its one timer: connect timeout, pause or idle timeout, by phase."""
-        return f"session {self.client_link}"
+        """The name of its one timer."""
+        return f"session {self.client_side.link}"
+
+    def blame(self, cause: str, stage: str) -> bool:
+        """Note why it ends: the first to say so is right (src/stream.c). True if this was it."""
+        first = self.cause == "-"
+        if first:
+            self.cause = cause
+        if self.stage == "-":
+            self.stage = stage
+        return first
 
 
 class Frontend:
     """A `frontend` or the front of a `listen` in service: its sessions and counters.
 
-    `backend` is where its sessions go: None for a page of statistics.
+    `backend` is where its sessions go: None for a page of statistics, or where the file names
+    none. `connections_total` counts clients that were let in, `sessions_total` those of them that
+    said whom they are for, where that is asked (`accept-proxy`).
     """
 
     __slots__ = (
         "backend",
         "bytes_in",
         "bytes_out",
+        "connections_total",
+        "maxconn",
         "rate",
         "section",
         "sessions",
         "sessions_max",
+        "sessions_per_s",
         "sessions_total",
     )
 
     def __init__(self, section: FrontendSection, backend: Backend | None) -> None:
         self.section = section
         self.backend = backend
+        self.maxconn = section.maxconn
+        self.sessions_per_s = section.sessions_per_s
         self.sessions: dict[int, Session] = {}
         self.sessions_max = 0
         self.sessions_total = 0
+        self.connections_total = 0
         self.rate = Rate()
         # Bytes of ended sessions; those under way count their own.
         self.bytes_in = 0
         self.bytes_out = 0
+
+    def adopt(self, section: FrontendSection, backend: Backend | None) -> None:
+        """Go on with another section of the same name. A limit that an operator has set stays,
+        unless the section has another one than before."""
+        before, self.section = self.section, section
+        self.backend = backend
+        if section.maxconn != before.maxconn:
+            self.maxconn = section.maxconn
+        if section.sessions_per_s != before.sessions_per_s:
+            self.sessions_per_s = section.sessions_per_s
+
+
+@dataclass(slots=True, eq=False)
+class Listener:
+    """One address of a frontend. `number` is its place in the section, from 1 (`luid`)."""
+
+    name: str
+    frontend: Frontend
+    bind: BindLine
+    number: int = 1
+    sessions: int = 0
+    held: int = 0
+    is_paused: bool = False
+
+    @property
+    def is_unix(self) -> bool:
+        """Whether it is a Unix socket, whose clients have no address."""
+        return self.bind.address.host[:1] in ("/", "@")

@@ -95,7 +95,7 @@ def log_report(report: Report) -> None:
 
 def _line_now(report: Report) -> str:
     began = ""
-    if report.what == "session ended":
+    if report.what in ("session ended", "client refused"):
         passed = timedelta(milliseconds=report.details["total_ms"])
         began = haproxy_date(datetime.now() - passed)
     return line_of(report, began)

@@ -284,6 +284,7 @@ class BackendSection:
     check_steps: tuple[CheckStep, ...] = ()
     amqp_check: AmqpCheck | None = None
     log_health_checks: bool = False
+    abortonclose: bool = False
     log_targets: tuple[LogTarget, ...] = ()
     statistics: StatisticsPage | None = None
 

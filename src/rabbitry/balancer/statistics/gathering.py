@@ -27,7 +27,7 @@ class UnderWay:
                 self._add(frontend, session.bytes_in, session.bytes_out)
                 if session.server is not None:
                     self._add(session.server, session.bytes_in, session.bytes_out)
-                if session.backend_counted:
+                if session.backend_counted and session.backend is not None:
                     self._add(session.backend, session.bytes_in, session.bytes_out)
 
     def _add(self, what: Frontend | Server | Backend, bytes_in: int, bytes_out: int) -> None:
@@ -65,8 +65,9 @@ def _front(frontend: Frontend, under_way: UnderWay, now: int) -> StatisticsRow:
     bytes_in, bytes_out = under_way.of(frontend)
     row.scur = len(frontend.sessions)
     row.smax = frontend.sessions_max
-    row.slim = section.maxconn
-    row.stot = row.conn_tot = frontend.sessions_total
+    row.slim = frontend.maxconn
+    row.stot = frontend.sessions_total
+    row.conn_tot = frontend.connections_total
     row.bin = frontend.bytes_in + bytes_in
     row.bout = frontend.bytes_out + bytes_out
     row.rate_lim = section.sessions_per_s or 0
@@ -85,8 +86,9 @@ def _server(
     )
     row.sid = line.id or place
     _fill_counters(row, server.counters, under_way.of(server), now)
-    row.slim = line.maxconn
+    row.slim = server.maxconn or None
     row.qlimit = line.maxqueue
+    row.qcur, row.qmax = server.queued, server.queued_max
     row.weight = row.uweight = server.weight
     row.act = int(not line.backup)
     row.bck = int(line.backup)
@@ -123,6 +125,7 @@ def _back(
     # `fullconn`: a tenth of what the front admits (configuration.txt 4.2, "fullconn").
     maxconn = sum(front.section.maxconn for front in frontends if front.backend is backend)
     row.slim = section.fullconn or max((maxconn + 9) // 10, 1)
+    row.qcur, row.qmax = backend.queued, backend.queued_max
     row.act = len(backend.active_usable)
     row.bck = len(backend.backup_usable)
     row.weight = row.uweight = sum(server.weight for server in backend.in_turn)
@@ -142,7 +145,8 @@ def _fill_counters(
     """Fill in what servers and backends count alike."""
     row.bin = counters.bytes_in + under_way[0]
     row.bout = counters.bytes_out + under_way[1]
-    row.qcur = row.qmax = row.qtime = row.qtime_max = 0
+    row.qtime = counters.queue_times.average_ms
+    row.qtime_max = counters.queue_times.highest_ms
     row.scur = counters.sessions
     row.smax = counters.sessions_max
     row.stot = counters.sessions_total

@@ -1,0 +1,254 @@
+"""Who is let in, and when: limits of the process, of a frontend and of a listener.
+
+Owns `maxconn` of `global`, frontends and `bind` lines, `maxconnrate` and `maxsessrate`, `rate-limit
+sessions`, and the PROXY header that a listener with `accept-proxy` asks for first. Does not own
+what a session does once it is let in (`connecting`).
+
+Where a limit is reached, a listener is paused, and clients wait in the system's backlog, as with
+HAProxy (src/listener.c, `listener_accept`). Clients that were accepted before that took effect are
+held here, unread and uncounted, in the order in which they came. Nobody is refused.
+
+Invariants: no limit is ever passed; a listener is paused exactly while a limit keeps it from
+letting anybody in; whoever waits is let in as soon as the limits allow, the oldest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rabbitry.balancer.configuration.model import Global
+from rabbitry.balancer.ending import Ending
+from rabbitry.balancer.proxy_protocol import (
+    ABORTED,
+    EMPTY,
+    TIMED_OUT,
+    HeaderMistake,
+    ProxyHeader,
+    read_header,
+)
+from rabbitry.balancer.rates import Rate
+from rabbitry.balancer.session import Listener, Phase, Session, Side
+from rabbitry.balancer.session_table import SessionTable
+from rabbitry.machine import (
+    MICROSECONDS_PER_SECOND,
+    Address,
+    CancelTimer,
+    PauseListening,
+    PauseReading,
+    ResumeListening,
+    ResumeReading,
+    SetTimer,
+)
+
+TIMER = "admission"
+"""The name of the timer that fires when a rate has room again."""
+
+
+class Admission:
+    """Lets sessions in."""
+
+    def __init__(
+        self,
+        process: Global,
+        listeners: Mapping[str, Listener],
+        table: SessionTable,
+        ending: Ending,
+    ) -> None:
+        self.limit(process)
+        self.connection_rate = Rate()
+        self.session_rate = Rate()
+        self._listeners = listeners
+        self._table = table
+        self._ending = ending
+        self._held: dict[int, Session] = {}
+        self._newest: Session | None = None
+        self._timer_at: int | None = None
+
+    def limit(self, process: Global) -> None:
+        """Let in as many as `process` says."""
+        self.maxconn = process.maxconn
+        self.connections_per_s = process.connections_per_s
+        self.sessions_per_s = process.sessions_per_s
+
+    # --- coming ---------------------------------------------------------------------------------
+
+    def arrived(
+        self, listener: Listener, link: int, client: Address, local: Address | None, now: int
+    ) -> None:
+        """A client has come: hold it until `review` lets it in."""
+        section = listener.frontend.section
+        side = Side(
+            link,
+            is_open=True,
+            timeout_us=section.timeout_client_us,
+            fin_timeout_us=section.timeout_client_fin_us,
+        )
+        session = Session(listener, listener.frontend.backend, side, client, local, now)
+        self._table.add(session)
+        self._held[link] = self._newest = session
+        listener.held += 1
+
+    def review(self, now: int) -> list[Session]:
+        """Let in whom the limits allow, and pause and resume listeners; return those who came in.
+        Those who need not say first whom they are for can look for a server.
+        """
+        came_in = []
+        while (session := self._next(now)) is not None:
+            self._let_in(session, now)
+            came_in.append(session)
+        newest, self._newest = self._newest, None
+        if newest is not None and newest.phase is Phase.HELD:
+            newest.reading_paused = True
+            self._table.out.append(PauseReading(newest.client_side.link))
+        self._review_listeners(now)
+        return came_in
+
+    def _next(self, now: int) -> Session | None:
+        """Who has waited longest of those who may come in."""
+        if not self._held:
+            return None
+        open_ones = [
+            listener
+            for listener in self._listeners.values()
+            if listener.held and self._wait_us(listener, now) == 0
+        ]
+        if not open_ones:
+            return None
+        return next(each for each in self._held.values() if each.listener in open_ones)
+
+    def _review_listeners(self, now: int) -> None:
+        wake_at: int | None = None
+        for listener in self._listeners.values():
+            wait_us = self._wait_us(listener, now)
+            if wait_us:
+                wake_at = now + wait_us if wake_at is None else min(wake_at, now + wait_us)
+            is_paused = wait_us != 0 or listener.held > 0
+            if is_paused != listener.is_paused:
+                listener.is_paused = is_paused
+                effect = PauseListening if is_paused else ResumeListening
+                self._table.out.append(effect(listener.name))
+        if wake_at != self._timer_at:
+            self._timer_at = wake_at
+            out = self._table.out
+            out.append(CancelTimer(TIMER) if wake_at is None else SetTimer(TIMER, wake_at))
+
+    def timer_fired(self) -> None:
+        """A rate has room again, or nearly: `review` will tell."""
+        self._timer_at = None
+
+    def _wait_us(self, listener: Listener, now: int) -> int | None:
+        """How long it must let nobody in: 0 it may, None until a session ends."""
+        frontend = listener.frontend
+        if listener.bind.maxconn and listener.sessions >= listener.bind.maxconn:
+            return None
+        if len(frontend.sessions) >= frontend.maxconn:
+            return None
+        if self.maxconn is not None and self._table.admitted >= self.maxconn:
+            return None
+        waits_us = (
+            _until_room_us(self.session_rate, self.sessions_per_s, now),
+            _until_room_us(self.connection_rate, self.connections_per_s, now),
+            _until_room_us(frontend.rate, frontend.sessions_per_s, now),
+        )
+        return max(waits_us)
+
+    def _let_in(self, session: Session, now: int) -> None:
+        listener, frontend = session.listener, session.frontend
+        del self._held[session.number]
+        listener.held -= 1
+        listener.sessions += 1
+        self._table.admitted += 1
+        frontend.sessions[session.number] = session
+        frontend.sessions_max = max(frontend.sessions_max, len(frontend.sessions))
+        frontend.connections_total += 1
+        self.connection_rate.count(now)
+        session.accepted_at = session.client_side.active_at = now
+        if session.reading_paused:
+            session.reading_paused = False
+            self._table.out.append(ResumeReading(session.client_side.link))
+        if listener.bind.accept_proxy:
+            session.phase = Phase.GREETING
+        else:
+            self._begin(session, now)
+
+    def _begin(self, session: Session, now: int) -> None:
+        """It is known whom the session is for."""
+        frontend, backend = session.frontend, session.backend
+        frontend.sessions_total += 1
+        frontend.rate.count(now)
+        self.session_rate.count(now)
+        session.phase = Phase.QUEUED  # unless there is a server for it
+        if backend is not None:
+            session.backend_counted = True
+            backend.counters.entered(now)
+        self._ending.tell_connected(session)
+
+    # --- PROXY headers --------------------------------------------------------------------------
+
+    def greeted(self, session: Session, data: bytes, now: int) -> bool:
+        """Bytes of a client whose header is awaited; True once it is complete. What stands behind
+        it is the session's.
+        """
+        session.early.append(data)
+        whole = b"".join(session.early)
+        try:
+            header = read_header(whole)
+        except HeaderMistake as mistake:
+            self._refuse(session, str(mistake), now)
+            return False
+        if header is None:
+            return False
+        self._take(session, header, whole[header.size_bytes :])
+        session.client_side.active_at = now
+        self._begin(session, now)
+        return True
+
+    @staticmethod
+    def _take(session: Session, header: ProxyHeader, rest: bytes) -> None:
+        session.client = header.source or session.client
+        session.local = header.destination or session.local
+        session.early = [rest] if rest else []
+        session.early_size = session.bytes_in = len(rest)
+
+    def greeting_ended(self, session: Session, reason: str, now: int) -> None:
+        """The client left before it said whom it is for. `reason`: the link broke."""
+        text = ABORTED if reason else EMPTY
+        self._refuse(session, text, now, null=True)
+
+    def greeting_expired(self, session: Session, now: int) -> None:
+        """It took too long."""
+        self._refuse(session, TIMED_OUT, now)
+
+    def _refuse(self, session: Session, text: str, now: int, *, null: bool = False) -> None:
+        session.early.clear()
+        self._ending.tell_refused(session, text, now, null=null)
+        session.is_logged = True
+        self._ending.end(session, "P", "R", now)
+
+    # --- going ----------------------------------------------------------------------------------
+
+    def left(self, session: Session) -> None:
+        """A session that was let in has ended."""
+        session.listener.sessions -= 1
+
+    def held_left(self, session: Session) -> None:
+        """A client that was held has gone: nobody ever counted it."""
+        del self._held[session.number]
+        session.listener.held -= 1
+        session.phase = Phase.ENDED
+        self._table.remove(session)
+
+
+def _until_room_us(rate: Rate, limit: int | None, now: int) -> int:
+    """How long until one more event keeps a rate within its limit (freq_ctr.h, `next_event_delay`);
+    0 if it does now, or there is no limit.
+    """
+    if not limit or rate.per_second(now) < limit:
+        return 0
+    left_us = MICROSECONDS_PER_SECOND - now % MICROSECONDS_PER_SECOND
+    current, previous = rate.counted(now)
+    if current < limit:
+        # The last second's share shrinks: it must be less than what this second leaves.
+        return left_us - ((limit - current) * MICROSECONDS_PER_SECOND - 1) // previous
+    wanted_us = (limit * MICROSECONDS_PER_SECOND - 1) // current
+    return left_us + max(MICROSECONDS_PER_SECOND - wanted_us, 0)
