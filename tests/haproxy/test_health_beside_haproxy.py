@@ -40,6 +40,32 @@ def when(side: Side, status: str, *columns: str, name: str = "s1") -> list[str]:
     return found[name][1:]
 
 
+def test_server_that_goes_and_comes_again() -> None:
+    def script(side: Side) -> object:
+        names = [side.reach(), side.reach()]
+        side.servers["s1"].go()
+        side.notices(1, "Server front/s1 is DOWN")
+        names += [side.reach(), side.reach()]
+        side.servers["s1"].come()
+        side.notices(1, "Server front/s1 is UP")
+        names += [side.reach(), side.reach()]
+        return names, side.notices(2, "Server"), side.figures("status", "chkdown", "act")
+
+    assert play(TWO % ("", QUICK, QUICK), script) == (
+        ["s1", "s2", "s2", "s2", "s2", "s1"],
+        [
+            'Server front/s1 is DOWN, reason: Layer4 connection problem, info: "Connection refused", check duration: Nms. 1 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 remaining in queue.',
+            "Server front/s1 is UP, reason: Layer4 check passed, check duration: Nms. 2 active and 0 backup servers online. 0 sessions requeued, 0 total in queue.",
+        ],
+        {
+            "FRONTEND": ["OPEN", "", ""],
+            "s1": ["UP", "1", "1"],
+            "s2": ["UP", "0", "1"],
+            "BACKEND": ["UP", "0", "2"],
+        },
+    )
+
+
 def test_last_server_that_goes() -> None:
     def script(side: Side) -> object:
         side.servers["s1"].go()
@@ -110,6 +136,42 @@ def test_unanswered_is_told_as_such() -> None:
             "Server front/s1 is DOWN, reason: Layer4 timeout, check duration: Nms. 0 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 remaining in queue."
         ],
     )
+
+
+def test_fine_is_told_as_such() -> None:
+    def script(side: Side) -> object:
+        return checked(side, *CHECK, *COUNTS)
+
+    assert play(ONE % ("", QUICK), script) == [
+        "UP",
+        "L4OK",
+        "",
+        "",
+        "Layer4 check passed",
+        "0",
+        "0",
+        "2",
+        "2",
+        "3",
+        "",
+    ]
+
+
+def test_status_on_the_way_down_and_up() -> None:
+    """`UP 1/2` after a failure, `DOWN 1/2` after a success; the check that follows is quick."""
+
+    def script(side: Side) -> object:
+        checked(side, "status")
+        side.servers["s1"].go()
+        seen = [when(side, "UP 1/2", "check_health", "act")]
+        side.notices(1, "is DOWN")
+        side.servers["s1"].come()
+        return [*seen, when(side, "DOWN 1/2", "check_health", "act")]
+
+    assert play(ONE % ("", "check inter 200 fastinter 400 rise 2 fall 2"), script) == [
+        ["2", "1"],
+        ["1", "1"],
+    ]
 
 
 def test_sessions_stay_where_nothing_is_said() -> None:
