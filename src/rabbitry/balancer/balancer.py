@@ -17,10 +17,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rabbitry.balancer.checks import Checks
+from rabbitry.balancer.commands.runner import run_line
+from rabbitry.balancer.commands.terminal import Terminal
+from rabbitry.balancer.commands.world import World
 from rabbitry.balancer.configuration.model import BindLine, Configuration, FrontendSection
 from rabbitry.balancer.proxies import Proxies
 from rabbitry.balancer.relay import Relay
 from rabbitry.balancer.statistics.gathering import rows_of
+from rabbitry.balancer.statistics.process import Facts, ProcessCounters
 from rabbitry.balancer.statistics.rows import StatisticsRow
 from rabbitry.balancer.transitions import Transitions
 from rabbitry.machine import (
@@ -60,9 +64,19 @@ class EndChecks:
     has ended in order, a second later at the latest."""
 
 
+@dataclass(frozen=True, slots=True)
+class RuntimeLine:
+    """Question: carry out this line of a runtime socket; the answer is the text to be sent."""
+
+    terminal: Terminal
+    line: str
+    facts: Facts
+
+
 class Balancer:
     """Balances links as `configuration` says. Answers `Asked("statistics")` with a list of
-    `StatisticsRow`, `PlanReload` and `Reload` as they say, and every other question with None."""
+    `StatisticsRow`, `PlanReload`, `Reload` and `RuntimeLine` as they say, and every other question
+    with None."""
 
     def __init__(self, configuration: Configuration) -> None:
         self._out: list[Effect] = []
@@ -82,6 +96,16 @@ class Balancer:
         self._relay.observe = self._checks.observed
         self._measures = 0
         self._waiting_questions: dict[int, tuple[int, object]] = {}
+        self._counters = ProcessCounters(configuration.process)
+        self._world = World(
+            self._proxies,
+            self._transitions,
+            self._checks,
+            self._relay,
+            self._counters,
+            self._out,
+            Facts(),
+        )
 
     @property
     def listeners(self) -> list[tuple[str, BindLine]]:
@@ -111,6 +135,7 @@ class Balancer:
         relay = self._relay
         match event:
             case Started():
+                self._counters.started_at = now
                 for backend in self._proxies.backends:
                     backend.started(now)
                 self._checks.start(now)
@@ -118,6 +143,7 @@ class Balancer:
                 if not self._checks.link_opened(link, now):
                     relay.server_opened(link, now)
             case LinkOpened(link, name, peer, local=local):
+                self._counters.connection_opened(now)
                 relay.client_opened(self._proxies.listener_named(name), link, peer, local, now)
             case BytesReceived(link, data):
                 if not self._checks.bytes_received(link, data, now):
@@ -131,9 +157,6 @@ class Balancer:
             case LinkClosed(link, reason):
                 if not self._checks.link_closed(link, reason, now):
                     relay.link_closed(link, reason, now)
-            case LinksMeasured(measures, number):
-                relay.measured(measures, now)
-                self._answer_measured(number, now)
             case TimerFired(timer):
                 if not (
                     self._checks.timer_fired(timer, now)
@@ -141,7 +164,7 @@ class Balancer:
                 ):
                     relay.timer_fired(timer, now)
             case Asked(number, question):
-                if question == "statistics":
+                if question == "statistics" or _tells_bytes(question):
                     self._ask_measured(number, question)
                 elif isinstance(question, EndChecks):
                     self._checks.end(now, number)
@@ -170,6 +193,9 @@ class Balancer:
                 return self._proxies.plan(configuration)
             case Reload(configuration):
                 self._reload(configuration, now)
+            case RuntimeLine(terminal, line, facts):
+                self._world.facts = facts
+                return run_line(self._world, terminal, line, now)
         return None
 
     def _reload(self, configuration: Configuration, now: int) -> None:
@@ -196,3 +222,10 @@ class Balancer:
             "changed": [server.key for _, server, _ in adopted.changed],
         }
         self._out.append(Report("info", "configuration reloaded", details))
+
+
+def _tells_bytes(question: object) -> bool:
+    """Whether an answer has counts of bytes in it, or begins to count them anew."""
+    return isinstance(question, RuntimeLine) and any(
+        word in question.line for word in ("show", "clear")
+    )

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from enum import Enum, IntFlag
 
 from rabbitry.balancer.algorithms.pool import WEIGHT_SCALE
-from rabbitry.balancer.configuration.model import ServerLine
+from rabbitry.balancer.configuration.model import ServerLine, ServerTls
 from rabbitry.balancer.rates import Averages, Rate
 from rabbitry.machine import MICROSECONDS_PER_SECOND, Address
 
@@ -230,6 +230,7 @@ class Server:
         "queued",
         "queued_max",
         "served",
+        "tls_switched_off",
         "tracked",
         "trackers",
         "weight",
@@ -258,6 +259,7 @@ class Server:
         self.served = 0
         self.queued = 0
         self.queued_max = 0
+        self.tls_switched_off: ServerTls | None = None  # by `set server ... ssl off`
         self.tracked: Server | None = None
         self.trackers: list[Server] = []
 

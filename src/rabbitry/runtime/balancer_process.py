@@ -15,7 +15,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from rabbitry.balancer.balancer import Balancer, EndChecks
+from rabbitry.balancer.balancer import Balancer, EndChecks, RuntimeLine
+from rabbitry.balancer.commands.terminal import Terminal
 from rabbitry.balancer.configuration.model import Configuration, FrontendSection
 from rabbitry.balancer.statistics.rows import StatisticsRow
 from rabbitry.machine import Address
@@ -23,7 +24,9 @@ from rabbitry.runtime.balancer_log import BalancerLog
 from rabbitry.runtime.binding import listen_options, tls_settings
 from rabbitry.runtime.driver import Driver, DriverStopped, MachineFailed
 from rabbitry.runtime.errors import EXIT_SOFTWARE
+from rabbitry.runtime.facts import FactFinder
 from rabbitry.runtime.joining_hand import JoiningHand
+from rabbitry.runtime.runtime_socket import RuntimeSockets
 from rabbitry.runtime.supervised import when_to_stop
 
 CLOSE_S = 1.0
@@ -76,6 +79,12 @@ async def run_balancer(
         rows: list[StatisticsRow] = await driver.ask("statistics")
         return rows
 
+    async def run_line(terminal: Terminal, line: str) -> str:
+        text: str = await driver.ask(RuntimeLine(terminal, line, facts.find(log.dropped)))
+        return text
+
+    facts = FactFinder()
+    runtime_sockets = RuntimeSockets(run_line)
     pages: list[Page] = []
     addresses: dict[str, Address] = {}
     driver.start()
@@ -90,9 +99,12 @@ async def run_balancer(
                     page = await serve_page(section, bind.address, read_rows)
                     pages.append(page)
                     addresses.setdefault(section.name, page.address)
+        process = configuration.process
+        await runtime_sockets.open(process.runtime_sockets, process.runtime_timeout_us)
         serving(addresses)
         return await _until_stopped(driver, stopping)
     finally:
+        await runtime_sockets.close()
         for page in pages:
             await page.close()
         await driver.close(CLOSE_S)

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rabbitry.balancer.algorithms.pool import WEIGHT_SCALE
 from rabbitry.balancer.backends import Backend
-from rabbitry.balancer.servers import Counters, Server, seconds
+from rabbitry.balancer.servers import Admin, Counters, Operating, Server, seconds
 from rabbitry.balancer.session import Frontend
 from rabbitry.balancer.statistics.columns import TYPE_BACKEND, TYPE_FRONTEND, TYPE_SERVER
 from rabbitry.balancer.statistics.rows import StatisticsRow
+from rabbitry.machine import Address
 
 
 class UnderWay:
@@ -84,33 +86,75 @@ def _server(
     row = StatisticsRow(
         section.name, server.name, TYPE_SERVER, server.status, section.mode, iid=section.number
     )
-    row.sid = line.id or place
+    row.sid = server.number
     _fill_counters(row, server.counters, under_way.of(server), now)
+    row.qcur = server.queued
+    row.qmax = server.queued_max
     row.slim = server.maxconn or None
-    row.qlimit = line.maxqueue
-    row.qcur, row.qmax = server.queued, server.queued_max
-    row.weight = row.uweight = server.weight
-    row.act = int(not line.backup)
-    row.bck = int(line.backup)
-    row.lastchg = seconds(now - server.changes.at)
-    row.used_conn_cur = row.need_conn_est = server.counters.sessions
-    row.tracked = line.track
-    row.addr = str(server.address)
-    row.is_down = not server.is_up and server.health.value == 0
-    if line.check:
-        check = server.check
+    row.qlimit = line.maxqueue or None
+    row.weight = -(-server.effective_weight // WEIGHT_SCALE)
+    row.uweight = server.weight
+    row.act = int(not server.is_backup)
+    row.bck = int(server.is_backup)
+    row.lastchg = seconds(now) - seconds(server.changes.at)
+    if not server.is_drained:
+        row.throttle = server.throttle_percent(now)
+    row.used_conn_cur = 0  # HAProxy counts those of HTTP only
+    row.need_conn_est = int(bool(server.counters.connects_total or line.check))
+    row.tracked = server.tracked.key if server.tracked is not None else None
+    row.addr = shown_address(server.address)
+    row.in_maintenance = bool(server.admin & Admin.MAINT)
+    row.is_down = _is_down(server)
+    if server.health.enabled:
         row.chkfail = server.checks_failed
         row.chkdown = server.changes.downs
         row.downtime = seconds(server.changes.down_us(now))
-        row.check_status = check.status
-        row.check_desc = check.description
-        row.last_chk = check.info
-        if check.duration_us is not None:
-            row.check_duration = check.duration_us // 1000
-        row.check_rise = line.rise
-        row.check_fall = line.fall
-        row.check_health = server.health.value
+        if not row.in_maintenance:
+            _fill_check(row, server)
+    if server.agent.enabled and not row.in_maintenance:
+        _fill_agent(row, server)
     return row
+
+
+def _is_down(server: Server) -> bool:
+    """Whether it is down and not on its way up."""
+    judged = server
+    while judged.tracked is not None:
+        judged = judged.tracked
+    if server.operating is not Operating.STOPPED:
+        return False
+    checked = [each for each in (judged.health, judged.agent) if each.enabled]
+    return not checked or any(not each.value for each in checked)
+
+
+def _fill_check(row: StatisticsRow, server: Server) -> None:
+    check, health = server.health.check, server.health
+    row.check_status = check.status
+    row.check_desc = check.description
+    row.last_chk = check.info
+    row.check_code = check.code
+    if check.duration_us is not None:
+        row.check_duration = check.duration_us // 1000
+    row.check_rise = health.rise
+    row.check_fall = health.fall
+    row.check_health = health.value
+
+
+def _fill_agent(row: StatisticsRow, server: Server) -> None:
+    check, agent = server.agent.check, server.agent
+    row.agent_status = check.status
+    row.agent_desc = check.description
+    row.last_agt = check.info
+    row.agent_code = check.code
+    row.agent_duration = (check.duration_us or 0) // 1000
+    row.agent_rise = agent.rise
+    row.agent_fall = agent.fall
+    row.agent_health = agent.value
+
+
+def shown_address(address: Address) -> str:
+    """An address in the column `addr`: of a Unix socket only that it is one."""
+    return "unix" if address.host.startswith(("/", "@")) else str(address)
 
 
 def _back(
@@ -125,10 +169,12 @@ def _back(
     # `fullconn`: a tenth of what the front admits (configuration.txt 4.2, "fullconn").
     maxconn = sum(front.section.maxconn for front in frontends if front.backend is backend)
     row.slim = section.fullconn or max((maxconn + 9) // 10, 1)
-    row.qcur, row.qmax = backend.queued, backend.queued_max
+    row.qcur = backend.queued
+    row.qmax = backend.queued_max
     row.act = len(backend.active_usable)
     row.bck = len(backend.backup_usable)
-    row.weight = row.uweight = sum(server.weight for server in backend.in_turn)
+    row.weight = -(-backend.total_weight // WEIGHT_SCALE)
+    row.uweight = sum(server.weight for server in backend.in_turn)
     row.chkdown = backend.changes.downs
     row.lastchg = seconds(now - backend.changes.at)
     if backend.servers:

@@ -96,7 +96,8 @@ _TABLE = """
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the world around the machine knows of this process. Times in seconds since 1970."""
+    """What the world around the machine knows of this process. Times in seconds since 1970; `date`
+    is now as HAProxy writes it: `06/Feb/2009:12:12:51.443`."""
 
     version: str = "0"
     release_date: str = ""
@@ -106,6 +107,7 @@ class Facts:
     memory_bytes: int = 0
     started_at_s: int = 0
     now_s: int = 0
+    date: str = ""
     idle_percent: int = 100
     dropped_logs: int = 0
 

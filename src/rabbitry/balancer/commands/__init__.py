@@ -1,0 +1,1 @@
+"""HAProxy's runtime commands: a line in, a text out (`runner`). Pure."""

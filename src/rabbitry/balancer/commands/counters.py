@@ -1,0 +1,56 @@
+"""`clear counters [all]`: begin to count anew.
+
+Owns what is reset (src/stats.c, `cli_parse_clear_counters`): maxima, and with `all` every counter
+but those of what is under way now.
+"""
+
+from __future__ import annotations
+
+from rabbitry.balancer.commands.world import Call, Command, Said, World
+from rabbitry.balancer.servers import Counters
+
+
+def _clear_counters(world: World, call: Call) -> str:
+    everything = call.word(2) == "all"
+    if everything and not call.terminal.may("admin"):
+        raise Said("Permission denied\n")
+    for frontend in world.proxies.frontends:
+        frontend.sessions_max = 0
+        frontend.rate.highest = 0
+        if everything:
+            frontend.connections_total = frontend.sessions_total = 0
+            frontend.bytes_in = frontend.bytes_out = 0
+    for backend in world.proxies.backends:
+        backend.queued_max = 0
+        backend.counters = _cleared(backend.counters, everything)
+        for server in backend.servers:
+            server.queued_max = 0
+            server.counters = _cleared(server.counters, everything)
+            if everything:
+                server.health.failed = server.agent.failed = 0
+                server.changes.downs = 0
+    world.counters.connection_rate.highest = 0
+    return ""
+
+
+def _cleared(counters: Counters, everything: bool) -> Counters:
+    """The same counters without maxima, or without anything that is over."""
+    counters.sessions_max = 0
+    counters.rate.highest = 0
+    if not everything:
+        for times in (counters.queue_times, counters.connect_times, counters.total_times):
+            times.highest_ms = 0
+        return counters
+    fresh = Counters(sessions=counters.sessions, rate=counters.rate)
+    fresh.last_session_at = counters.last_session_at
+    return fresh
+
+
+COMMANDS = (
+    Command(
+        "clear counters",
+        "clear counters [all]                    : clear max statistics counters (or all counters)",
+        "operator",
+        _clear_counters,
+    ),
+)
