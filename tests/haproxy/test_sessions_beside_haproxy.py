@@ -10,6 +10,7 @@ from support.scripted_servers import (
     listens,
     reads_nothing,
     reads_slowly,
+    resets_after,
     says,
 )
 
@@ -50,6 +51,28 @@ def test_server_that_goes_in_order() -> None:
     )
 
 
+def test_server_that_resets() -> None:
+    def script(side: Side) -> object:
+        link = side.connect()
+        link.line()
+        link.send(b"go")
+        return (
+            link.ends(),
+            side.told(1),
+            side.figures("cli_abrt", "srv_abrt", "eresp", "bin", "bout"),
+        )
+
+    assert play(ONE % "", script, {"s1": resets_after(2)}) == (
+        (b"", "fin"),
+        ["front front/s1 N/N 3 SD 1/1/0/0/0 0/0"],
+        {
+            "FRONTEND": ["", "", "", "2", "3"],
+            "s1": ["0", "1", "1", "2", "3"],
+            "BACKEND": ["0", "1", "1", "2", "3"],
+        },
+    )
+
+
 def test_half_close_of_the_client_is_passed_on() -> None:
     """The server learns of it, and can still answer."""
 
@@ -86,6 +109,30 @@ def test_half_close_of_the_server_is_passed_on() -> None:
     )
 
 
+def test_idle_client() -> None:
+    def script(side: Side) -> object:
+        link = side.connect()
+        return link.ends(), side.told(1), side.figures("cli_abrt", "srv_abrt")
+
+    assert play(ONE % "timeout client 300", script) == (
+        (b"s1\n", "fin"),
+        ["front front/s1 N/N 3 cD 1/1/0/0/0 0/0"],
+        {"FRONTEND": ["", ""], "s1": ["1", "0"], "BACKEND": ["1", "0"]},
+    )
+
+
+def test_idle_server() -> None:
+    def script(side: Side) -> object:
+        link = side.connect()
+        return link.ends(), side.told(1), side.figures("cli_abrt", "srv_abrt")
+
+    assert play(ONE % "timeout server 300", script) == (
+        (b"s1\n", "fin"),
+        ["front front/s1 N/N 3 sD 1/1/0/0/0 0/0"],
+        {"FRONTEND": ["", ""], "s1": ["0", "1"], "BACKEND": ["0", "1"]},
+    )
+
+
 def test_idle_on_both_sides() -> None:
     def script(side: Side) -> object:
         link = side.connect()
@@ -118,6 +165,25 @@ def test_client_that_talks_is_not_idle() -> None:
     )
 
 
+def test_server_that_refuses() -> None:
+    def script(side: Side) -> object:
+        return (
+            side.connect().ends(),
+            side.told(1),
+            side.figures("econ", "wretr", "wredis", "stot", "lbtot", "connect"),
+        )
+
+    assert play(ONE % "timeout connect 100", script, {"s1": None}) == (
+        (b"", "fin"),
+        ["front front/s1 N/-1 0 SC 1/1/0/0/3 0/0"],
+        {
+            "FRONTEND": ["", "", "", "1", "", ""],
+            "s1": ["1", "3", "0", "4", "1", "4"],
+            "BACKEND": ["1", "3", "0", "1", "1", "4"],
+        },
+    )
+
+
 def test_server_that_refuses_without_retries() -> None:
     def script(side: Side) -> object:
         return side.connect().ends(), side.told(1), side.figures("econ", "wretr", "stot")
@@ -137,6 +203,19 @@ def test_server_that_does_not_answer() -> None:
         (b"", "fin"),
         ["front front/s1 N/-1 0 sC 1/1/0/0/1 0/0"],
         {"FRONTEND": ["", "", "1"], "s1": ["1", "1", "2"], "BACKEND": ["1", "1", "1"]},
+    )
+
+
+def test_client_that_goes_while_a_server_is_awaited() -> None:
+    def script(side: Side) -> object:
+        link = side.connect()
+        side.pause(0.2)
+        link.reset()
+        return side.told(1), side.figures("econ", "wretr", "cli_abrt")
+
+    assert play(ONE % "", script, {"s1": "hangs"}) == (
+        ["front front/s1 N/-1 0 CD 1/1/0/0/0 0/0"],
+        {"FRONTEND": ["", "", ""], "s1": ["0", "0", "1"], "BACKEND": ["0", "0", "1"]},
     )
 
 
@@ -211,6 +290,24 @@ def test_all_servers_refuse() -> None:
             "s1": ["0", "0", "2"],
             "s2": ["1", "0", "1"],
             "BACKEND": ["1", "0", "3"],
+        },
+    )
+
+
+def test_no_server_is_left() -> None:
+    def script(side: Side) -> object:
+        side.notices(1, "has no server")
+        ending = side.connect().ends()
+        return ending, side.told(1), side.figures("status", "econ", "dresp", "stot", "wredis")
+
+    text = ONE.replace("{s1}", "{s1} check inter 300ms fastinter 50ms") % ""
+    assert play(text, script, {"s1": None}) == (
+        (b"", "fin"),
+        ["front front/<NOSRV> -1/-1 0 SC 1/1/0/0/0 0/0"],
+        {
+            "FRONTEND": ["OPEN", "", "0", "1", ""],
+            "s1": ["DOWN", "0", "0", "0", "0"],
+            "BACKEND": ["DOWN", "1", "0", "1", "0"],
         },
     )
 
@@ -332,6 +429,22 @@ def test_no_more_than_maxconn_at_a_time() -> None:
         ["front front/s1 N/N 3 -- 2/2/1/1/0 0/0", "front front/s1 N/N 3 -- 2/2/1/1/0 0/0"],
         {"FRONTEND": ["2", "2", "3"], "s1": ["2", "", "3"], "BACKEND": ["2", "1", "3"]},
     )
+
+
+def test_ipv6_on_both_sides() -> None:
+    def script(side: Side) -> object:
+        link = side.connect("front", host="::1")
+        name = link.line()
+        link.close()
+        line = side.sessions(1)[0]
+        return name, line.told, line.client.rpartition(":")[0]
+
+    text = """
+    listen front
+        bind ::1:{front}
+        server s1 ::1:{s1}
+    """
+    assert play(text, script) == ("s1", "front front/s1 N/N 3 -- 1/1/0/0/0 0/0", "::1")
 
 
 def test_log_line_has_the_counts_of_open_sessions() -> None:
