@@ -94,6 +94,7 @@ class RunChecker:
             return
         self._began_at = now
         self._health.in_progress = True
+        self._health.check.info = ""  # what the last one found is of no use now
         self._run = self._make()
         self._carry_out(self._run.begin(), now)
 
