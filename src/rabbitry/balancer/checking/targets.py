@@ -10,20 +10,15 @@ Invariants: pure; a `Target` is made anew for every link, since an operator may 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rabbitry.balancer.checking.results import Connect
 from rabbitry.balancer.configuration.model import ServerLine, ServerTls
+from rabbitry.balancer.link_options import server_link_options
+from rabbitry.balancer.proxy_protocol import header_for
 from rabbitry.balancer.servers import Server
-from rabbitry.machine import Address, LinkOptions, LinkTls
-
-# A connection on nobody's behalf has no addresses to tell (proxy-protocol.txt 2.1, 2.2).
-_PROXY_HEADERS: Final = {
-    0: b"",
-    1: b"PROXY UNKNOWN\r\n",
-    2: b"\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00",
-}
+from rabbitry.machine import Address, LinkOptions
 
 _NOT_OF_TLS: Final = frozenset(
     {
@@ -83,16 +78,7 @@ def agent_target(server: Server) -> Target:
 
 
 def _target(line: ServerLine, address: Address, tls: bool, proxy: int) -> Target:
-    options = LinkOptions(tls=_tls(line.tls) if tls else None, source=line.source)
-    return Target(address, options if tls or line.source else None, _PROXY_HEADERS[proxy])
-
-
-def _tls(settings: ServerTls | None) -> LinkTls:
-    settings = settings or ServerTls()
-    return LinkTls(
-        verify=settings.verify == "required",
-        ca_file=settings.ca_file or "",
-        crt=settings.certificate or "",
-        sni=settings.sni or "",
-        verify_host=settings.verify_host or "",
-    )
+    settings = (line.tls or ServerTls()) if tls else None
+    options = server_link_options(replace(line, tls=settings), None)
+    # A connection on nobody's behalf has no addresses to tell.
+    return Target(address, options, header_for(proxy, None, None) if proxy else b"")
