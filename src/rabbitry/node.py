@@ -25,7 +25,7 @@ from rabbitry.cluster.alarming import Alarming
 from rabbitry.cluster.catalog import Catalog
 from rabbitry.cluster.dead_letter_routing import DeadLetterRouter
 from rabbitry.cluster.hosting import Hosting
-from rabbitry.cluster.inspecting import digest
+from rabbitry.cluster.inspecting import by_name
 from rabbitry.cluster.keeping import SHUTDOWN_TEXT, Keeping
 from rabbitry.cluster.membership import Membership
 from rabbitry.cluster.node_settings import NodeSettings
@@ -113,6 +113,7 @@ class Node:
         self._hosting = Hosting(self, name, self._origin, self._peers, store, memory)
         self._keeping.hosting = self._hosting
         self.statistics = self._hosting.statistics
+        self.quiesce = self._hosting.quiesce
         self._replies = Replies(self._origin, self._peers, self._hosting.routes)
         self._administration = Administration(
             self._origin, self._hosting, self.request, self._replies, self._clients.values
@@ -345,14 +346,7 @@ class Node:
 
     def inspect(self) -> dict[str, dict[str, Any]]:
         """Return what this node holds of each queue, for checkers: by name, plain data."""
-        found: dict[str, dict[str, Any]] = {}
-        for number, held in self._hosting.inspect().items():
-            entry = self._administration.catalog.queues.get(number)
-            if entry is not None:
-                messages = [(position, digest(one)) for position, one in held.pop("entries")]
-                in_sync = list(entry.placed.in_sync)
-                found[entry.declared.name] = {**held, "messages": messages, "in_sync": in_sync}
-        return found
+        return by_name(self._hosting.inspect(), self._administration.catalog)
 
     # --- what the parts need ----------------------------------------------------------------------
 

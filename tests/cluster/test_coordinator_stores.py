@@ -9,6 +9,7 @@ from support.coordination_catalogs import shape
 from support.coordination_stage import LEASE_US, FakeNode, Stage
 
 from rabbitry.cluster.annals import RETRY_US
+from rabbitry.cluster.handing_over import PATIENCE_US
 from rabbitry.cluster.records import (
     AdmitMirror,
     DeclareExchange,
@@ -16,6 +17,7 @@ from rabbitry.cluster.records import (
     DeleteQueue,
     DropMirror,
     QueuePlaced,
+    Quiesced,
     StatisticsTold,
 )
 
@@ -385,6 +387,37 @@ def test_leadership_is_handed_over_before_a_node_stops() -> None:
     assert shown(stage) == "b/bc/a"
     stage.ask(8, ("hand over", "nobody"))
     assert stage.answers[8] == {"moved": 0, "kept": []}
+
+
+def test_a_leader_lets_things_settle_before_another_leads() -> None:
+    stage = stored_stage("a", "b")
+    a = stage.nodes["a"]
+    a.settles = False
+    stage.ask(7, ("hand over", "a"))
+    assert a.quiesced == [[1]]
+    assert shown(stage).startswith("a/")
+    a.send(Quiesced(6))
+    assert shown(stage).startswith("a/"), "that is not what it was asked"
+    a.send(Quiesced(7))
+    assert shown(stage).startswith("b/")
+    assert stage.answers[7] == {"moved": 1, "kept": []}
+
+
+def test_a_leader_that_does_not_settle_hands_over_all_the_same() -> None:
+    stage = stored_stage("a", "b")
+    stage.nodes["a"].settles = False
+    stage.ask(7, ("hand over", "a"))
+    stage.wait(PATIENCE_US + 1_000_000)
+    assert stage.answers[7] == {"moved": 1, "kept": []}
+
+
+def test_a_leader_that_goes_before_it_has_settled_hands_over_nothing() -> None:
+    stage = stored_stage("a", "b")
+    stage.nodes["a"].settles = False
+    stage.ask(7, ("hand over", "a"))
+    dies(stage, "a")
+    assert stage.answers[7] == {"moved": 0, "kept": []}
+    assert shown(stage).startswith("b/")
 
 
 # --- a store that refuses -------------------------------------------------------------------------

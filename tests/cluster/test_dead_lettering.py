@@ -120,3 +120,39 @@ def test_what_waits_is_gone_with_the_exchange_that_a_policy_named() -> None:
     recorded.dead.go_on()
     assert recorded.removed == [(SLICE_MESSAGES + 1, SLICE_MESSAGES + 3)]
     assert len(recorded.letters) == 1
+
+
+def test_halted_it_finishes_what_was_rejected_and_begins_nothing_else() -> None:
+    recorded = Recorded(QueueSettings(dead_letter_exchange="x"))
+    recorded.dead.give_up("expired", recorded.queue.drop_over(2, None))
+    assert not recorded.dead.settled
+    recorded.dead.halt()
+    recorded.dead.halt()
+    recorded.dead.give_up("maxlen", recorded.queue.drop_over(1, None))
+    recorded.dead.go_on()
+    assert [reason for reason, _ in recorded.letters] == ["expired"]
+    recorded.dones.pop()()
+    assert recorded.dead.settled
+    assert recorded.removed == [(1, 1)]
+    recorded.dead.resume()
+    recorded.time += 1
+    recorded.dead.go_on()
+    assert [reason for reason, _ in recorded.letters] == ["expired", "maxlen"]
+    recorded.dones.pop()()
+    assert recorded.removed == [(1, 1), (2, 2)]
+
+
+def test_what_waited_for_its_turn_when_it_was_halted() -> None:
+    recorded = Recorded(QueueSettings(dead_letter_exchange="x"))
+    many = SLICE_MESSAGES + 1
+    recorded.queue.publish(MESSAGES[:1] * (2 * many))
+    recorded.dead.give_up("expired", recorded.queue.drop_over(many, None)[:many])
+    recorded.dead.give_up("rejected", recorded.queue.drop_over(0, None)[:1])
+    recorded.dead.halt()
+    assert not recorded.dead.settled, "one slice is under way, and a rejected one waits"
+    recorded.time += 1
+    recorded.dead.go_on()
+    assert [reason for reason, _ in recorded.letters] == ["expired", "rejected"]
+    for done in recorded.dones:
+        done()
+    assert recorded.dead.settled

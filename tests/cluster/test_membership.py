@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from support.coordination_stage import SECRET, Counted
 
 from rabbitry.cluster.links import ClusterLink
@@ -16,6 +18,8 @@ from rabbitry.cluster.records import (
     Heard,
     Join,
     NodeJoined,
+    Quiesce,
+    Quiesced,
     Record,
     Refused,
     Requested,
@@ -39,6 +43,7 @@ class Stage:
         self.opened: list[Address] = []
         self.closed: list[int] = []
         self.reports: list[str] = []
+        self.quiesced: list[tuple[list[int], Callable[[], None]]] = []
         self.stops: list[Effect] = []
         self.told: list[tuple[str, list[Change]]] = []
         self.heard: list[AnyRecord] = []
@@ -69,6 +74,9 @@ class Stage:
 
     def statistics(self) -> list[tuple[int, int, int]]:
         return [(1, 2, 3)]
+
+    def quiesce(self, queues: list[int], done: Callable[[], None]) -> None:
+        self.quiesced.append((queues, done))
 
     def emit(self, effect: Effect) -> None:
         self.stops.append(effect)
@@ -292,3 +300,15 @@ def test_a_node_with_the_store_of_another_cluster_ends_and_follows_nothing() -> 
     assert stage.membership.cluster == "theirs"
     assert stage.reports == ["this node's store belongs to another cluster"]
     assert len(stage.stops) == 1
+
+
+def test_the_coordinator_hears_when_queues_have_settled() -> None:
+    stage = member()
+    assert stage.say(Quiesce(8, [1, 2])) == []
+    ((queues, done),) = stage.quiesced
+    assert queues == [1, 2]
+    done()
+    assert stage.say() == [Quiesced(8)]
+    stage.membership.link_closed()
+    done()
+    assert stage.membership.take_bytes() == b""

@@ -21,6 +21,8 @@ from rabbitry.cluster.records import (
     Changed,
     Followed,
     Join,
+    Quiesce,
+    Quiesced,
     Refused,
     Request,
     Requested,
@@ -81,6 +83,8 @@ class FakeNode:
         self.catalog = Catalog()
         self.answers: dict[int, Refused | None] = {}
         self.questions: list[int] = []
+        self.quiesced: list[list[int]] = []  # queues of which it shall let nothing more out
+        self.settles = True  # it says at once that all has settled
         self._next_request = 1
 
     def send(self, record: Any) -> None:
@@ -127,6 +131,10 @@ class FakeNode:
             self.answers[record.number] = record.refusal
         elif isinstance(record, StatisticsAsked):
             self.questions.append(record.number)
+        elif isinstance(record, Quiesce):
+            self.quiesced.append(record.queues)
+            if self.settles:
+                self.session.send(Quiesced(record.number))
         if self.follows and isinstance(record, Welcomed | Changed):
             self.session.send(Followed(self.revision))
 

@@ -43,11 +43,13 @@ from rabbitry.cluster.catalog import Catalog
 from rabbitry.cluster.catalog_store import Counters, load
 from rabbitry.cluster.declarations import judge
 from rabbitry.cluster.definitions import definitions_of
+from rabbitry.cluster.handing_over import HandingOver
 from rabbitry.cluster.links import ClusterLink
 from rabbitry.cluster.members import Member
 from rabbitry.cluster.operator_desk import StatusDesk, judge_all, who_leads
 from rabbitry.cluster.operator_log import lines_of
 from rabbitry.cluster.placement import place_by_policy
+from rabbitry.cluster.queue_records import Record
 from rabbitry.cluster.records import (
     AdmitMirror,
     Answered,
@@ -58,6 +60,7 @@ from rabbitry.cluster.records import (
     Heard,
     Join,
     NodeJoined,
+    Quiesced,
     Refused,
     Request,
     Requested,
@@ -130,6 +133,9 @@ class Coordinator:
         self._member_of: dict[int, str] = {}
         # (revision, asker, its incarnation, number, answer); the operator's have no asker.
         self._answers: deque[tuple[int, str, str, int, Any]] = deque()
+        self._handing_over = HandingOver(
+            self._relocation, self._send_to, self._change, self._answer_later
+        )
         self._mirrors_moved_at = 0  # the revision at which a policy moved mirrors last
         self._desk = StatusDesk(
             self.catalog,
@@ -234,6 +240,7 @@ class Coordinator:
             if self._now >= until:
                 self._effects.append(CloseLink(link, abort=True))
         self._desk.tick(self._now)
+        self._handing_over.tick(self._now)
         self._set_tick()
 
     def _report(self, level: str, what: str, **details: Any) -> None:
@@ -280,6 +287,8 @@ class Coordinator:
                 self._deferred.append((name, member.incarnation, record))
             else:
                 self._requested(name, member, record)
+        elif isinstance(record, Quiesced):
+            self._handing_over.settled(name, record.number)
         elif isinstance(record, StatisticsTold):
             self._desk.told(name, record)
 
@@ -332,6 +341,7 @@ class Coordinator:
             member.incarnation = ""
         if not self._settings.alone:
             self._report("warning", "node left", node=name, dead=dead)
+        self._handing_over.left(name)
         self._send_answers()
         self._desk.left(name)
 
@@ -361,9 +371,8 @@ class Coordinator:
             self._report("warning", "the catalog can be written again")
         for batch in self._annals.committed(commit):
             changed = Changed(batch.revision, batch.changes)
-            for member in self._members.values():
-                if member.link is not None and member.welcomed and batch.changes:
-                    self._links[member.link].send(changed)
+            for name in self._members if batch.changes else ():
+                self._send_to(name, changed)
         if self._annals.durable:
             self._welcome()
         self._send_answers()
@@ -442,32 +451,25 @@ class Coordinator:
     # --- the operator -----------------------------------------------------------------------------
 
     def _asked(self, event: Asked) -> None:
-        """Answer "status", "definitions"; do what a tuple says: ("change", requests),
-
-        ("hand over", node) or ("node died", node).
-        """
-        question = event.question
-        if question == "status":
-            told = {name: one.link for name, one in self._members.items() if one.link is not None}
-            for link in told.values():
-                self._links[link].send(StatisticsAsked(event.number))
-            self._desk.ask(event.number, told, self._now)
-            return
-        if question == "definitions":
-            self._answer_operator(event.number, definitions_of(self.catalog))
-            return
-        if isinstance(question, tuple) and len(question) == 2:
-            what, about = question
-            if what == "change":
-                self._change_for_operator(event.number, about)
-                return
-            if what == "hand over":
-                self._hand_over(event.number, about)
-                return
-            member = self._members.get(about)
-            if what == "node died" and member is not None and member.incarnation:
-                self._leave(about, dead=True)
-        self._answer_operator(event.number, None)
+        """Answer a question, or do what a tuple says, and answer then."""
+        number = event.number
+        match event.question:
+            case "status":
+                asked = StatisticsAsked(number)
+                told = [name for name in self._members if self._send_to(name, asked)]
+                self._desk.ask(number, told, self._now)
+            case "definitions":
+                self._answer_operator(number, definitions_of(self.catalog))
+            case ("change", requests):
+                self._change_for_operator(number, requests)
+            case ("hand over", name):
+                self._handing_over.begin(number, name, self._now)
+            case ("node died", name):
+                if name in self._members and self._members[name].incarnation:
+                    self._leave(name, dead=True)
+                self._answer_operator(number, None)
+            case _:
+                self._answer_operator(number, None)
 
     def _change_for_operator(self, number: int, requests: list[Request]) -> None:
         """Carry out all requests or none; answered with (index, refusal) or, when done, None."""
@@ -479,17 +481,18 @@ class Coordinator:
         for what, details in lines_of(self.catalog, changes):
             self._report("info", what, **details)
         self._change(changes)
-        self._answers.append((self._annals.revision, "", "", number, None))
-        self._send_answers()
+        self._answer_later(number, None)
 
-    def _hand_over(self, number: int, name: str) -> None:
-        """Have others lead what this node leads; answered when all nodes know.
+    def _send_to(self, name: str, record: Record) -> bool:
+        """Send a record to a node that follows the catalog. False: there is none."""
+        member = self._members.get(name)
+        if member is None or member.link is None or not member.welcomed:
+            return False
+        self._links[member.link].send(record)
+        return True
 
-        With the number of queues "moved", and those "kept" since nobody else holds everything.
-        """
-        kept: list[dict[str, str]] = []
-        moved = self._change(self._relocation.handed_over(name, kept))
-        answer = {"moved": moved, "kept": kept}
+    def _answer_later(self, number: int, answer: Any) -> None:
+        """Answer the operator when all nodes know what has been changed."""
         self._answers.append((self._annals.revision, "", "", number, answer))
         self._send_answers()
 

@@ -10,6 +10,10 @@ Very many may be given up at once: a hundred thousand that expire together, or a
 refuses all it has. They leave in slices, one for each step and so many under way at most, for a
 dead letter costs more than any other message, and the node has others to serve.
 
+Before leadership is handed over this settles (`halt`, `settled`), or dead letters that are on their
+way would come twice. What clients have rejected goes out first, for they were told nothing by which
+it should come again; what expires meanwhile, or is too much, is there for the successor still.
+
 Routing, and the shape of a dead letter, are behind the port.
 """
 
@@ -30,6 +34,9 @@ from rabbitry.cluster.queue_records import Range
 HOLDER: Final = "dead letters"
 SLICE_MESSAGES: Final = 256
 UNDER_WAY_MESSAGES_MAX: Final = 16 * SLICE_MESSAGES
+
+
+_Slice = tuple[Reason, Holder, list[Message]]
 
 
 class DeadLetterPort(Protocol):
@@ -65,7 +72,8 @@ class DeadLettering:
         self._remove = remove
         self._on_room = on_room
         self._next = 1
-        self._waiting: deque[tuple[Reason, Holder, list[Message]]] = deque()
+        self._waiting: deque[_Slice] = deque()
+        self._set_aside: deque[_Slice] | None = None  # while it is halted
         self._under_way = 0
         self._step_at = -1
         self._room = 0  # in this step
@@ -82,8 +90,26 @@ class DeadLettering:
             holder = (HOLDER, self._next)
             self._next += 1
             self._queue.hold(holder, part)
-            self._waiting.append((reason, holder, [message for _, message in part]))
+            waiting = self._waiting if self._set_aside is None else self._set_aside
+            waiting.append((reason, holder, [message for _, message in part]))
         self.go_on()
+
+    def halt(self) -> None:
+        """Begin nothing new; only what clients have rejected so far goes out still."""
+        if self._set_aside is None:
+            self._set_aside = deque(one for one in self._waiting if one[0] != "rejected")
+            self._waiting = deque(one for one in self._waiting if one[0] == "rejected")
+
+    def resume(self) -> None:
+        """Go on with everything: leadership stays."""
+        self._waiting += self._set_aside or ()
+        self._set_aside = None
+        self._on_room()
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is on its way that was begun before it was halted."""
+        return not self._waiting and not self._under_way
 
     @property
     def more(self) -> bool:

@@ -8,14 +8,11 @@ not known yet) waits until the catalog has caught up; one that is behind is drop
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import groupby
-from operator import itemgetter
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 from rabbitry.broker.dead_letters import Reason
-from rabbitry.broker.message import Message, Routes, run_of
-from rabbitry.broker.queue import Consumer
+from rabbitry.broker.message import Message, Routes
 from rabbitry.broker.waiting import needs_all_in_memory
 from rabbitry.cluster.catalog import Catalog, QueueEntry
 from rabbitry.cluster.hosting_port import HostingPort
@@ -29,12 +26,11 @@ from rabbitry.cluster.node_store import NodeStore
 from rabbitry.cluster.paging import Budget
 from rabbitry.cluster.patience import Patience
 from rabbitry.cluster.peers import Peers
+from rabbitry.cluster.post import Post
 from rabbitry.cluster.proxy import QueueProxy
 from rabbitry.cluster.queue_records import (
-    Accepted,
     Begin,
     Claimed,
-    Delivered,
     Record,
     Refused,
     ToLeader,
@@ -42,6 +38,7 @@ from rabbitry.cluster.queue_records import (
     ToUser,
 )
 from rabbitry.cluster.queue_store import QueueStore
+from rabbitry.cluster.quiescing import Quiescing
 from rabbitry.cluster.reading_back import OnRead, StoredEntries, read_stored
 from rabbitry.cluster.records import AdmitMirror, AnyRecord, DeleteQueue, DropMirror
 from rabbitry.cluster.replica import Replica
@@ -50,10 +47,9 @@ from rabbitry.cluster.wakes import Wakes
 
 _TO_LEADER: Final = ToLeader.__args__
 _TO_USER: Final = ToUser.__args__
-_route_of = itemgetter(0)
 
 
-class Hosting:
+class Hosting(Post):
     """See the module. `origin` names this process in the whole cluster: node and incarnation."""
 
     def __init__(
@@ -65,25 +61,23 @@ class Hosting:
         store: NodeStore,
         memory_bytes_max: int = QUEUE_MEMORY_BYTES_MAX,
     ) -> None:
-        self.origin = origin
+        super().__init__(origin, peers)
         self.routes = Routes()
         self._port = port
         self._name = name
-        self._peers = peers
         self._store = store
         self.store_lacks: Callable[[int], None] = store.fail
         self._budget = Budget(memory_bytes_max, lambda: pageable(self._sites.values()))
         self._recovered: dict[int, Replica] = {}  # what the store had, until it has its place
         self._catalog = Catalog()
-        self._sites: dict[int, Site] = {}
         self._newest_queue = 0
         self._early: dict[int, list[tuple[str, str, AnyRecord]]] = {}
         self._wakes: Wakes[LeaderStream] = Wakes()
         self._to_pump: dict[LeaderStream, None] = {}
         self._to_answer: dict[QueueMirror, None] = {}
-        self._accepted: dict[tuple[int, str], int] = {}  # to tell at the end of the step
         self.halted = False  # this node is about to end: nothing goes out any more
         self._patience = Patience(name, peers)
+        self._quiescing = Quiescing(self._still_leads)
         self._unsure: dict[QueueProxy, None] = {}  # those that ask leaders what is known
 
     # --- following the catalog --------------------------------------------------------------------
@@ -325,8 +319,31 @@ class Hosting:
         """Give up what does not come back: mirrors, so that confirms go on, and consumers."""
         self._budget.tick()
         self._patience.tick(now, self._catalog, self._leaders)
+        self._quiescing.tick(now)
+        self._mark()
+
+    def _mark(self) -> None:
         for proxy in [proxy for proxy in self._unsure if proxy.mark()]:
             del self._unsure[proxy]
+
+    def quiesce(self, queues: list[int], done: Callable[[], None]) -> None:
+        """Let nothing more out of these queues for now; `done` when things have settled."""
+        chosen = frozenset(queues)
+        self._quiescing.begin([one for one in self._leaders() if one.number in chosen], done)
+
+    def wind_up(self, done: Callable[[], None]) -> None:
+        """There are no clients any more, and this node will end: let everything settle."""
+        self._mark()
+        self._quiescing.begin(self._leaders(), done, lambda: not self._telling())
+        self._quiescing.look()
+
+    def _telling(self) -> bool:
+        """Whether leaders on other nodes have to hear more of what clients here have settled."""
+        return any(proxy.connected_to[0] not in ("", self._name) for proxy in self._unsure)
+
+    def _still_leads(self, leader: QueueLeader) -> bool:
+        site = self._sites.get(leader.number)
+        return site is not None and site.leader is leader
 
     def _leaders(self) -> list[QueueLeader]:
         return [site.leader for site in self._sites.values() if site.leader is not None]
@@ -374,64 +391,10 @@ class Hosting:
         to_answer, self._to_answer = self._to_answer, {}
         for mirror in to_answer:
             mirror.answer()
-        accepted, self._accepted = self._accepted, {}
-        for (queue, user), last in accepted.items():
-            site = self._sites.get(queue)
-            if site is not None:
-                self.tell_user(user, Accepted(queue, site.epoch, last))
+        self.tell_accepted()
+        self._quiescing.look()
 
     # --- what leaders need ------------------------------------------------------------------------
-
-    def tell_user(self, user: str, record: Record) -> None:
-        """Send a record to the node that uses the queue, or hand it over where that is this one."""
-        if user == self.origin:
-            site = self._sites.get(getattr(record, "queue", 0))
-            if site is not None and site.proxy is not None:
-                site.proxy.receive(cast("ToUser", record))
-            return
-        name = user.partition("#")[0]
-        if self._peers.is_up(name) and self._peers.origin_of(name) == user:
-            self._peers.send(name, record)
-
-    def tell_mirrors(self, nodes: list[str], encoded: bytes) -> None:
-        """Send an encoded record of the stream to these nodes."""
-        for name in nodes:
-            self._peers.send_encoded(name, encoded)
-
-    def accepted(self, queue: int, user: str, last: int) -> None:
-        """Tell a publishing node that all through its number `last` is safe."""
-        if user == self.origin:
-            site = self._sites.get(queue)
-            if site is not None and site.proxy is not None:
-                site.proxy.accepted(last)
-        else:
-            self._accepted[queue, user] = last
-
-    def deliver(
-        self,
-        queue: int,
-        consumer: Consumer,
-        positions: Sequence[int],
-        messages: list[Message],
-        redelivered: bool,
-    ) -> None:
-        """Bring messages to a consumer, here or on another node."""
-        site = self._sites.get(queue)
-        if site is None:
-            return
-        holder, number = consumer.holder, consumer.number
-        if holder[0] == self.origin:
-            if site.proxy is not None:
-                site.proxy.delivered(holder, number, positions, messages, redelivered)
-            return
-        at = 0
-        for _, group in groupby(messages, _route_of):
-            run = run_of(list(group))
-            part = list(positions[at : at + len(run[3])])
-            at += len(part)
-            self.tell_user(
-                holder[0], Delivered(queue, site.epoch, holder, number, part, redelivered, run)
-            )
 
     def ask_about_mirror(self, request: AdmitMirror | DropMirror) -> None:
         """Ask the coordinator; `QueueLeader.mirror_answered` follows."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Any
 
+from rabbitry.cluster.catalog import Catalog
 from rabbitry.cluster.leader import QueueLeader
 from rabbitry.cluster.mirror import QueueMirror
 
@@ -40,3 +41,15 @@ def inspect_replica(
 def digest(frames: bytes | None) -> str | None:
     """Return what stands for the content of a message, None for one that is not known."""
     return None if frames is None else blake2b(frames, digest_size=8).hexdigest()
+
+
+def by_name(inspected: dict[int, dict[str, Any]], catalog: Catalog) -> dict[str, dict[str, Any]]:
+    """Return what a node holds by the names of its queues, contents as digests."""
+    found: dict[str, dict[str, Any]] = {}
+    for number, held in inspected.items():
+        entry = catalog.queues.get(number)
+        if entry is not None:
+            messages = [(position, digest(one)) for position, one in held.pop("entries")]
+            in_sync = list(entry.placed.in_sync)
+            found[entry.declared.name] = {**held, "messages": messages, "in_sync": in_sync}
+    return found

@@ -2,7 +2,8 @@
 
 Owns when the node may join (all that was found is in its place, and the word of an orderly stop is
 taken back), what people and other nodes hear of a store that refuses, and the order of an end: the
-clients are gone, nothing goes out any more, everything is written.
+clients are gone, what was on its way has settled (`cluster.quiescing`), nothing goes out any more,
+everything is written.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class Keeping:
         self.store = NodeStore(self, entropy)
         self.ending = False  # no more clients are taken
         self._closing = False  # those there are were asked to go
+        self._settling = False  # they are gone
         self._port = port
         self._alarming = alarming
         self._recovered = False
@@ -136,8 +138,14 @@ class Keeping:
         return True
 
     def clients_left(self, count: int) -> None:
-        """So many are there still. None: let nothing more out, and write that this is all."""
-        if not count and self._closing and not self.hosting.halted:
+        """So many are there still. None: let everything settle, then end."""
+        if not count and self._closing and not self._settling:
+            self._settling = True
+            self.hosting.wind_up(self._settled)
+
+    def _settled(self) -> None:
+        """Let nothing more out, and write that this is all."""
+        if not self.hosting.halted:
             self.hosting.halted = True
             self.store.stop(self._answer)
 
@@ -146,6 +154,8 @@ class Keeping:
         self.store.tick(now)
         if self._asked is None or not self._closing or now < self._until:
             return False
+        if self._settling:
+            self._settled()  # other nodes do not answer
         if now >= self._until + SHUTDOWN_US:
             self._answer()  # the disk refuses: what is unsaid is unsaid
         return True

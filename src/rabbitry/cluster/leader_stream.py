@@ -72,6 +72,8 @@ class LeaderStream:
         self._gathering: Gathering | None = None
         self._marks = Marks(self._answer_mark)
         self._had_consumer = False
+        self.quiescing = False
+        self._quiet_from: int | None = None  # the number of the stream
         self._store = store
         self._doubtful = False  # some of it may be with consumers
         self.queue.begin_at(first_position_of(entry.placed.epoch))
@@ -115,6 +117,28 @@ class LeaderStream:
         """More of what the store was given is durable."""
         self.pager.stored()
         self._advance()
+
+    # --- before the end ---------------------------------------------------------------------------
+
+    def quiesce(self) -> None:
+        """Let nothing more out: another is to lead soon, or the node ends. Publishes go on."""
+        self.quiescing = True
+        self._dead.halt()
+
+    def resume(self) -> None:
+        """Go on: it has come to nothing."""
+        self.quiescing, self._quiet_from = False, None
+        self._dead.resume()
+        self._advance()
+        self._port.wants_pump(self)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether all that was let out, and is no more, is known to all who may lead next."""
+        self._dead.go_on()
+        if self._quiet_from is None and self._gathering is None and self._dead.settled:
+            self._quiet_from = self._replication.sequence
+        return self._quiet_from is not None and self._replication.floors()[0] >= self._quiet_from
 
     def configure(self, settings: QueueSettings) -> None:
         """Follow settings that have changed: a policy is another."""
@@ -242,7 +266,8 @@ class LeaderStream:
         """Release what waited for replication."""
         held = self._releasing.release()
         self._announcing.advance(held)
-        self._marks.advance(held)
+        if not self.quiescing:
+            self._marks.advance(held)  # else what comes from now on might be thought to be known
         self._limit_deliveries()
 
     def _answer_mark(self, user: str, number: int) -> None:
@@ -255,7 +280,7 @@ class LeaderStream:
     def pump(self) -> None:
         """Hand out what may go out, and announce what may go out next."""
         self._replication.ask()
-        if self._gathering is not None:
+        if self._gathering is not None or self.quiescing:
             return
         queue, now = self.queue, self._port.now()
         while True:

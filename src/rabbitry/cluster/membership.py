@@ -15,6 +15,7 @@ that does not know its queues.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 from rabbitry.cluster.links import ClusterLink
@@ -25,6 +26,8 @@ from rabbitry.cluster.records import (
     Changed,
     Followed,
     Join,
+    Quiesce,
+    Quiesced,
     Refused,
     Request,
     Requested,
@@ -64,6 +67,10 @@ class MembershipPort(Protocol):
 
     def statistics(self) -> list[tuple[int, int, int]]:
         """Return (queue, messages, consumers) of each queue led here."""
+        ...
+
+    def quiesce(self, queues: list[int], done: Callable[[], None]) -> None:
+        """Let nothing more out of these queues; `done` when what was on its way has settled."""
         ...
 
     def emit(self, effect: Effect) -> None:
@@ -139,6 +146,10 @@ class Membership:
         if self._welcome and self._session is not None:
             self._session.send(Requested(number, request))
 
+    def _quiesced(self, number: int) -> None:
+        if self._welcome and self._session is not None:
+            self._session.send(Quiesced(number))
+
     # --- the link ---------------------------------------------------------------------------------
 
     def link_opened(self) -> None:
@@ -199,6 +210,8 @@ class Membership:
             asked = self._requests.pop(record.number, None)
             if asked is not None:
                 asked[1](record.refusal)
+        elif isinstance(record, Quiesce):
+            self._port.quiesce(record.queues, partial(self._quiesced, record.number))
         elif isinstance(record, StatisticsAsked):
             told = StatisticsTold(record.number, self._port.statistics(), tuple(self.alarms))
             session.send(told)

@@ -275,6 +275,19 @@ class StatisticsTold(Record, tag=43):
     alarms: tuple[str, ...] = ()
 
 
+class Quiesce(Record, tag=44):
+    """Let nothing more out of these queues: others are to lead them. `Quiesced` answers."""
+
+    number: int
+    queues: list[int]
+
+
+class Quiesced(Record, tag=45):
+    """What was on its way out of these queues has settled."""
+
+    number: int
+
+
 class AlarmsTold(Record, tag=48):
     """A node to the other nodes: what it is low on now, and nothing else."""
 
@@ -317,6 +330,8 @@ CoordinatorRecord = (
     | Answered
     | StatisticsAsked
     | StatisticsTold
+    | Quiesce
+    | Quiesced
     | AlarmsTold
 )
 AnyRecord = CoordinatorRecord | ConnectionsTold | ToLeader | ToUser | ToMirror | ReplyRecord

@@ -88,6 +88,16 @@ class Relocation:
                 else:
                     kept.append({"vhost": declared.virtual_host, "name": declared.name})
 
+    def to_hand_over(self, name: str) -> list[int]:
+        """Return the queues that this node leads and another can."""
+        return [
+            entry.number
+            for entry in self._catalog.queues.values()
+            if entry.placed.leader == name
+            and not entry.declared.owner
+            and place_handed_over(self._catalog, entry) is not None
+        ]
+
     def applied(self, change: Change) -> None:
         """A change was made: what is led, or gone, has no damage that anybody waits for."""
         if isinstance(change, QueueDeleted) or (

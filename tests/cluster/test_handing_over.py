@@ -1,0 +1,58 @@
+"""Handing over on demand: first the leader lets things settle. (See test_coordinator_stores too.)"""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import MagicMock
+
+from rabbitry.cluster.handing_over import PATIENCE_US, HandingOver
+from rabbitry.cluster.records import Quiesce
+
+
+class Desk:
+    def __init__(self, queues: list[int], reachable: bool = True) -> None:
+        relocation: Any = MagicMock()
+        relocation.to_hand_over.return_value = queues
+        self.sent: list[tuple[str, Any]] = []
+        self.answers: dict[int, Any] = {}
+        self.reachable = reachable
+        change = MagicMock(return_value=len(queues))
+        self.handing_over = HandingOver(relocation, self._send, change, self._answer)
+
+    def _send(self, name: str, record: Any) -> bool:
+        self.sent.append((name, record))
+        return self.reachable
+
+    def _answer(self, number: int, answer: Any) -> None:
+        assert number not in self.answers
+        self.answers[number] = answer
+
+
+def test_it_is_done_when_the_leader_says_so() -> None:
+    desk = Desk([3, 4])
+    desk.handing_over.begin(7, "a", 0)
+    assert desk.sent == [("a", Quiesce(7, [3, 4]))]
+    desk.handing_over.settled("b", 7)
+    desk.handing_over.tick(PATIENCE_US - 1)
+    assert desk.answers == {}
+    desk.handing_over.settled("a", 7)
+    assert desk.answers == {7: {"moved": 2, "kept": []}}
+    desk.handing_over.settled("a", 7)
+    desk.handing_over.tick(PATIENCE_US)
+    desk.handing_over.left("a")
+
+
+def test_there_may_be_nobody_to_wait_for() -> None:
+    for desk in (Desk([]), Desk([3], reachable=False)):
+        desk.handing_over.begin(7, "a", 0)
+        assert list(desk.answers) == [7]
+
+
+def test_it_is_not_waited_for_ever() -> None:
+    desk = Desk([3])
+    desk.handing_over.begin(7, "a", 0)
+    desk.handing_over.begin(8, "b", 0)
+    desk.handing_over.left("b")
+    assert list(desk.answers) == [8]
+    desk.handing_over.tick(PATIENCE_US)
+    assert list(desk.answers) == [8, 7]
