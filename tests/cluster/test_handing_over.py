@@ -1,4 +1,4 @@
-"""Handing over on demand: first the leader lets things settle. (See test_coordinator_stores too.)"""
+"""Handing over on demand: the leader lets things settle first, and is not waited for for ever."""
 
 from __future__ import annotations
 

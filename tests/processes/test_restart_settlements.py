@@ -27,7 +27,7 @@ PUBLISHERS = 4
 HELD = 15
 """So many deliveries a consumer has before it settles the oldest."""
 
-REJECTED = 7
+REJECTED = 3
 """Every so manieth message is rejected."""
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-SEEDS_COUNT = {"seed": 200, "durable_seed": 500}
+SEEDS_COUNT = {"seed": 200, "durable_seed": 500, "rolling_seed": 60}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -156,6 +156,22 @@ def check_acknowledged(history: History) -> list[str]:
     return [f"acknowledged in time and back after all nodes died: {_some(wrong)}"]
 
 
+def check_settled_for_good(history: History) -> list[str]:
+    """Where nodes only ended in order: what was acknowledged was not delivered again.
+
+    Also not to another consumer, nor marked. The acknowledgement was sent over a connection that
+    its client had not heard the end of.
+    """
+    if not history.orderly:
+        return []
+    wrong = [
+        delivery.key
+        for delivery in history.deliveries
+        if any(one.at < delivery.at for one in history.acknowledged.get(delivery.key, ()))
+    ]
+    return [f"delivered after it was acknowledged: {_some(wrong)}"] if wrong else []
+
+
 def check_forsaken(history: History) -> list[str]:
     """No durable queue is lost but by damage. Then it is said, and forgiven elsewhere."""
     if history.damage_at is not None:
@@ -313,6 +329,7 @@ def check_history(history: History) -> list[str]:
         *check_order(history),
         *check_redelivered(history),
         *check_acknowledged(history),
+        *check_settled_for_good(history),
         *check_forsaken(history),
         *check_declared(history),
         *check_leaders(history),

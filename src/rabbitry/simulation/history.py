@@ -157,6 +157,7 @@ class History:
     forsaken: dict[str, int] = field(default_factory=dict)
     damage_at: int | None = None
     quiet: Quiet | None = None
+    orderly: bool = False  # nothing died or was cut off: nodes ended in order only
     # What a client declared, and what became of it.
     declared: dict[str, int] = field(default_factory=dict)
     undeclared: list[str] = field(default_factory=list)
