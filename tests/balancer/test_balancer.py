@@ -169,8 +169,8 @@ def test_whatever_happens_every_session_ends_and_the_books_balance(
     back = next(row for row in rows if row.svname == "BACKEND")
     assert back.lbtot == sum(row.lbtot or 0 for row in servers)
     assert front.bin == back.bin  # also of those that never had a server
-    assert world.talk.balancer._relay.table.by_link == {}
-    assert world.talk.balancer._relay.queueing.is_empty
+    assert world.talk.balancer.relay.table.by_link == {}
+    assert world.talk.balancer.relay.queueing.is_empty
 
 
 def test_a_reload_keeps_sessions_and_checks_and_asks_for_listeners_first() -> None:

@@ -141,10 +141,10 @@ def test_where_the_algorithm_leaves_no_choice_one_waits_for_one_server() -> None
 def maintenance(talk: Conversation, name: str, *, on: bool = True) -> list[object]:
     """An operator takes a server out, or back in: what a command does."""
     balancer = talk.balancer
-    transitions = balancer._transitions
+    transitions = balancer.transitions
     server = next(
         each
-        for backend in balancer._proxies.backends
+        for backend in balancer.proxies.backends
         for each in backend.servers
         if each.name == name
     )
@@ -210,9 +210,9 @@ def test_maxconn_grows_with_the_load() -> None:
 
 def test_a_limit_that_is_lifted_lets_the_next_in() -> None:
     talk, _ = full(waiting=3)
-    server = talk.balancer._proxies.backends[0].servers[0]
+    server = talk.balancer.proxies.backends[0].servers[0]
     server.maxconn = 3
-    talk.balancer._relay.limits_changed(talk.now, talk.balancer._proxies.backends[0])
+    talk.balancer.relay.limits_changed(talk.now, talk.balancer.proxies.backends[0])
     assert places(talk.settled()) == [11, 11]
 
 
@@ -220,8 +220,8 @@ def test_nothing_is_left_behind() -> None:
     talk, link = full(waiting=2)
     for number in (1, 2, 3):
         talk.closed(number, RESET)
-    assert talk.balancer._relay.queueing.is_empty
+    assert talk.balancer.relay.queueing.is_empty
     assert Queueing().is_empty
-    assert talk.balancer._relay.table.by_link == {}
+    assert talk.balancer.relay.table.by_link == {}
     assert talk.timers == {}
     assert link < 0

@@ -30,11 +30,11 @@ listen front
 
 
 def relay_of(talk: Conversation) -> Relay:
-    return talk.balancer._relay
+    return talk.balancer.relay
 
 
 def server_of(talk: Conversation, name: str) -> Server:
-    return next(each for each in talk.balancer._proxies.backends[0].servers if each.name == name)
+    return next(each for each in talk.balancer.proxies.backends[0].servers if each.name == name)
 
 
 def shut_down(talk: Conversation, number: int) -> list[object]:
@@ -102,13 +102,13 @@ def test_one_that_waits_in_a_queue() -> None:
 def test_sessions_of_a_server_that_goes_down_end_if_they_shall() -> None:
     talk = Conversation(configured(TEXT, a={"on_marked_down": "shutdown-sessions"}))
     talk.relaying(1)
-    talk.balancer._transitions.set_admin(server_of(talk, "a"), Admin.FORCED_MAINT, talk.now)
+    talk.balancer.transitions.set_admin(server_of(talk, "a"), Admin.FORCED_MAINT, talk.now)
     assert states(talk.settled()) == ["D-"]
 
 
 def test_sessions_of_backups_end_when_a_server_is_back_if_they_shall() -> None:
     talk = Conversation(configured(TEXT, a={"on_marked_up": "shutdown-backup-sessions"}))
-    transitions, server = talk.balancer._transitions, server_of(talk, "a")
+    transitions, server = talk.balancer.transitions, server_of(talk, "a")
     transitions.set_admin(server, Admin.FORCED_MAINT, talk.now)
     talk.settled()
     talk.relaying(1)
@@ -120,7 +120,7 @@ def test_sessions_of_backups_end_when_a_server_is_back_if_they_shall() -> None:
 def test_draining_ends_no_session() -> None:
     talk = Conversation(TEXT)
     talk.relaying(1)
-    talk.balancer._transitions.set_admin(server_of(talk, "a"), Admin.FORCED_DRAIN, talk.now)
+    talk.balancer.transitions.set_admin(server_of(talk, "a"), Admin.FORCED_DRAIN, talk.now)
     assert closes(talk.settled()) == []
     assert talk.row("a").scur == 1
 

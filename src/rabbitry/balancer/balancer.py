@@ -81,27 +81,27 @@ class Balancer:
     def __init__(self, configuration: Configuration) -> None:
         self._out: list[Effect] = []
         self._last_link = 0
-        self._proxies = Proxies(configuration)
-        self._relay = Relay(
-            configuration.process, self._proxies.listeners, self._next_link, self._out
+        self.proxies = Proxies(configuration)
+        self.relay = Relay(
+            configuration.process, self.proxies.listeners, self._next_link, self._out
         )
-        self._transitions = Transitions(self._proxies.backends, self._relay, self._out)
-        self._checks = Checks(
-            self._proxies.backends,
-            self._transitions,
+        self.transitions = Transitions(self.proxies.backends, self.relay, self._out)
+        self.checks = Checks(
+            self.proxies.backends,
+            self.transitions,
             self._next_link,
             self._out,
             configuration.process,
         )
-        self._relay.observe = self._checks.observed
+        self.relay.observe = self.checks.observed
         self._measures = 0
         self._waiting_questions: dict[int, tuple[int, object]] = {}
         self._counters = ProcessCounters(configuration.process)
         self._world = World(
-            self._proxies,
-            self._transitions,
-            self._checks,
-            self._relay,
+            self.proxies,
+            self.transitions,
+            self.checks,
+            self.relay,
             self._counters,
             self._out,
             Facts(),
@@ -110,11 +110,11 @@ class Balancer:
     @property
     def listeners(self) -> list[tuple[str, BindLine]]:
         """Where to listen, each with its name."""
-        return [(name, listener.bind) for name, listener in self._proxies.listeners.items()]
+        return [(name, listener.bind) for name, listener in self.proxies.listeners.items()]
 
     def section_of(self, listener: str) -> FrontendSection:
         """Return the frontend's section that this listener belongs to."""
-        return self._proxies.listener_named(listener).frontend.section
+        return self.proxies.listener_named(listener).frontend.section
 
     def _next_link(self) -> int:
         self._last_link -= 1
@@ -129,45 +129,44 @@ class Balancer:
 
     def statistics(self, now: int) -> list[StatisticsRow]:
         """The rows of HAProxy's statistics: for each section its front, servers, back."""
-        return rows_of(self._proxies.frontends, self._proxies.backends, now)
+        return rows_of(self.proxies.frontends, self.proxies.backends, now)
 
     def _take(self, event: Event, now: int) -> None:
-        relay = self._relay
+        relay = self.relay
         match event:
             case Started():
                 self._counters.started_at = now
-                for backend in self._proxies.backends:
+                for backend in self.proxies.backends:
                     backend.started(now)
-                self._checks.start(now)
+                self.checks.start(now)
             case LinkOpened(link, "", _):
-                if not self._checks.link_opened(link, now):
+                if not self.checks.link_opened(link, now):
                     relay.server_opened(link, now)
             case LinkOpened(link, name, peer, local=local):
                 self._counters.connection_opened(now)
-                relay.client_opened(self._proxies.listener_named(name), link, peer, local, now)
+                relay.client_opened(self.proxies.listener_named(name), link, peer, local, now)
             case BytesReceived(link, data):
-                if not self._checks.bytes_received(link, data, now):
+                if not self.checks.bytes_received(link, data, now):
                     relay.bytes_received(link, data, now)
             case LinksMeasured(measures, number):
                 relay.measured(measures, now)
                 self._answer_measured(number, now)
             case LinkFinished(link):
-                if not self._checks.link_finished(link, now):
+                if not self.checks.link_finished(link, now):
                     relay.link_finished(link, now)
             case LinkClosed(link, reason):
-                if not self._checks.link_closed(link, reason, now):
+                if not self.checks.link_closed(link, reason, now):
                     relay.link_closed(link, reason, now)
             case TimerFired(timer):
                 if not (
-                    self._checks.timer_fired(timer, now)
-                    or self._transitions.timer_fired(timer, now)
+                    self.checks.timer_fired(timer, now) or self.transitions.timer_fired(timer, now)
                 ):
                     relay.timer_fired(timer, now)
             case Asked(number, question):
                 if question == "statistics" or _tells_bytes(question):
                     self._ask_measured(number, question)
                 elif isinstance(question, EndChecks):
-                    self._checks.end(now, number)
+                    self.checks.end(now, number)
                 else:
                     self._out.append(Answer(number, self._answer(question, now)))
             case _:
@@ -190,7 +189,7 @@ class Balancer:
             case "statistics":
                 return self.statistics(now)
             case PlanReload(configuration):
-                return self._proxies.plan(configuration)
+                return self.proxies.plan(configuration)
             case Reload(configuration):
                 self._reload(configuration, now)
             case RuntimeLine(terminal, line, facts):
@@ -199,23 +198,23 @@ class Balancer:
         return None
 
     def _reload(self, configuration: Configuration, now: int) -> None:
-        adopted = self._proxies.adopt(configuration, now)
+        adopted = self.proxies.adopt(configuration, now)
         for _, server in adopted.removed:
-            self._checks.server_removed(server, now)
-            self._transitions.forget(server)
+            self.checks.server_removed(server, now)
+            self.transitions.forget(server)
         for _, server in adopted.added:
-            self._transitions.know(server)
-        self._transitions.serve(self._proxies.backends, now)
+            self.transitions.know(server)
+        self.transitions.serve(self.proxies.backends, now)
         for backend, server in adopted.added:
-            self._checks.server_added(backend, server, now)
+            self.checks.server_added(backend, server, now)
         for backend, server, before in adopted.changed:
-            self._checks.server_removed(server, now)
-            self._checks.server_added(backend, server, now)
-            self._transitions.disabled_anew(server, before, now)
-        self._checks.reloaded(self._proxies.backends, configuration.process, now)
-        self._relay.reloaded(configuration.process, now)
+            self.checks.server_removed(server, now)
+            self.checks.server_added(backend, server, now)
+            self.transitions.disabled_anew(server, before, now)
+        self.checks.reloaded(self.proxies.backends, configuration.process, now)
+        self.relay.reloaded(configuration.process, now)
         for backend, server in adopted.removed:
-            self._relay.requeue_sessions(backend, server, now)
+            self.relay.requeue_sessions(backend, server, now)
         details = {
             "added": [server.key for _, server in adopted.added],
             "removed": [server.key for _, server in adopted.removed],

@@ -50,3 +50,10 @@ def test_a_server_that_goes_leaves_its_turns_to_the_others() -> None:
     for name in "ac":
         change(pool, by_source, name, up=False)
     assert chosen(by_source, 1) == "-"
+
+
+def test_clients_without_an_address_take_turns() -> None:
+    """Those of a Unix socket; HAProxy 2.6.12 was tried."""
+    algorithm = SourceByMap(seats(1, 1), avalanche=False)
+    chosen = [algorithm.choose(None, b"") for _ in range(4)]
+    assert chosen[0] is chosen[2] is not chosen[1] is chosen[3]

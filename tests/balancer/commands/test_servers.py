@@ -219,7 +219,7 @@ def test_tls_on_and_off() -> None:
 
 def test_addresses_of_unix_sockets_are_not_changed_by_hand() -> None:
     talk = RuntimeTalk(TEXT)
-    backend = talk.balancer._proxies.backends[0]
+    backend = talk.balancer.proxies.backends[0]
     backend.servers[0].address = Address("/run/socket", 0)
     assert "only supported through configuration file" in talk.say(
         "set server front/a addr 127.0.0.1"

@@ -107,6 +107,8 @@ class SourceByMap(_Map[Member]):
             return None
         if len(self._pool.in_turn) == 1:
             return self.table[0]
+        if not source:
+            return self.walk(avoid)  # a client of a Unix socket
         return self.table[hash_of_address(source, self._avalanche) % len(self.table)]
 
 
