@@ -190,7 +190,7 @@ def test_a_reload_keeps_sessions_and_checks_and_asks_for_listeners_first() -> No
     assert effects[-1] == Answer(2, None)
     talk.connected(check)
     names = [row.svname for row in talk.balancer.statistics(talk.now)]
-    assert names == ["FRONTEND", "c", "b", "BACKEND", "FRONTEND"]
+    assert names == ["FRONTEND", "c", "b", "BACKEND", "FRONTEND", "BACKEND"]
     assert talk.row("FRONTEND").scur == 1
     talk.closed(1)
     talk.closed(session)

@@ -32,7 +32,7 @@ listen front
 """
 TWO = HEAD + "    server b 127.0.0.1:12\n"
 RESET = "Connection reset by peer"
-ONE_PLACE = {"maxconn": 1, "minconn": 1}
+ONE_PLACE = {"maxconn": 1}
 
 
 def full(text: str = HEAD, *, waiting: int = 3, **back: object) -> tuple[Conversation, int]:

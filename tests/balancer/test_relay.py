@@ -126,7 +126,7 @@ def test_draining_ends_no_session() -> None:
 
 
 def test_another_limit_of_the_process_lets_those_in_who_wait() -> None:
-    talk = Conversation(configured("global\nmaxconn 1\n" + TEXT))
+    talk = Conversation(configured("global\nmaxconn 1\n" + TEXT, front={"maxconn": 9}))
     talk.relaying(1)
     talk.client(2)
     process = configured("global\nmaxconn 2\n" + TEXT).process

@@ -24,7 +24,7 @@ from rabbitry.console.balancer_process import main, read_configuration
 PATIENCE_S = 20
 CLASSIC = """\
 global
-    log 127.0.0.1 local0 info
+    log stderr local0 info
     maxconn 4096
     stats socket /tmp/haproxy.socket uid haproxy mode 770 level admin
     daemon

@@ -142,7 +142,7 @@ def test_a_second_connect_closes_the_first_link() -> None:
 
 
 def test_the_proxy_header_goes_first() -> None:
-    settings = line(send_proxy=1)
+    settings = line(check_send_proxy=1)
     stage = CheckedServer(settings, check="tcp-check", check_steps=SCRIPT)
     stage.begin(RunChecker(stage.desk, stage.backend, stage.server))
     assert bytes_sent(stage.opened(-1)) == [b"PROXY UNKNOWN\r\nping"]

@@ -35,7 +35,7 @@ def test_addr_and_port_lead_elsewhere_and_plainly() -> None:
 
 
 def test_tls_and_proxy_are_those_of_the_server() -> None:
-    target = health_target(server(tls=TLS, send_proxy=1), Connect())
+    target = health_target(server(check_tls=TLS, check_send_proxy=1), Connect())
     assert target.options is not None
     assert target.options.tls == LinkTls(verify=False, sni="rabbit")
     assert target.tls
@@ -43,7 +43,7 @@ def test_tls_and_proxy_are_those_of_the_server() -> None:
 
 
 def test_check_ssl_and_check_send_proxy_hold_for_an_address_of_their_own() -> None:
-    settings = {"check_address": OTHER, "check_tls": True, "tls": TLS, "check_send_proxy": 2}
+    settings = {"check_address": OTHER, "check_tls": TLS, "check_send_proxy": 2}
     target = health_target(server(**settings), Connect())
     assert target.tls
     assert target.header == b"\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"
@@ -67,7 +67,7 @@ def test_agents_are_asked_in_plain() -> None:
 
 def test_a_failure_under_tls_may_be_one_of_tls() -> None:
     plain = health_target(server(), Connect())
-    secure = health_target(server(tls=TLS), Connect())
+    secure = health_target(server(check_tls=TLS), Connect())
     assert plain.failure("wrong version number") == "L4CON"
     assert secure.failure("wrong version number") == "L6RSP"
     assert secure.failure("Connection refused") == "L4CON"

@@ -7,6 +7,8 @@ import json
 from support.runtime_terminal import RuntimeTalk
 
 TEXT = """
+global
+    stats socket /run/s
 listen front
     bind 127.0.0.1:1
     server a 127.0.0.1:28011 check inter 1s

@@ -9,6 +9,8 @@ from rabbitry.balancer.commands.terminal import Terminal
 from rabbitry.balancer.commands.world import Said, is_number, leading_number
 
 TEXT = """
+global
+    stats socket /run/s
 listen front
     bind 127.0.0.1:1
     server a 127.0.0.1:11

@@ -23,7 +23,8 @@ def test_configuration_of_up() -> None:
     configuration = parse(text, "up.cfg")
     assert configuration.warnings == ()
     front, page = configuration.frontends
-    (back,) = configuration.backends
+    back, rows_only = configuration.backends
+    assert (rows_only.mode, rows_only.servers) == ("http", ())
     assert [bind.address for bind in front.binds] == [Address("127.0.0.1", 5670)]
     assert [server.name for server in back.servers] == ["rabbit", "rabbit_1"]
     assert {server.downinter_us for server in back.servers} == {100_000}

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from rabbitry.balancer.configuration.model import (
+    MAXCONN_DEFAULT,
     AmqpCheck,
     BackendSection,
     Configuration,
@@ -23,7 +24,7 @@ def test_defaults_are_haproxys() -> None:
     assert (server.inter_us, server.rise, server.fall, server.weight) == (2_000_000, 2, 3, 1)
     back = BackendSection("l", 2, "tcp")
     assert (back.retries, back.redispatch, back.balance.algorithm) == (3, None, "roundrobin")
-    assert FrontendSection("l", 2, "tcp", ()).maxconn == 2000
+    assert FrontendSection("l", 2, "tcp", ()).maxconn == MAXCONN_DEFAULT
 
 
 def test_values_are_frozen() -> None:

@@ -34,11 +34,12 @@ def test_rows_are_front_servers_back_of_each_section() -> None:
     talk = Conversation(TEXT)
     rows = talk.rows()
     assert [(row.pxname, row.svname, row.type, row.iid, row.sid) for row in rows] == [
-        ("front", "FRONTEND", TYPE_FRONTEND, 2, 0),
-        ("front", "a", TYPE_SERVER, 2, 1),
-        ("front", "b", TYPE_SERVER, 2, 2),
-        ("front", "BACKEND", TYPE_BACKEND, 2, 0),
-        ("page", "FRONTEND", TYPE_FRONTEND, 3, 0),
+        ("front", "FRONTEND", TYPE_FRONTEND, 1, 0),
+        ("front", "a", TYPE_SERVER, 1, 1),
+        ("front", "b", TYPE_SERVER, 1, 2),
+        ("front", "BACKEND", TYPE_BACKEND, 1, 0),
+        ("page", "FRONTEND", TYPE_FRONTEND, 2, 0),
+        ("page", "BACKEND", TYPE_BACKEND, 2, 0),
     ]
     assert rows[4].mode == "http"
 
@@ -51,7 +52,7 @@ def test_csv_is_haproxys() -> None:
     talk.connected(link)
     talk.bytes(1, b"12345")
     talk.bytes(link, b"123")
-    front, first, second, back, page = read_csv(to_csv(talk.rows()))
+    front, first, second, back, page, _ = read_csv(to_csv(talk.rows()))
     assert (front["status"], front["slim"], front["scur"], front["rate"]) == (
         "OPEN",
         "95",

@@ -57,7 +57,7 @@ class RunChecker:
         section = self._backend.section
         script = prepared(section.check_steps) if section.check == "tcp-check" else PLAIN
         line = self._server.line
-        tls = line.check_tls or (line.check_address is None and line.tls is not None)
+        tls = line.check_tls is not None
         return lambda: ScriptRun(script, tls)
 
     def _ask_agent(self) -> Run:

@@ -63,22 +63,21 @@ def health_target(server: Server, step: Connect) -> Target:
     port = port or (own or server.address).port
     if own is not None and not own.port:
         port = step.port or server.address.port
-    tls = step.tls
+    tls = (line.check_tls or line.tls or ServerTls()) if step.tls else None
     proxy = line.check_send_proxy or 1 if step.send_proxy else 0
     if step.by_default:
-        tls = tls or line.check_tls or (own is None and line.tls is not None)
-        proxy = line.check_send_proxy or (line.send_proxy if own is None else 0)
+        tls = tls or line.check_tls
+        proxy = line.check_send_proxy
     return _target(line, Address(address.host, port), tls, proxy)
 
 
 def agent_target(server: Server) -> Target:
     """Where an agent check's link leads: never under TLS."""
     line = server.line
-    return _target(line, line.agent_address or line.check_address or server.address, False, 0)
+    return _target(line, line.agent_address or line.check_address or server.address, None, 0)
 
 
-def _target(line: ServerLine, address: Address, tls: bool, proxy: int) -> Target:
-    settings = (line.tls or ServerTls()) if tls else None
-    options = server_link_options(replace(line, tls=settings), None)
+def _target(line: ServerLine, address: Address, tls: ServerTls | None, proxy: int) -> Target:
+    options = server_link_options(replace(line, tls=tls), None)
     # A connection on nobody's behalf has no addresses to tell.
     return Target(address, options, header_for(proxy, None, None) if proxy else b"")

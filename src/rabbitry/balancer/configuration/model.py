@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 
 from rabbitry.machine import Address
 
+MAXCONN_DEFAULT = 20_000
+"""What a frontend may hold where neither file nor caller says."""
 REDISPATCH_ON_LAST_RETRY = -1
 """What `option redispatch` without a number means (configuration.txt 4.2, "option redispatch")."""
 
@@ -61,22 +63,27 @@ class Keepalive:
 
 @dataclass(frozen=True, slots=True)
 class BindTls:
-    """TLS at the front: `certificate` is the file or directory of `crt` (key and chain in one
-    PEM, or beside it as `.key`). `verify` is none, optional or required.
+    """TLS at the front: `certificates` are the files or directories of `crt` (key and chain in one
+    PEM, or beside it as `.key`). `verify` is none, optional or required. `ciphersuites` are those
+    of TLS 1.3, `ciphers` the others'; `tickets` is False for `no-tls-tickets`.
     """
 
     certificates: tuple[str, ...]
     ca_file: str | None = None
     verify: str = "none"
     ciphers: str | None = None
+    ciphersuites: str | None = None
     minimum_version: str = "TLSv1.2"
     maximum_version: str | None = None
     alpn: tuple[str, ...] = ()
+    tickets: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class ServerTls:
-    """TLS towards a server (`ssl`). `verify` is none or required; `sni` a literal name."""
+    """TLS towards a server (`ssl`). `verify` is none or required (then there is a `ca_file`);
+    `sni` is a literal name, `certificate` the client's own.
+    """
 
     verify: str = "required"
     ca_file: str | None = None
@@ -84,11 +91,19 @@ class ServerTls:
     sni: str | None = None
     verify_host: str | None = None
     alpn: tuple[str, ...] = ()
+    ciphers: str | None = None
+    ciphersuites: str | None = None
+    minimum_version: str | None = None
+    maximum_version: str | None = None
+    tickets: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class BindLine:
-    """One address of a `bind` line. A Unix socket's `address.host` is its path, its port 0."""
+    """One address of a `bind` line. A Unix socket's `address.host` is its path, its port 0; see
+    `addresses`. `user` and `group` own the file of such a socket: names, or numbers as digits.
+    `id` is the number of the socket in the statistics (`option socket-stats`).
+    """
 
     address: Address
     name: str | None = None
@@ -103,21 +118,25 @@ class BindLine:
     group: str | None = None
     tcp_user_timeout_us: int | None = None
     level: str = "operator"  # of a runtime socket: user, operator, admin
+    id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StatisticsPage:
     """The `stats` lines of a section. `refresh_us`: how often the page reloads (None: never).
 
-    `users` has (name, password) of `stats auth`; nobody need log in where it is empty. `admin` is
-    the condition of `stats admin if ...`: True for TRUE (always), False where there is none.
+    `users` has (name, password) of `stats auth`; nobody need log in where it is empty. `admin` says
+    who may act on servers (`stats admin if ...`): "" nobody, "always" (TRUE) whoever sees the page,
+    "localhost" (LOCALHOST) who comes from 127.0.0.0/8 or ::1. `show_node` is "" for the host's own
+    name, None for none. `scope` are the names of the proxies that are shown, all where it is empty;
+    "." is the page's own.
     """
 
     uri: str = "/haproxy?stats"
     refresh_us: int | None = None
     users: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     realm: str = "HAProxy Statistics"
-    admin: bool = False
+    admin: str = ""
     hide_version: bool = False
     show_legends: bool = False
     show_node: str | None = None
@@ -129,7 +148,8 @@ class StatisticsPage:
 class CheckStep:
     """One `tcp-check` line. `kind` is connect, send, expect or comment.
 
-    connect: `address`, `port`, `tls`, `send_proxy`, `linger`; None: the server's own.
+    connect: `address`, `port`, `tls`, `send_proxy`, `linger`; None: the server's own. `default` is
+    that of `connect default`: the server's own settings for TLS and PROXY protocol, too.
     send: `data`. expect: `match` is string, rstring, binary or rbinary, `data` what is looked for
     (for the r-kinds a regular expression), `negated` for `!`, `minimum_bytes` of `min-recv`
     (-1: none), and the statuses of `ok-status`, `error-status`, `tout-status`.
@@ -145,6 +165,9 @@ class CheckStep:
     tls: bool = False
     send_proxy: bool = False
     linger: bool = False
+    default: bool = False
+    sni: str | None = None
+    alpn: tuple[str, ...] = ()
     comment: str = ""
     ok_status: str = "L7OK"
     error_status: str = "L7RSP"
@@ -169,7 +192,10 @@ class ServerLine:
     `fastinter_us` and `downinter_us` are None where `inter_us` holds for those states too.
     `track` is "BACKEND/SERVER". `send_proxy` is 0, 1 or 2, the version of the PROXY protocol;
     `check_send_proxy` likewise for checks. `on_marked_down` is "" or shutdown-sessions,
-    `on_marked_up` "" or shutdown-backup-sessions.
+    `on_marked_up` "" or shutdown-backup-sessions. `check_address` is where checks go, None where
+    they go to `address`; `check_tls` and `check_send_proxy` hold for checks whatever holds for
+    traffic: what HAProxy lets them take over from it is folded in. `id` is HAProxy's `sid`; the
+    reader always fills it in. `minconn` is below `maxconn`, or None: the limit is fixed.
     """
 
     name: str
@@ -188,8 +214,8 @@ class ServerLine:
     minconn: int | None = None
     maxqueue: int | None = None
     slowstart_us: int | None = None
-    check_address: Address | None = None  # `addr` and `port` folded with the server's own
-    check_tls: bool = False
+    check_address: Address | None = None  # `addr` and `port` folded with `address`
+    check_tls: ServerTls | None = None
     track: str | None = None
     agent_check: bool = False
     agent_address: Address | None = None
@@ -228,7 +254,8 @@ class Balance:
 class FrontendSection:
     """Where clients come in. `mode` is "tcp", "amqp" or "http" (which serves `statistics` only).
 
-    `default_backend` names a `BackendSection`; in a `listen` it is the section itself.
+    `default_backend` names a `BackendSection`; in a `listen` it is the section itself. `maxconn`
+    is that of `global` where the section has none, `parse`'s `process_maxconn` where nobody has.
     `sessions_per_s` is `rate-limit sessions`. `log_targets` are those of the section, `log global`
     resolved.
     """
@@ -239,7 +266,7 @@ class FrontendSection:
     binds: tuple[BindLine, ...]
     default_backend: str | None = None
     disabled: bool = False
-    maxconn: int = 2000
+    maxconn: int = MAXCONN_DEFAULT
     backlog: int | None = None
     sessions_per_s: int | None = None
     timeout_client_us: int | None = None
@@ -249,10 +276,14 @@ class FrontendSection:
     dontlognull: bool = False
     dontlog_normal: bool = False
     logasap: bool = False
+    log_separate_errors: bool = False
     independent_streams: bool = False
+    nolinger: bool = False
+    socket_stats: bool = False
     log_targets: tuple[LogTarget, ...] = ()
     log_tag: str | None = None
     statistics: StatisticsPage | None = None
+    description: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +291,9 @@ class BackendSection:
     """The servers behind a `backend` or `listen`, and how they are chosen, checked and waited for.
 
     `redispatch` is None (off) or the number of `option redispatch`. `check` is "connect" (a TCP
-    check), "tcp-check" (the script `check_steps`) or "amqp" (`amqp_check`).
+    check), "tcp-check" (the script `check_steps`) or "amqp" (`amqp_check`). `timeout_queue_us` is
+    the connect timeout where there is none; `fullconn` a tenth of what its frontends may hold.
+    A `listen` or `backend` of mode "http" has no servers: it is there for its row.
     """
 
     name: str
@@ -284,9 +317,13 @@ class BackendSection:
     check_steps: tuple[CheckStep, ...] = ()
     amqp_check: AmqpCheck | None = None
     log_health_checks: bool = False
+    independent_streams: bool = False
+    nolinger: bool = False
     abortonclose: bool = False
     log_targets: tuple[LogTarget, ...] = ()
+    log_tag: str | None = None
     statistics: StatisticsPage | None = None
+    description: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,8 +337,9 @@ class RuntimeSocket:
 class Global:
     """The `global` section. `maxconn` caps the client links of all frontends together.
 
-    `processes` is `nbthread` times `nbproc`. `hard_stop_after_us`: how long sessions may outlive a
-    soft stop. `spread_checks_percent` spreads checks in time.
+    `processes` is `nbthread` times `nbproc`. `user` and `group` are names, or numbers as digits.
+    `log_send_hostname` is "" for the host's own name, None for none. `hard_stop_after_us`: how long
+    sessions may outlive a soft stop. `spread_checks_percent` spreads checks in time.
     """
 
     maxconn: int | None = None
@@ -322,6 +360,7 @@ class Global:
     log_send_hostname: str | None = None
     runtime_sockets: tuple[RuntimeSocket, ...] = ()
     runtime_timeout_us: int = 10_000_000
+    runtime_maxconn: int = 10
 
 
 @dataclass(frozen=True, slots=True)
