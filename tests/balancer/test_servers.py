@@ -60,8 +60,8 @@ def test_a_success_on_the_way_down_heals_wholly() -> None:
 
 def test_status_words() -> None:
     assert server(check=False).status == "no check"
-    assert server(check=False, weight=0).status == "DRAIN"
-    assert check(server(weight=0), True) == "DRAIN"
+    assert server(check=False, weight=0).status == "no check"
+    assert check(server(weight=0), True) == "UP"
     each = server()
     each.admin = Admin.FORCED_DRAIN
     assert each.status == "DRAIN 1/3"

@@ -178,7 +178,7 @@ def test_slowstart_goes_by_timer() -> None:
 def test_weight_nothing_drains() -> None:
     stage = Stage(a={}, b={})
     stage.transitions.set_weight(stage["a"], 0, 1)
-    assert (stage.usable(), stage["a"].status) == ("b", "DRAIN 1/3")
+    assert (stage.usable(), stage["a"].status) == ("b", "UP 1/3")
     stage.transitions.set_weight(stage["a"], 3, 2)
     assert stage["a"].effective_weight == 48
 

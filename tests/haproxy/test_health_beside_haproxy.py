@@ -35,9 +35,14 @@ def checked(side: Side, *columns: str, name: str = "s1") -> list[str]:
 
 
 def when(side: Side, status: str, *columns: str, name: str = "s1") -> list[str]:
-    """These columns of a server once it has this status."""
-    found = side.figures_when(lambda rows: rows[name][0] == status, "status", *columns)
-    return found[name][1:]
+    """These columns of a server once it has this status, and no check is under way."""
+    found = side.figures_when(
+        lambda rows: rows[name][0] == status and not rows[name][1].startswith("*"),
+        "status",
+        "check_status",
+        *columns,
+    )
+    return found[name][2:]
 
 
 def test_server_that_goes_and_comes_again() -> None:

@@ -340,13 +340,14 @@ class Server:
                 return "DOWN"
             value, rise = judged.health.value, judged.health.rise
             return f"DOWN {value}/{rise}" if value else "DOWN"
-        word = "DRAIN" if self.is_drained else "UP"
+        drained = bool(self.admin & Admin.DRAIN)  # a weight of 0 alone does not show here
+        word = "DRAIN" if drained else "UP"
         if judged.operating is Operating.STOPPING:
             word = "NOLB"
-        elif self.is_drained and judged.agent.enabled:
+        elif drained and judged.agent.enabled:
             return "DRAIN (agent)"
         elif not judged.health.enabled:
-            return "DRAIN" if self.is_drained else "no check"
+            return "DRAIN" if drained else "no check"
         if not judged.health.enabled or judged.health.value == judged.health.top:
             return word
         good = judged.health.value - judged.health.rise + 1

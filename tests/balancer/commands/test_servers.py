@@ -154,7 +154,7 @@ def test_weights() -> None:
     talk.say("set weight front/b 200")
     assert talk.say("get weight front/b") == "200 (initial 2)\n\n"
     talk.say("set server front/b weight 0")
-    assert (talk.row("b").weight, talk.row("b").status) == (0, "DRAIN")
+    assert (talk.row("b").weight, talk.row("b").status) == (0, "no check")
     assert [places(talk.client(link)) for link in (1, 2)] == [[28011], [28011]]
 
 
