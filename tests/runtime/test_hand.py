@@ -102,3 +102,36 @@ def test_nothing_is_listened_on_after_the_end(run: Run) -> None:
         assert heard.events == []
 
     run(main())
+
+
+def test_a_listener_that_is_not_to_accept_holds_links_until_it_may(run: Run) -> None:
+    async def main() -> None:
+        hand = Hand()
+        heard = Heard(hand)
+        address = await hand.listen("front", "127.0.0.1", 0, accepting=False)
+        with socket.create_connection((address.host, address.port)):
+            hand.accept("front")
+            await heard.until(2)
+        hand.end(abort=True)
+        await hand.close(1)
+
+    run(main())
+
+
+def test_a_listener_takes_over_the_socket_of_another_and_no_link_is_refused(run: Run) -> None:
+    async def main() -> None:
+        hand = Hand()
+        heard = Heard(hand)
+        address = await hand.listen("old", "127.0.0.1", 0)
+        assert hand.take_over("old", "new") == address
+        hand.stop_listening("old")
+        with socket.create_connection((address.host, address.port)):  # the backlog has room
+            hand.accept("new")
+            await heard.until(3)
+        opened = heard.events[2]
+        assert isinstance(opened, LinkOpened)
+        assert opened.listener == "new"
+        hand.end(abort=True)
+        await hand.close(1)
+
+    run(main())

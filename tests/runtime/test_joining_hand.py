@@ -90,7 +90,7 @@ def test_names_are_looked_up_once_for_a_while(run: Run, monkeypatch: pytest.Monk
                     asked.append(host)
                     return await loop.getaddrinfo("127.0.0.1", *arguments, **options)
 
-            driver._hand.loop = Loop()  # type: ignore[assignment]
+            driver.hand.loop = Loop()  # type: ignore[assignment]
             for number in (-1, -2, -3):
                 await driver.ask([OpenLink(number, Address("broker.test", address.port))])
                 await toy.saw(LinkOpened, -number)

@@ -65,6 +65,11 @@ class EndChecks:
 
 
 @dataclass(frozen=True, slots=True)
+class AllSessionsEnded:
+    """Question: tell when there is no session any more. The answer has to be waited for."""
+
+
+@dataclass(frozen=True, slots=True)
 class RuntimeLine:
     """Question: carry out this line of a runtime socket; the answer is the text to be sent."""
 
@@ -96,6 +101,7 @@ class Balancer:
         self.relay.observe = self.checks.observed
         self._measures = 0
         self._waiting_questions: dict[int, tuple[int, object]] = {}
+        self._until_no_session: list[int] = []
         self._counters = ProcessCounters(configuration.process)
         self._world = World(
             self.proxies,
@@ -123,6 +129,9 @@ class Balancer:
     def step(self, event: Event, now: int) -> list[Effect]:
         """Take one event at `now` (microseconds) and return what shall happen, in order."""
         self._take(event, now)
+        if self._until_no_session and not self.relay.has_sessions:
+            self._out += [Answer(number, None) for number in self._until_no_session]
+            self._until_no_session.clear()
         effects = self._out[:]
         self._out.clear()
         return effects
@@ -167,6 +176,8 @@ class Balancer:
                     self._ask_measured(number, question)
                 elif isinstance(question, EndChecks):
                     self.checks.end(now, number)
+                elif isinstance(question, AllSessionsEnded):
+                    self._until_no_session.append(number)
                 else:
                     self._out.append(Answer(number, self._answer(question, now)))
             case _:

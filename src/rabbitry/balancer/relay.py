@@ -175,6 +175,11 @@ class Relay:
 
     # --- what others ask ------------------------------------------------------------------------
 
+    @property
+    def has_sessions(self) -> bool:
+        """Whether there is any session, waiting ones included."""
+        return bool(self.table.by_timer)
+
     def sessions_of(self, server: Server) -> list[Session]:
         """The sessions that have a place at this server."""
         return [

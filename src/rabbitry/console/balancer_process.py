@@ -21,11 +21,12 @@ from rabbitry.balancer.configuration.model import Configuration, ConfigurationEr
 from rabbitry.balancer.configuration.reader import parse
 from rabbitry.machine import Address
 from rabbitry.runtime.balancer_log import log_to_standard_error
-from rabbitry.runtime.balancer_process import Page, ReadRows, run_balancer
+from rabbitry.runtime.balancer_process import ReadRows, run_balancer
 from rabbitry.runtime.errors import EXIT_USAGE
 from rabbitry.runtime.listeners import ListenFailed
 from rabbitry.runtime.loop import run
 from rabbitry.runtime.processes import raise_open_files_limit
+from rabbitry.runtime.serving import Page
 from rabbitry.runtime.supervised import (
     read_settings_line,
     ready_file,
@@ -59,8 +60,12 @@ def read_configuration(path: Path) -> Configuration:
 
 def balance(path: Path, *, ready: int | None = None, supervised: bool = False) -> int:
     """Run the balancer that the file describes until it is told to stop; return the exit code."""
+
+    def read() -> Configuration:
+        return read_configuration(path)
+
     try:
-        configuration = read_configuration(path)
+        configuration = read()
     except ConfigurationError as error:
         if ready is None:
             print(error, file=sys.stderr)
@@ -76,8 +81,11 @@ def balance(path: Path, *, ready: int | None = None, supervised: bool = False) -
             print(f"ready: {listeners}", flush=True)
         tell_ready(ready, listeners={name: str(where) for name, where in addresses.items()})
 
+    work = run_balancer(
+        configuration, serve_page, read=read, serving=serving, supervised=supervised
+    )
     try:
-        return run(run_balancer(configuration, serve_page, serving=serving, supervised=supervised))
+        return run(work)
     except (ListenFailed, TlsFailed) as error:
         tell_failed(ready, str(error))
         return EXIT_USAGE

@@ -4,7 +4,7 @@ Owns the run of one balancer from configuration to exit code. What serves the st
 is handed in (`ServePage`), since the console stands above this room;
 `rabbitry.console.balancer_process` puts the two together and is what is started as a process.
 
-Log lines are `balancer_log`'s.
+Log lines are `balancer_log`'s, what is open and how that changes is `serving`'s.
 """
 
 from __future__ import annotations
@@ -12,12 +12,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
-from rabbitry.balancer.balancer import Balancer, EndChecks, RuntimeLine
+from rabbitry.balancer.balancer import AllSessionsEnded, Balancer, EndChecks, RuntimeLine
 from rabbitry.balancer.commands.terminal import Terminal
-from rabbitry.balancer.configuration.model import Configuration, FrontendSection
+from rabbitry.balancer.configuration.model import (
+    BindLine,
+    Configuration,
+    FrontendSection,
+    RuntimeSocket,
+)
 from rabbitry.balancer.statistics.rows import StatisticsRow
 from rabbitry.machine import Address
 from rabbitry.runtime.balancer_log import BalancerLog
@@ -26,7 +32,8 @@ from rabbitry.runtime.driver import Driver, DriverStopped, MachineFailed
 from rabbitry.runtime.errors import EXIT_SOFTWARE
 from rabbitry.runtime.facts import FactFinder
 from rabbitry.runtime.joining_hand import JoiningHand
-from rabbitry.runtime.runtime_socket import RuntimeSockets
+from rabbitry.runtime.runtime_socket import RunLine, RuntimeSockets
+from rabbitry.runtime.serving import Page, Reloader, Serving
 from rabbitry.runtime.supervised import when_to_stop
 
 CLOSE_S = 1.0
@@ -37,78 +44,139 @@ _log = logging.getLogger("rabbitry.balancer.lines")
 ReadRows = Callable[[], Awaitable[list[StatisticsRow]]]
 """Asks the balancer for its statistics."""
 
-
-class Page(Protocol):
-    """A page that is being served."""
-
-    @property
-    def address(self) -> Address:
-        """Where it is served."""
-        ...
-
-    async def close(self) -> None:
-        """Serve it no more."""
-        ...
-
-
 ServePage = Callable[[FrontendSection, Address, ReadRows], Awaitable[Page]]
 """Serves the statistics of a section at an address; raises `ListenFailed`."""
+
+
+class _World:
+    """Opens and closes what `serving` says."""
+
+    def __init__(self, driver: Driver, log: BalancerLog, page: ServePage, run: RunLine) -> None:
+        self._driver = driver
+        self._log = log
+        self._serve_page = page
+        self._run_line = run
+
+    async def ask(self, question: Any) -> Any:
+        """Ask the machine."""
+        return await self._driver.ask(question)
+
+    async def listen(self, name: str, bind: BindLine, section: FrontendSection) -> Address:
+        """Open a listener that does not accept yet."""
+        host, port = bind.address.host, bind.address.port
+        options = listen_options(bind, section)
+        tls = tls_settings(bind)
+        return await self._driver.listen(name, host, port, tls, options, accepting=False)
+
+    def accept(self, name: str) -> None:
+        """Let a listener accept."""
+        self._driver.hand.accept(name)
+
+    def take_over(self, old: str, name: str, bind: BindLine, section: FrontendSection) -> Address:
+        """Make a listener out of another one's socket."""
+        options = listen_options(bind, section)
+        return self._driver.hand.take_over(old, name, tls_settings(bind), options)
+
+    def stop_listening(self, name: str) -> None:
+        """Close a listener; its links stay."""
+        self._driver.hand.stop_listening(name)
+
+    async def serve_page(self, section: FrontendSection, bind: BindLine) -> Page:
+        """Serve a page of statistics."""
+        return await self._serve_page(section, bind.address, self._read_rows)
+
+    async def _read_rows(self) -> list[StatisticsRow]:
+        rows: list[StatisticsRow] = await self._driver.ask("statistics")
+        return rows
+
+    async def serve_commands(
+        self, socket: RuntimeSocket, configuration: Configuration
+    ) -> RuntimeSockets:
+        """Serve a runtime socket."""
+        served = RuntimeSockets(self._run_line)
+        await served.open([socket], configuration.process.runtime_timeout_us)
+        return served
+
+    def log_to(self, configuration: Configuration) -> None:
+        """Send log lines where this configuration says."""
+        self._log.use(configuration)
 
 
 async def run_balancer(
     configuration: Configuration,
     serve_page: ServePage,
     *,
+    read: Callable[[], Configuration],
     serving: Callable[[dict[str, Address]], None],
     supervised: bool = False,
 ) -> int:
     """Balance until SIGTERM or SIGINT (or, `supervised`, the end of standard input).
 
-    `serving` is called with the address of every listener and page, by name, when all of them
-    serve. Returns the exit code. Raises `ListenFailed`.
+    At SIGUSR2, or when a runtime socket says `reload`, `read` reads another configuration, raising
+    `ConfigurationError`. SIGUSR1 ends it softly: it listens no more, and goes when its last session
+    has ended, or `hard-stop-after` is over. `serving` is called with the address of every listener
+    and page, by name, when all of them serve. Returns the exit code. Raises `ListenFailed` or
+    `TlsFailed`.
     """
     for warning in configuration.warnings:
         _log.warning("%s", warning)
     stopping = asyncio.Event()
-    when_to_stop(asyncio.get_running_loop(), stopping.set, supervised=supervised)
+    loop = asyncio.get_running_loop()
+    when_to_stop(loop, stopping.set, supervised=supervised)
     machine = Balancer(configuration)
     log = BalancerLog(configuration)
     driver = Driver(machine, hand=JoiningHand(), on_report=log.take)
-
-    async def read_rows() -> list[StatisticsRow]:
-        rows: list[StatisticsRow] = await driver.ask("statistics")
-        return rows
+    facts = FactFinder()
 
     async def run_line(terminal: Terminal, line: str) -> str:
+        if line.strip() == "reload" and terminal.level == "admin":
+            return await reloader.reload()
         text: str = await driver.ask(RuntimeLine(terminal, line, facts.find(log.dropped)))
         return text
 
-    facts = FactFinder()
-    runtime_sockets = RuntimeSockets(run_line)
-    pages: list[Page] = []
-    addresses: dict[str, Address] = {}
+    open_now = Serving(_World(driver, log, serve_page, run_line), configuration)
+    reloader = Reloader(open_now, read, _tell)
     driver.start()
     try:
-        for name, bind in machine.listeners:
-            host, port = bind.address.host, bind.address.port
-            options = listen_options(bind, machine.section_of(name))
-            addresses[name] = await driver.listen(name, host, port, tls_settings(bind), options)
-        for section in configuration.frontends:
-            if section.statistics is not None:
-                for bind in section.binds:
-                    page = await serve_page(section, bind.address, read_rows)
-                    pages.append(page)
-                    addresses.setdefault(section.name, page.address)
-        process = configuration.process
-        await runtime_sockets.open(process.runtime_sockets, process.runtime_timeout_us)
-        serving(addresses)
+        await open_now.open(machine.listeners)
+        tasks = _Tasks()
+        loop.add_signal_handler(signal.SIGUSR2, lambda: tasks.start(reloader.reload()))
+        loop.add_signal_handler(
+            signal.SIGUSR1, lambda: tasks.start(_stop_softly(driver, open_now, stopping))
+        )
+        serving(open_now.addresses)
         return await _until_stopped(driver, stopping)
     finally:
-        await runtime_sockets.close()
-        for page in pages:
-            await page.close()
+        await open_now.close()
         await driver.close(CLOSE_S)
         log.close()
+
+
+async def _stop_softly(driver: Driver, open_now: Serving, stopping: asyncio.Event) -> None:
+    """Take no new session; stop when the last one has ended, or they have had long enough."""
+    _log.info("stopping softly: no new sessions, waiting for the last one to end")
+    limit_us = open_now.stop_listening()
+    with contextlib.suppress(TimeoutError, DriverStopped, MachineFailed):
+        async with asyncio.timeout(None if limit_us is None else limit_us / 1e6):
+            await driver.ask(AllSessionsEnded())
+    stopping.set()
+
+
+def _tell(level: str, line: str) -> None:
+    _log.log(logging.ERROR if level == "error" else logging.WARNING, "%s", line)
+
+
+class _Tasks:
+    """Work that signals begin; kept, so that it is not collected before its end."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[object]] = set()
+
+    def start(self, work: Coroutine[object, object, object]) -> None:
+        """Begin work in the background."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
 
 async def _until_stopped(driver: Driver, stopping: asyncio.Event) -> int:

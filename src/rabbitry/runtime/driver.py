@@ -110,8 +110,8 @@ class Driver:
         self._busy = False
         self._ended = False
         self._waiting: deque[Event] = deque()
-        self._hand = hand or Hand()
-        self._links = self._hand.links
+        self.hand = hand or Hand()
+        self._links = self.hand.links
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timers: dict[str, _Timer] = {}
         self._commits: list[Commit] = []
@@ -120,7 +120,7 @@ class Driver:
         self._questions: dict[int, asyncio.Future[Any]] = {}
         self._last_question = 0
         self._act: dict[type[Effect], Callable[[Any], None]] = {
-            **self._hand.acts(),
+            **self.hand.acts(),
             SetTimer: self._set_timer,
             CancelTimer: self._cancel_timer,
             Commit: self._commit,
@@ -136,7 +136,7 @@ class Driver:
         """Give the machine `Started` with what the store kept. Call once, in a running loop."""
         self.loop = asyncio.get_running_loop()
         self._stopped: asyncio.Future[str] = self.loop.create_future()
-        self._hand.serve(self.take, self.tell)
+        self.hand.serve(self.take, self.tell)
         self.take(self._store.load())
 
     async def listen(
@@ -146,13 +146,15 @@ class Driver:
         port: int,
         tls: TlsSettings | None = None,
         options: ListenOptions | None = None,
+        *,
+        accepting: bool = True,
     ) -> Address:
         """Accept links for the listener `name`; port 0 takes any free one; with TLS if it is given.
 
         Returns the address that was bound. Raises `ListenFailed` (port in use, no such host, ...)
-        or `TlsFailed`.
+        or `TlsFailed`. What else can be done with a listener is the hand's (`runtime.hand`).
         """
-        return await self._hand.listen(name, host, port, tls, options)
+        return await self.hand.listen(name, host, port, tls, options, accepting=accepting)
 
     async def ask(self, question: Any) -> Any:
         """Give the machine `Asked` and return what it answers.
@@ -180,7 +182,7 @@ class Driver:
         Links whose peers have not taken all after `patience_s` are cut off. Closes the store.
         """
         self._end("closed", None)
-        await self._hand.close(patience_s)
+        await self.hand.close(patience_s)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience_s):
                 while self._committing:  # what was handed over is written, though nobody hears it
@@ -232,7 +234,7 @@ class Driver:
         for timer in self._timers.values():
             timer.handle.cancel()
         self._timers.clear()
-        self._hand.end(abort=failure is not None)
+        self.hand.end(abort=failure is not None)
         for future in self._questions.values():
             if not future.done():
                 future.set_exception(failure or DriverStopped())

@@ -113,10 +113,13 @@ class Hand:
         port: int,
         tls: TlsSettings | None = None,
         options: ListenOptions | None = None,
+        *,
+        accepting: bool = True,
     ) -> Address:
         """Accept links for the listener `name`; tell `ListenerOpened` and return its address.
 
-        Raises `ListenFailed` or `TlsFailed`.
+        Without `accepting` the port is taken, and links wait until `accept`. Raises `ListenFailed`
+        or `TlsFailed`.
         """
         secure = Tls(tls, self.tell) if tls is not None else None
         options = options or ListenOptions()
@@ -127,6 +130,32 @@ class Hand:
             raise ListenFailed(f"cannot listen on {address} ({name}): the machine has stopped")
         self.take(ListenerOpened(name, address))
         self._listen_on(name, sock, secure, options)
+        if not accepting:
+            self._listeners[name].pause()
+        return address
+
+    def accept(self, name: str) -> None:
+        """Let a listener accept that was opened without."""
+        self._listeners[name].resume()
+
+    def take_over(
+        self,
+        old: str,
+        name: str,
+        tls: TlsSettings | None = None,
+        options: ListenOptions | None = None,
+    ) -> Address:
+        """Make the listener `name` at the address of the listener `old`, out of its socket, so that
+        no link is refused while one follows the other. It accepts nothing before `accept`.
+
+        Raises `TlsFailed`.
+        """
+        secure = Tls(tls, self.tell) if tls is not None else None
+        sock = self._listeners[old].sock.dup()
+        address = address_of(sock.getsockname())
+        self.take(ListenerOpened(name, address))
+        self._listen_on(name, sock, secure, options or ListenOptions())
+        self._listeners[name].pause()
         return address
 
     def _listen_on(self, name: str, sock: Any, secure: Tls | None, options: ListenOptions) -> None:
