@@ -9,10 +9,10 @@ def test_what_was_noted_before_the_question_goes_with_the_answer() -> None:
     unsure = Unsure()
     assert not unsure
     assert unsure.ask() is None
-    unsure.note(False, [1, 2])
-    unsure.note(True, [3])
+    unsure.note([1, 2])
+    unsure.note_rejected([3])
     assert unsure.ask() == 2
-    unsure.note(False, [4])
+    unsure.note([4])
     assert unsure.ask() is None, "it is asked already"
     unsure.answered(2)
     assert unsure.start_again() == ([4], [])
@@ -23,8 +23,8 @@ def test_what_was_noted_before_the_question_goes_with_the_answer() -> None:
 
 def test_a_session_that_ends_leaves_its_question() -> None:
     unsure = Unsure()
-    unsure.note(False, [1])
-    unsure.note(True, [2])
+    unsure.note([1])
+    unsure.note_rejected([2])
     unsure.ask()
     assert unsure.start_again() == ([1], [2])
     assert unsure.ask() == 2

@@ -240,11 +240,6 @@ class QueueLeader(LeaderStream):
         self._marks.add(self._replication.sequence, user, number)
         self._advance()
 
-    @property
-    def alone(self) -> bool:
-        """Whether no other node has anything of the queue."""
-        return not self._replication.any_mirrors
-
     def _catch_up(self) -> bool:
         """Drop first what is too much by what came before. False: say nothing, it is going.
 

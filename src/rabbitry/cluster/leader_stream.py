@@ -72,6 +72,7 @@ class LeaderStream:
         self._gathering: Gathering | None = None
         self._marks = Marks(self._answer_mark)
         self._had_consumer = False
+        self.alone = True  # no other node has anything of the queue
         self.quiescing = False
         self._quiet_from: int | None = None  # the number of the stream
         self._store = store
@@ -150,6 +151,7 @@ class LeaderStream:
     def place(self, placed: QueuePlaced) -> None:
         """Follow the coordinator's word on mirrors and the in-sync set, of this epoch."""
         self._replication.place(placed)
+        self.alone = not self._replication.any_mirrors
         self._advance()
         self._port.wants_pump(self)
 

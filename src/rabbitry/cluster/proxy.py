@@ -117,6 +117,7 @@ class QueueProxy:
         self._users: dict[Holder, Owes] = {}
         self._unsure = Unsure()
         self._gone = False
+        self._asks = False  # `mark` will be called
         # Subscriptions made again in this session and not answered, by the number of the request.
         self._made_again: dict[int, tuple[Holder, int]] = {}
 
@@ -170,7 +171,6 @@ class QueueProxy:
         """The queue is no more: settle all that waits."""
         self.disconnect()
         self._gone = True
-        self._unsure.clear()
         outbox, self._outbox = self._outbox, deque()
         for _, messages, receipt, size_bytes in outbox:
             self._port.backlog_grew(-len(messages), -size_bytes)
@@ -240,7 +240,8 @@ class QueueProxy:
             return
         leader = self._leader
         if leader is None or not leader.alone:
-            self._note(False, positions)
+            self._expect_questions()
+            self._unsure.note(positions)
         if leader is not None:
             leader.settle(holder, positions)
 
@@ -250,21 +251,24 @@ class QueueProxy:
             return
         leader = self._leader
         if leader is None or not leader.alone:
-            self._note(True, positions)
+            self._expect_questions()
+            self._unsure.note_rejected(positions)
         if leader is not None:
             leader.reject(holder, positions)
 
-    def _note(self, rejected: bool, positions: list[int]) -> None:
-        if not self._gone:
-            if not self._unsure:
-                self._port.has_unsure(self)
-            self._unsure.note(rejected, positions)
+    def _expect_questions(self) -> None:
+        if not self._asks:
+            self._asks = True
+            self._port.has_unsure(self)
 
     def mark(self) -> bool:
         """Have the leader asked whether what was settled is known to all. True: nothing is left."""
+        if self._gone:
+            self._unsure.clear()
         if self._leader is not None and (number := self._unsure.ask()) is not None:
             self._leader.mark(self._port.origin, number)
-        return not self._unsure
+        self._asks = bool(self._unsure)
+        return not self._asks
 
     def requeue(
         self, lease: Lease, holder: Holder, positions: list[int], *, redelivered: bool = True

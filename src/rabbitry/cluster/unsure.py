@@ -17,19 +17,24 @@ from collections.abc import Callable
 
 
 class Unsure:
-    """What a proxy's channels have settled, in order, and the next leader may not know."""
+    """What a proxy's channels have settled, in order, and the next leader may not know.
+
+    What was acknowledged is kept as the list that it came in, so that it costs no more than that.
+    """
 
     def __init__(self) -> None:
-        self._entries: deque[tuple[bool, list[int]]] = deque()
+        # Lists of positions acknowledged, tuples of those rejected.
+        self._entries: deque[list[int] | tuple[int, ...]] = deque()
+        self.note = self._entries.append  # these have been acknowledged
         self._forgotten = 0  # entries, ever: so many stand before the first
         self._asked: int | None = None  # about so many, in this session
 
     def __bool__(self) -> bool:
         return bool(self._entries)
 
-    def note(self, rejected: bool, positions: list[int]) -> None:
-        """A client has acknowledged or rejected these."""
-        self._entries.append((rejected, positions))
+    def note_rejected(self, positions: list[int]) -> None:
+        """A client has rejected these."""
+        self._entries.append(tuple(positions))
 
     def ask(self) -> int | None:
         """Return the number to ask about; None: nothing is left, or an answer is awaited."""
@@ -50,8 +55,8 @@ class Unsure:
         self._asked = None
         settled: list[int] = []
         rejected: list[int] = []
-        for is_rejected, positions in self._entries:
-            (rejected if is_rejected else settled).extend(positions)
+        for positions in self._entries:
+            (rejected if isinstance(positions, tuple) else settled).extend(positions)
         return settled, rejected
 
     def clear(self) -> None:
