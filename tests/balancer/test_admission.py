@@ -133,6 +133,22 @@ def test_a_rate_pauses_listening_until_there_is_room() -> None:
     assert TIMER not in talk.timers
 
 
+def test_a_disabled_frontend_lets_nobody_in_and_keeps_whom_it_has() -> None:
+    talk = Conversation(HEAD)
+    link = talk.relaying(1)
+    frontend = talk.balancer.proxies.frontends[0]
+    frontend.is_disabled = True
+    talk.balancer.relay.limits_changed(talk.now)
+    assert paused([*talk.settled()]) == ["front", "front/2"]
+    assert talk.client(2) == [PauseReading(2)]
+    assert talk.bytes(1, b"x") == [SendBytes(link, b"x")]
+    frontend.is_disabled = False
+    talk.balancer.relay.limits_changed(talk.now)
+    effects = talk.settled()
+    assert places(effects) == [11]
+    assert resumed([*effects]) == ["front", "front/2"]
+
+
 # --- PROXY headers --------------------------------------------------------------------------------
 
 ASKING = {"accept_proxy": True}

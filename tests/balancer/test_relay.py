@@ -54,6 +54,7 @@ def test_sessions_are_found_by_number_and_by_server() -> None:
     assert relay.sessions_of(server_of(talk, "b")) == []
     assert relay.session_numbered(link) is None  # a link of it, not its number
     assert relay.session_numbered(7) is None
+    assert relay.sessions == [session]
 
 
 def test_a_session_that_relays_ends_at_once() -> None:
@@ -63,6 +64,13 @@ def test_a_session_that_relays_ends_at_once() -> None:
     assert sorted(closes(effects)) == [(link, False), (1, False)]  # type: ignore[arg-type]
     assert states(effects) == ["K-"]  # type: ignore[arg-type]
     assert (talk.row("a").cli_abrt, talk.row("a").srv_abrt) == (0, 0)
+
+
+def test_one_whose_client_has_finished_ends_too() -> None:
+    talk = Conversation(TEXT)
+    talk.relaying(1)
+    talk.finished(1)
+    assert states(shut_down(talk, 1)) == ["K-"]  # type: ignore[arg-type]
 
 
 def test_what_is_under_way_gets_out_first() -> None:

@@ -136,6 +136,17 @@ def test_who_is_idle_is_read_no_more_until_both_are(
     assert talk.timers == {}
 
 
+def test_with_independent_streams_only_what_a_side_sends_keeps_it_alive() -> None:
+    settings = {"independent_streams": True}
+    talk = Conversation(configured(TEXT % ("400ms", "10s"), front=settings, back=settings))
+    link = talk.relaying(1)
+    talk.pass_time(300 * MS)
+    talk.bytes(link, b"news")
+    assert talk.pass_time(99 * MS) == []
+    assert talk.pass_time(1 * MS) == [FinishLink(link)]
+    assert states(talk.finished(link)) == ["cD"]
+
+
 def test_a_peer_that_answers_the_half_close_of_an_idle_one_ends_it() -> None:
     talk = Conversation(TEXT % ("400ms", "1s"))
     link = talk.relaying(1)

@@ -1,8 +1,8 @@
 """Who is let in, and when: limits of the process, of a frontend and of a listener.
 
 Owns `maxconn` of `global`, frontends and `bind` lines, `maxconnrate` and `maxsessrate`, `rate-limit
-sessions`, and the PROXY header that a listener with `accept-proxy` asks for first. Does not own
-what a session does once it is let in (`connecting`).
+sessions`, frontends that an operator has disabled, and the PROXY header that a listener with
+`accept-proxy` asks for first. Does not own what a session does once it is let in (`connecting`).
 
 Where a limit is reached, a listener is paused, and clients wait in the system's backlog, as with
 HAProxy (src/listener.c, `listener_accept`). Clients that were accepted before that took effect are
@@ -45,7 +45,7 @@ TIMER = "admission"
 
 
 class Admission:
-    """Lets sessions in."""
+    """Lets sessions in. `is_due`: something has changed since the last `review`."""
 
     def __init__(
         self,
@@ -62,6 +62,7 @@ class Admission:
         self._ending = ending
         self._held: dict[int, Session] = {}
         self._newest: Session | None = None
+        self.is_due = True
         self._timer_at: int | None = None
 
     def limit(self, process: Global) -> None:
@@ -69,6 +70,7 @@ class Admission:
         self.maxconn = process.maxconn
         self.connections_per_s = process.connections_per_s
         self.sessions_per_s = process.sessions_per_s
+        self.is_due = True
 
     # --- coming ---------------------------------------------------------------------------------
 
@@ -82,11 +84,13 @@ class Admission:
             is_open=True,
             timeout_us=section.timeout_client_us,
             fin_timeout_us=section.timeout_client_fin_us,
+            counts_alone=section.independent_streams,
         )
         session = Session(listener, listener.frontend.backend, side, client, local, now)
         self._table.add(session)
         self._held[link] = self._newest = session
         listener.held += 1
+        self.is_due = True
 
     def review(self, now: int) -> list[Session]:
         """Let in whom the limits allow, and pause and resume listeners; return those who came in.
@@ -101,6 +105,7 @@ class Admission:
             newest.reading_paused = True
             self._table.out.append(PauseReading(newest.client_side.link))
         self._review_listeners(now)
+        self.is_due = False
         return came_in
 
     def _next(self, now: int) -> Session | None:
@@ -135,10 +140,13 @@ class Admission:
     def timer_fired(self) -> None:
         """A rate has room again, or nearly: `review` will tell."""
         self._timer_at = None
+        self.is_due = True
 
     def _wait_us(self, listener: Listener, now: int) -> int | None:
         """How long it must let nobody in: 0 it may, None until a session ends."""
         frontend = listener.frontend
+        if frontend.is_disabled:
+            return None
         if listener.bind.maxconn and listener.sessions >= listener.bind.maxconn:
             return None
         if len(frontend.sessions) >= frontend.maxconn:
@@ -162,7 +170,8 @@ class Admission:
         frontend.sessions_max = max(frontend.sessions_max, len(frontend.sessions))
         frontend.connections_total += 1
         self.connection_rate.count(now)
-        session.accepted_at = session.client_side.active_at = now
+        session.accepted_at = now
+        session.client_side.active_at = session.client_side.sent_at = now
         if session.reading_paused:
             session.reading_paused = False
             self._table.out.append(ResumeReading(session.client_side.link))
@@ -175,6 +184,7 @@ class Admission:
         """It is known whom the session is for."""
         frontend, backend = session.frontend, session.backend
         frontend.sessions_total += 1
+        self.is_due = True  # a rate may be at its limit now
         frontend.rate.count(now)
         self.session_rate.count(now)
         session.phase = Phase.QUEUED  # unless there is a server for it
@@ -199,7 +209,7 @@ class Admission:
         if header is None:
             return False
         self._take(session, header, whole[header.size_bytes :])
-        session.client_side.active_at = now
+        session.client_side.active_at = session.client_side.sent_at = now
         self._begin(session, now)
         return True
 
@@ -230,11 +240,13 @@ class Admission:
     def left(self, session: Session) -> None:
         """A session that was let in has ended."""
         session.listener.sessions -= 1
+        self.is_due = True
 
     def held_left(self, session: Session) -> None:
         """A client that was held has gone: nobody ever counted it."""
         del self._held[session.number]
         session.listener.held -= 1
+        self.is_due = True
         session.phase = Phase.ENDED
         self._table.remove(session)
 

@@ -142,21 +142,7 @@ class Balancer:
 
     def _take(self, event: Event, now: int) -> None:
         relay = self.relay
-        match event:
-            case Started():
-                self._counters.started_at = now
-                for backend in self.proxies.backends:
-                    backend.started(now)
-                self.checks.start(now)
-            case LinkOpened(link, "", _):
-                if not self.checks.link_opened(link, now):
-                    relay.server_opened(link, now)
-            case LinkOpened(link, name, peer, local=local):
-                self._counters.connection_opened(now)
-                relay.client_opened(self.proxies.listener_named(name), link, peer, local, now)
-            case BytesReceived(link, data):
-                if not self.checks.bytes_received(link, data, now):
-                    relay.bytes_received(link, data, now)
+        match event:  # the most frequent first
             case LinksMeasured(measures, number):
                 relay.measured(measures, now)
                 self._answer_measured(number, now)
@@ -166,11 +152,25 @@ class Balancer:
             case LinkClosed(link, reason):
                 if not self.checks.link_closed(link, reason, now):
                     relay.link_closed(link, reason, now)
+            case LinkOpened(link, "", _):
+                if not self.checks.link_opened(link, now):
+                    relay.server_opened(link, now)
+            case LinkOpened(link, name, peer, local=local):
+                self._counters.connection_opened(now)
+                relay.client_opened(self.proxies.listener_named(name), link, peer, local, now)
+            case BytesReceived(link, data):
+                if not self.checks.bytes_received(link, data, now):
+                    relay.bytes_received(link, data, now)
             case TimerFired(timer):
                 if not (
                     self.checks.timer_fired(timer, now) or self.transitions.timer_fired(timer, now)
                 ):
                     relay.timer_fired(timer, now)
+            case Started():
+                self._counters.started_at = now
+                for backend in self.proxies.backends:
+                    backend.started(now)
+                self.checks.start(now)
             case Asked(number, question):
                 if question == "statistics" or _tells_bytes(question):
                     self._ask_measured(number, question)

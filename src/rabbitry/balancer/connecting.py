@@ -89,7 +89,9 @@ class Connecting:
         before = session.server
         self._table.leave_server(session)
         self._queueing.reckon_places(backend, now)
-        session.server = backend.choose(before, _packed(session.client))
+        by_source = backend.section.balance.algorithm == "source"
+        source = _packed(session.client) if by_source else b""
+        session.server = backend.choose(before, source)
         session.is_assigned = session.server is not None
         if before is None:
             return
@@ -137,6 +139,7 @@ class Connecting:
             is_open=True,
             timeout_us=section.timeout_tunnel_us or section.timeout_server_us,
             fin_timeout_us=section.timeout_server_fin_us,
+            counts_alone=section.independent_streams,
         )
         self._table.by_link[link] = session
         options = server_link_options(server.line, section.keepalive)
@@ -216,7 +219,7 @@ class Connecting:
         if side.read_ended:
             return
         session.bytes_in += len(data)
-        side.active_at = now
+        side.active_at = side.sent_at = now
         session.early.append(data)
         session.early_size += len(data)
         if session.early_size >= EARLY_SIZE_BYTES_MAX and not session.reading_paused:

@@ -9,7 +9,8 @@ A session goes HELD -> (GREETING) -> QUEUED / CONNECTING / WAITING, in whatever 
 (FLUSHING) -> ENDED; it may end from any of them.
 
 What others ask: `shut_down_sessions`, `requeue_sessions`, `take_queued_sessions` are asked by
-`transitions`; `sessions_of`, `session_numbered`, `shut_down_session`, `limits_changed` by commands.
+`transitions`; `sessions`, `sessions_of`, `session_numbered`, `shut_down_session`, `limits_changed`
+by commands.
 
 Invariants: every session ends with both links closed, one log line at most, and its places under
 all limits given to who waits for them; a session has at most one timer, of the earliest time.
@@ -188,6 +189,11 @@ class Relay:
             if each.has_place and each.server is server
         ]
 
+    @property
+    def sessions(self) -> list[Session]:
+        """All sessions that were let in and live, the oldest first."""
+        return [each for each in self.table.by_timer.values() if each.phase is not Phase.HELD]
+
     def session_numbered(self, number: int) -> Session | None:
         """The session of this number (`Session.number`), if it lives."""
         session = self.table.by_link.get(number)
@@ -197,12 +203,13 @@ class Relay:
         """End a session; `why` is the termination cause: K killed, D its server is down, U an
         active server is up again. One that has sent something but has no server yet ends when it
         has got one and that has what was sent, as HAProxy does it (`stream_shutdown`).
+        Unlike there, one whose client has finished sending ends too.
         """
         self._shut_down(session, why, now)
         self._settle(now, session)
 
     def _shut_down(self, session: Session, why: str, now: int) -> None:
-        if session.is_shut_down or session.server_side.write_ended:
+        if session.is_shut_down:
             return
         session.is_shut_down = True
         if session.phase is Phase.RELAYING:
@@ -243,18 +250,21 @@ class Relay:
         self._settle(now)
 
     def limits_changed(self, now: int, backend: Backend | None = None) -> None:
-        """A `maxconn` or a rate was changed: who waits may have a place now."""
+        """A `maxconn`, a rate or `Frontend.is_disabled` was changed: who waits may come in now.
+        `backend`: the `maxconn` of its servers was.
+        """
         if backend is not None:
             for server in backend.servers:
                 self.table.freed[server] = backend
+        self.admission.is_due = True
         self._settle(now)
 
     # --- together -------------------------------------------------------------------------------
 
     def _settle(self, now: int, changed: Session | None = None) -> None:
         """Give away what got free, until nothing is left to give; then set the timers."""
-        touched: dict[Session, None] = {} if changed is None else {changed: None}
-        while True:
+        touched: dict[Session, None] = {}
+        while self._ending.ended or self.table.freed or self.admission.is_due:
             for session in self._ending.ended:
                 self.admission.left(session)
             self._ending.ended.clear()
@@ -265,8 +275,8 @@ class Relay:
                 if session.phase is not Phase.GREETING:
                     self._start(session, now)
                 touched[session] = None
-            if not (self._ending.ended or self.table.freed):
-                break
+        if changed is not None:
+            self._set_timer(changed)
         for session in touched:
             self._set_timer(session)
 

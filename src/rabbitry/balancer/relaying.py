@@ -52,11 +52,11 @@ class Relaying:
         session.expires_at = None
         session.failure = None
         client, other = session.client_side, session.server_side
-        other.active_at = now
+        other.active_at = other.sent_at = now
         section = session.backend.section
         if section.timeout_tunnel_us is not None:
             client.timeout_us = section.timeout_tunnel_us
-            client.active_at = now
+            client.active_at = client.sent_at = now
         if server.line.send_proxy:
             local = session.local or session.listener.bind.address
             header = header_for(server.line.send_proxy, session.client, local)
@@ -86,6 +86,9 @@ class Relaying:
             session.bytes_out = measure.bytes_received
         side.waiting_bytes = measure.bytes_waiting
         side.active_at = max(side.active_at, measure.active_at)
+        if measure.bytes_received != side.sent_bytes:
+            side.sent_bytes = measure.bytes_received
+            side.sent_at = side.active_at  # as nearly as is known
 
     def finished(self, session: Session, link: int, now: int) -> None:
         """A side will send no more: tell the other."""
@@ -178,7 +181,7 @@ class Relaying:
         if side.is_open:
             self._table.out.append(FinishLink(side.link))
         if side.fin_timeout_us is not None:
-            side.active_at = now
+            side.active_at = side.sent_at = now
 
     def _break_off(self, side: Side, other: Side, now: int) -> None:
         """A side takes nothing: it is gone for us."""
@@ -228,7 +231,7 @@ def _read_expiry(side: Side, other: Side) -> int | None:
         return None
     if other.waiting_bytes and not side.waiting_bytes:
         return None
-    return side.active_at + timeout_us
+    return (side.sent_at if side.counts_alone else side.active_at) + timeout_us
 
 
 def _write_expiry(side: Side) -> int | None:

@@ -41,7 +41,9 @@ class Side:
     told that nothing more comes (CF_SHUTW). `timeout_us` is how long it may do nothing,
     `fin_timeout_us` how long it may be silent once it has been told (None: the same).
     `waiting_bytes` are on the way to it and not taken, as last measured. `is_closing`: its link
-    closes when it has taken them.
+    closes when it has taken them. `active_at` is when it last sent or took a byte, `sent_at` when
+    it last sent one; with `counts_alone` only the latter keeps it from being idle (`option
+    independent-streams`).
     """
 
     link: int = 0
@@ -51,7 +53,10 @@ class Side:
     write_ended: bool = False
     timeout_us: int | None = None
     fin_timeout_us: int | None = None
+    counts_alone: bool = False
     active_at: int = 0
+    sent_at: int = 0
+    sent_bytes: int = 0
     waiting_bytes: int = 0
 
     @property
@@ -138,7 +143,8 @@ class Frontend:
 
     `backend` is where its sessions go: None for a page of statistics, or where the file names
     none. `connections_total` counts clients that were let in, `sessions_total` those of them that
-    said whom they are for, where that is asked (`accept-proxy`).
+    said whom they are for, where that is asked (`accept-proxy`). `is_disabled`: an operator lets
+    nobody in for now (`disable frontend`).
     """
 
     __slots__ = (
@@ -146,6 +152,7 @@ class Frontend:
         "bytes_in",
         "bytes_out",
         "connections_total",
+        "is_disabled",
         "maxconn",
         "rate",
         "section",
@@ -158,6 +165,7 @@ class Frontend:
     def __init__(self, section: FrontendSection, backend: Backend | None) -> None:
         self.section = section
         self.backend = backend
+        self.is_disabled = False
         self.maxconn = section.maxconn
         self.sessions_per_s = section.sessions_per_s
         self.sessions: dict[int, Session] = {}
