@@ -348,6 +348,33 @@ def balance(*, config: Path) -> int:
     return run_balance(config)
 
 
+@app.command
+def reload(config: Path | None = None, /, *, socket: Path | None = None) -> int:
+    """Let a running balancer take its file anew, without a cut.
+
+    What is the same stays connected, new servers take part, removed ones get no new session. A file
+    with a mistake changes nothing.
+
+    Example: `rabbitry reload haproxy.cfg`
+
+    Parameters
+    ----------
+    config
+        The balancer's file: its 'stats socket' of level admin is used.
+    socket
+        The runtime socket, if it is not in the file.
+    """
+    from rabbitry.commands.reload import reload as reload_balancer
+    from rabbitry.commands.reload import socket_of
+    from rabbitry.console.balancer_process import read_configuration
+
+    if socket is None:
+        if config is None:
+            raise UserError("name the balancer's file, as in `rabbitry reload haproxy.cfg`")
+        socket = socket_of(read_configuration(config), config)
+    return reload_balancer(socket)
+
+
 def _address(text: str, option: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not (colon and host and port.isascii() and port.isdigit() and int(port) <= 65535):

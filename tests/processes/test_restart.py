@@ -118,6 +118,8 @@ def test_restarts_that_cannot_be(cluster: RunningCluster) -> None:
 
 def test_one_node_by_name(cluster: RunningCluster) -> None:
     before = cluster.pids()
-    assert cluster.command("restart", "rabbit_2").endswith("restarted rabbit_2\n")
+    told = cluster.command("restart", "rabbit_2")
+    assert "rabbit_2: drained, the balancer sends no new connection" in told
+    assert told.endswith("restarted rabbit_2\n")
     after = cluster.pids()
     assert {name for name in before if before[name] != after[name]} == {"rabbit_2"}

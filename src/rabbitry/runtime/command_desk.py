@@ -20,7 +20,7 @@ from rabbitry.runtime.data_directory import Layout
 from rabbitry.runtime.errors import EXIT_NOT_SO, UserError
 from rabbitry.runtime.inspection import gather_status
 from rabbitry.runtime.managed import ManagedProcess
-from rabbitry.runtime.rolling_restart import GRACE_S, JOIN_S, RollingRestart
+from rabbitry.runtime.rolling_restart import GRACE_S, JOIN_S, RollingRestart, Rounds
 from rabbitry.runtime.up_settings import UpSettings
 
 _log = logging.getLogger("rabbitry")
@@ -36,8 +36,11 @@ class CommandDesk:
         ask: operating.Ask,
         nodes: dict[str, ManagedProcess],
         balancer: Callable[[], ManagedProcess | None],
+        rounds: Rounds | None = None,
     ) -> None:
-        """`ask` asks the coordinator; `nodes` may still be filled, `balancer` become one."""
+        """`ask` asks the coordinator; `nodes` may still be filled, `balancer` become one, of whose
+        rounds a node is taken while it is restarted."""
+        self._rounds = rounds
         self._settings = settings
         self._layout = layout
         self._ask = ask
@@ -124,7 +127,7 @@ class CommandDesk:
         chosen = [self._node(name) for name in request.names] or list(self._nodes.values())
         self._restarting = True
         try:
-            rolling = RollingRestart(self._ask, self._nodes, asker, request.timeout_s)
+            rolling = RollingRestart(self._ask, self._nodes, asker, request.timeout_s, self._rounds)
             done = await rolling.run(chosen)
         finally:
             self._restarting = False

@@ -32,6 +32,9 @@ from rabbitry.runtime.errors import EXIT_NOT_SO, UserError
 SOCKET_PATH_BYTES_MAX = 107
 """Longest path of a unix socket: `sun_path` has 108 bytes and ends with a zero, see unix(7)."""
 
+ASIDE_BYTES = len(".4194304.tmp")
+"""A runtime socket is made under a longer name first, with its process's PID."""
+
 SECRET_BYTES = 32
 
 ORPHANS_S = 15.0
@@ -154,6 +157,11 @@ class DataDirectory:
         os.pwrite(lock, holder, 0)
         return cls(layout, lock, control, socket_home)
 
+    @property
+    def balancer_socket(self) -> Path:
+        """The balancer's runtime socket: beside the control socket, and as private."""
+        return self.socket.with_name("balancer.sock")
+
     def secret(self) -> bytes:
         """Return the secret by which nodes and coordinator know each other; made on first use."""
         path = self.layout.secret
@@ -178,6 +186,7 @@ class DataDirectory:
     def release(self) -> None:
         """Remove what only a running Rabbitry needs, and let go of the lock."""
         self.socket.unlink(missing_ok=True)
+        self.balancer_socket.unlink(missing_ok=True)
         if self._socket_home is not None:
             shutil.rmtree(self._socket_home, ignore_errors=True)
         os.ftruncate(self.lock, 0)
@@ -280,7 +289,7 @@ def _held(path: Path, written: bytes) -> UserError:
 def _socket_path(path: Path) -> tuple[Path, Path | None]:
     """Return where the control socket goes, and the directory made for it if one was needed."""
     control = path / "control.sock"
-    if len(os.fsencode(control)) <= SOCKET_PATH_BYTES_MAX:
+    if len(os.fsencode(path / "balancer.sock")) + ASIDE_BYTES <= SOCKET_PATH_BYTES_MAX:
         control.unlink(missing_ok=True)  # of a supervisor that was killed; we hold the lock
         return control, None
     home = Path(tempfile.mkdtemp(prefix="rabbitry-", dir="/tmp"))

@@ -27,6 +27,7 @@ import msgspec
 
 from rabbitry.machine import Address, Report
 from rabbitry.runtime import control
+from rabbitry.runtime.balancer_socket import BalancerRounds
 from rabbitry.runtime.boot_definitions import read_boot_definitions, url
 from rabbitry.runtime.command_desk import CommandDesk
 from rabbitry.runtime.control_server import Asker, ControlServer
@@ -91,6 +92,7 @@ class Supervisor:
             self._coordinator.ask,
             self._nodes,
             lambda: self._balancer,
+            self._rounds(),
         )
         server = ControlServer(self._handle)
         await server.open(self._directory.socket)
@@ -257,13 +259,30 @@ class Supervisor:
         keeps = (self._directory.lock,)
         return lambda: Child(f"node {name}", arguments, settings=settings, log=log, keeps=keeps)
 
+    def _rounds(self) -> BalancerRounds:
+        from rabbitry.balancer.configuration.classic import FRONT, TLS_SUFFIX
+
+        sections = [(FRONT, "")]
+        if self._settings.tls_places:
+            sections.append((FRONT + TLS_SUFFIX, TLS_SUFFIX))
+        return BalancerRounds(self._directory.balancer_socket, tuple(sections))
+
     def _make_balancer(self) -> ManagedProcess:
         from rabbitry.balancer.configuration.classic import classic
 
         settings = self._settings
         path = self._directory.layout.balancer_configuration
         tls = (settings.tls_front, settings.tls_places) if settings.tls_places else None
-        path.write_text(classic(settings.front, settings.places, settings.statistics, tls=tls))
+        socket = str(self._directory.balancer_socket)
+        path.write_text(
+            classic(
+                settings.front,
+                settings.places,
+                settings.statistics,
+                tls=tls,
+                runtime_socket=socket,
+            )
+        )
         arguments = [sys.executable, "-P", "-m", BALANCER_MODULE]
         arguments += ["--config", str(path), "--supervised", "--when-told"]
         log = self._directory.layout.log(BALANCER)

@@ -57,3 +57,13 @@ def test_real_haproxy_accepts_the_configuration_of_up(tmp_path: Path) -> None:
     path.write_text(text)
     checked = subprocess.run(["haproxy", "-c", "-f", str(path)], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
+
+
+def test_its_owner_may_steer_the_balancer() -> None:
+    servers = [("rabbit", Address("127.0.0.1", 5672))]
+    path = "/tmp/it's here/s"
+    text = classic(
+        Address("127.0.0.1", 5670), servers, Address("127.0.0.1", 8100), runtime_socket=path
+    )
+    (socket,) = parse(text, "up.cfg").process.runtime_sockets
+    assert (socket.bind.address.host, socket.bind.level, socket.bind.mode) == (path, "admin", 0o600)

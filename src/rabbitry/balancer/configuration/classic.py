@@ -7,6 +7,12 @@ from __future__ import annotations
 
 from rabbitry.machine import Address
 
+FRONT = "rabbitmq_local_cluster"
+"""The section in front of the nodes."""
+
+TLS_SUFFIX = "_tls"
+"""What the names of its twin for TLS, and of the servers there, end with."""
+
 
 def classic(
     front: Address,
@@ -14,7 +20,8 @@ def classic(
     statistics: Address,
     *,
     tls: tuple[Address, list[tuple[str, Address]]] | None = None,
-    name: str = "rabbitmq_local_cluster",
+    name: str = FRONT,
+    runtime_socket: str | None = None,
     inter_ms: int = 500,
     quick_ms: int = 100,
     rise: int = 1,
@@ -23,12 +30,18 @@ def classic(
     """Return the configuration of `rabbitry up`: one address in front of `servers`, a page beside.
 
     `tls` is a second address, in front of the servers' TLS ports; what passes it is not opened.
+    `runtime_socket` is the path at which the owner may steer the balancer.
 
     A text in the language of this module, fit for `parse`. Checks are quick, for a laptop: every
     `inter_ms`, every `quick_ms` while a node is down or in doubt. The idle timeouts are well above
     the 180 s after which a peer with a heartbeat of 60 s has given up by itself.
     """
-    lines = [
+    lines = []
+    if runtime_socket is not None:
+        # Quoted, since a data directory may have any name.
+        quoted = runtime_socket.replace("'", "'\\''")
+        lines += ["global", f"    stats socket '{quoted}' mode 600 level admin"]
+    lines += [
         "defaults",
         "    mode tcp",
         "    option tcplog",
@@ -48,8 +61,10 @@ def classic(
     lines += [f"    server {server} {address} {checks}" for server, address in servers]
     if tls is not None:
         tls_front, tls_servers = tls
-        lines += [f"listen {name}_tls", f"    bind {tls_front}", "    balance roundrobin"]
-        lines += [f"    server {server}_tls {address} {checks}" for server, address in tls_servers]
+        lines += [f"listen {name}{TLS_SUFFIX}", f"    bind {tls_front}", "    balance roundrobin"]
+        lines += [
+            f"    server {server}{TLS_SUFFIX} {address} {checks}" for server, address in tls_servers
+        ]
     lines += [
         "listen private_monitoring",
         f"    bind {statistics}",
