@@ -28,6 +28,7 @@ from rabbitry.balancer.statistics.rows import StatisticsRow
 from rabbitry.machine import Address
 from rabbitry.runtime.balancer_log import BalancerLog
 from rabbitry.runtime.binding import listen_options, tls_settings
+from rabbitry.runtime.crew import Crew
 from rabbitry.runtime.driver import Driver, DriverStopped, MachineFailed
 from rabbitry.runtime.errors import EXIT_SOFTWARE
 from rabbitry.runtime.facts import FactFinder
@@ -125,7 +126,9 @@ async def run_balancer(
     when_to_stop(loop, stopping.set, supervised=supervised)
     machine = Balancer(configuration)
     log = BalancerLog(configuration)
-    driver = Driver(machine, hand=JoiningHand(), on_report=log.take)
+    more = configuration.process.processes - 1
+    hand = Crew(more) if more > 0 else JoiningHand()
+    driver = Driver(machine, hand=hand, on_report=log.take)
     facts = FactFinder()
 
     async def run_line(terminal: Terminal, line: str) -> str:

@@ -30,7 +30,13 @@ from rabbitry.machine import (
     ResumeReading,
 )
 from rabbitry.runtime.links import LINGER_S, Link, address_of, reason_of
-from rabbitry.runtime.listeners import Listener, ListenFailed, ListenOptions, bind
+from rabbitry.runtime.listeners import (
+    ACCEPTS_PER_TURN_MAX,
+    Listener,
+    ListenFailed,
+    ListenOptions,
+    bind,
+)
 from rabbitry.runtime.tls import HANDSHAKE_S, Tls, TlsSettings
 
 Take = Callable[[Event], None]
@@ -70,19 +76,24 @@ class Usable(Protocol):
 
 
 class Hand:
-    """Links of this process. `serve` before all else, in the running loop."""
+    """Links of this process. `serve` before all else, in the running loop.
+
+    Links that peers open are numbered from `first_link` on, each `step` more than the one before.
+    """
 
     loop: asyncio.AbstractEventLoop
     take: Take
     tell: Tell
+    accepts_per_turn_max = ACCEPTS_PER_TURN_MAX
 
-    def __init__(self) -> None:
+    def __init__(self, first_link: int = 1, step: int = 1) -> None:
         self.links: dict[int, Usable] = {}
         self._closing: dict[int, Usable] = {}
         self._opening: dict[int, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._listeners: dict[str, Listener] = {}
-        self._last_link = 0
+        self._next_link = first_link
+        self._step = step
         self._ended = False
 
     def serve(self, take: Take, tell: Tell) -> None:
@@ -96,12 +107,12 @@ class Hand:
         """Return what carries out each effect that concerns links and listeners."""
         return {
             OpenLink: self.open_link,
-            FinishLink: self._finish_link,
+            FinishLink: self.finish_link,
             CloseLink: self.close_link,
-            PauseReading: self._pause_reading,
-            ResumeReading: self._resume_reading,
-            PauseListening: self._pause_listening,
-            ResumeListening: self._resume_listening,
+            PauseReading: self.pause_reading,
+            ResumeReading: self.resume_reading,
+            PauseListening: self.pause_listening,
+            ResumeListening: self.resume_listening,
         }
 
     # --- listeners ------------------------------------------------------------------------------
@@ -129,14 +140,12 @@ class Hand:
             sock.close()
             raise ListenFailed(f"cannot listen on {address} ({name}): the machine has stopped")
         self.take(ListenerOpened(name, address))
-        self._listen_on(name, sock, secure, options)
-        if not accepting:
-            self._listeners[name].pause()
+        self.listen_on(name, sock, secure, options, accepting=accepting)
         return address
 
     def accept(self, name: str) -> None:
         """Let a listener accept that was opened without."""
-        self._listeners[name].resume()
+        self.resume_listening(ResumeListening(name))
 
     def take_over(
         self,
@@ -154,18 +163,31 @@ class Hand:
         sock = self._listeners[old].sock.dup()
         address = address_of(sock.getsockname())
         self.take(ListenerOpened(name, address))
-        self._listen_on(name, sock, secure, options or ListenOptions())
-        self._listeners[name].pause()
+        self.listen_on(name, sock, secure, options or ListenOptions(), accepting=False)
         return address
 
-    def _listen_on(self, name: str, sock: Any, secure: Tls | None, options: ListenOptions) -> None:
+    def listen_on(
+        self,
+        name: str,
+        sock: Any,
+        secure: Tls | None,
+        options: ListenOptions,
+        *,
+        accepting: bool = True,
+    ) -> None:
+        """Accept from a listening socket, at once or after `accept`."""
+
         def accepted(peer: Any) -> None:
             self._accepted(name, peer, secure)
 
         def refused(why: str) -> None:
             self.tell("error", "cannot accept", {"listener": name, "reason": why})
 
-        self._listeners[name] = Listener(self.loop, sock, accepted, refused, options)
+        self._listeners[name] = Listener(
+            self.loop, sock, accepted, refused, options, self.accepts_per_turn_max
+        )
+        if not accepting:
+            self._listeners[name].pause()
 
     def _accepted(self, name: str, sock: Any, secure: Tls | None) -> None:
         self._keep(self.loop.create_task(self._adopt(name, sock, secure)))
@@ -176,11 +198,13 @@ class Hand:
         if listener is not None:
             listener.close()
 
-    def _pause_listening(self, effect: PauseListening) -> None:
+    def pause_listening(self, effect: PauseListening) -> None:
+        """Accept nothing more of a listener."""
         if effect.listener in self._listeners:
             self._listeners[effect.listener].pause()
 
-    def _resume_listening(self, effect: ResumeListening) -> None:
+    def resume_listening(self, effect: ResumeListening) -> None:
+        """Accept again."""
         if effect.listener in self._listeners:
             self._listeners[effect.listener].resume()
 
@@ -243,8 +267,8 @@ class Hand:
         if self._ended:
             return False
         if link.listener:
-            self._last_link += 1
-            link.number = self._last_link
+            link.number = self._next_link
+            self._next_link += self._step
         elif self._opening.pop(link.number, None) is None:
             return False  # closed before it was open: `LinkClosed` was told then
         self.links[link.number] = link
@@ -276,17 +300,20 @@ class Hand:
 
     # --- links that are there -------------------------------------------------------------------
 
-    def _finish_link(self, effect: FinishLink) -> None:
+    def finish_link(self, effect: FinishLink) -> None:
+        """Have a FIN sent after what waits."""
         link = self.links.get(effect.link)
         if link is not None:
             link.finish()
 
-    def _pause_reading(self, effect: PauseReading) -> None:
+    def pause_reading(self, effect: PauseReading) -> None:
+        """Read nothing more of a link."""
         link = self.links.get(effect.link)
         if link is not None:
             link.pause_reading()
 
-    def _resume_reading(self, effect: ResumeReading) -> None:
+    def resume_reading(self, effect: ResumeReading) -> None:
+        """Read it again."""
         link = self.links.get(effect.link)
         if link is not None:
             link.resume_reading()
@@ -309,10 +336,13 @@ class Hand:
         if self._closing:
             self._all_links_gone.clear()
             gone = asyncio.ensure_future(self._all_links_gone.wait())
-            await asyncio.wait([gone], timeout=patience_s)
-            for link in list(self._closing.values()):
-                link.abort()
-            await gone
+            try:
+                await asyncio.wait([gone], timeout=patience_s)
+                for link in list(self._closing.values()):
+                    link.abort()
+                await gone
+            finally:
+                gone.cancel()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -51,8 +51,8 @@ class JoiningOwner(Owner, Protocol):
 class Joinable(Protocol):
     """What a link needs of the one that it is joined with, whatever carries its bytes."""
 
-    def join(self, partner: Joinable) -> None:
-        """Send over `partner` from now on what this link brings."""
+    def join(self, partner: Joinable, late: bytes = b"") -> None:
+        """Send over `partner` from now on what this link brings; `late` has come already."""
         ...
 
     def full(self) -> bool:
@@ -101,12 +101,15 @@ class JoinablePlainLink(PlainLink):
 
     # --- what the hand and the partner want -----------------------------------------------------
 
-    def join(self, partner: Joinable) -> None:
-        """Send over `partner` from now on what this link brings."""
+    def join(self, partner: Joinable, late: bytes = b"") -> None:
+        """Send over `partner` from now on what this link brings; `late` has come already."""
         self._partner = partner
         self._plain_partner = partner if isinstance(partner, JoinablePlainLink) else None
         self._held = False
         self._active_at = _now()
+        if late:
+            self._received_bytes += len(late)
+            partner.send_on(late)
         self._look()
 
     def measure(self) -> Measure:
@@ -288,14 +291,14 @@ class JoinableLink(Link):
         self._received_bytes = 0
         self._active_at = 0
 
-    def join(self, partner: Joinable) -> None:
-        """Send over `partner` from now on what this link brings."""
+    def join(self, partner: Joinable, late: bytes = b"") -> None:
+        """Send over `partner` from now on what this link brings; `late` has come already."""
         self._partner = partner
         self._active_at = _now()
         self._held = False
         self._full = self.transport.get_write_buffer_size() > JOINED_HIGH_WATER_BYTES
         self.transport.set_write_buffer_limits(JOINED_HIGH_WATER_BYTES, JOINED_LOW_WATER_BYTES)
-        rest, self._rest = self._rest, b""
+        rest, self._rest = late + self._rest, b""
         if rest:
             self._bring(rest)
         self.look()

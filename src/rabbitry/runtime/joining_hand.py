@@ -29,6 +29,7 @@ from rabbitry.machine import (
     LinkOptions,
     LinksMeasured,
     LinkTls,
+    Measure,
     MeasureLinks,
     OpenLink,
 )
@@ -55,8 +56,8 @@ class JoiningHand(Hand):
 
     poller: Poller
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, first_link: int = 1, step: int = 1) -> None:
+        super().__init__(first_link, step)
         self.pipes = PipePool()
         self._joined: dict[int, Joinable] = {}
         self._connecting: dict[int, JoinablePlainLink] = {}
@@ -71,31 +72,37 @@ class JoiningHand(Hand):
 
     def acts(self) -> dict[type[Effect], Callable[[Any], None]]:
         """Return what carries out each effect that concerns links and listeners."""
-        return super().acts() | {JoinLinks: self._join_links, MeasureLinks: self._measure_links}
+        return super().acts() | {
+            JoinLinks: lambda effect: self.join(effect.first, effect.second),
+            MeasureLinks: self.measure_links,
+        }
 
     # --- joining --------------------------------------------------------------------------------
 
-    def _join_links(self, effect: JoinLinks) -> None:
-        first, second = self.links.get(effect.first), self.links.get(effect.second)
-        if first is None or second is None:
-            for link in (first, second):
+    def join(self, first: int, second: int, *late: bytes) -> None:
+        """Join two links. `late` has for each what came already and is the other's."""
+        one, other = self.links.get(first), self.links.get(second)
+        if one is None or other is None:
+            for link in (one, other):
                 if link is not None:
                     link.pause_reading()
             return
         # All links of this hand are of its own kinds.
-        one, other = cast(Joinable, first), cast(Joinable, second)
-        self._joined[effect.first] = one
-        self._joined[effect.second] = other
-        one.join(other)
-        other.join(one)
+        ends = cast(Joinable, one), cast(Joinable, other)
+        self._joined[first], self._joined[second] = ends
+        for end, partner, came in zip(ends, reversed(ends), late or (b"", b""), strict=True):
+            end.join(partner, came)
 
-    def _measure_links(self, effect: MeasureLinks) -> None:
+    def measure_links(self, effect: MeasureLinks) -> None:
+        """Tell what links have done."""
+        measures = self.measured_here(effect.links, every=not effect.links)
+        self.take(LinksMeasured(measures, effect.number))
+
+    def measured_here(self, numbers: list[int], *, every: bool) -> list[Measure]:
+        """Return what these joined links of this process, or all of them, have done."""
         joined = self._joined
-        if effect.links:
-            found = [joined[number] for number in effect.links if number in joined]
-        else:
-            found = list(joined.values())
-        self.take(LinksMeasured([link.measure() for link in found], effect.number))
+        found = joined.values() if every else [joined[each] for each in numbers if each in joined]
+        return [link.measure() for link in found]
 
     def link_lost(self, link: Usable) -> None:
         """Forget a link that is gone."""
@@ -258,9 +265,11 @@ class JoiningHand(Hand):
 
     async def close(self, patience_s: float) -> None:
         """Wait until all links are gone; those that are not after `patience_s` are cut off."""
-        await super().close(patience_s)
-        self.poller.stop()
-        self.pipes.close()
+        try:
+            await super().close(patience_s)
+        finally:
+            self.poller.stop()
+            self.pipes.close()
 
 
 def _begin_to_connect(place: _Place, options: LinkOptions | None) -> tuple[socket.socket, bool]:

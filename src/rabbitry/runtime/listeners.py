@@ -67,8 +67,10 @@ class Listener:
         accepted: Callable[[socket.socket], None],
         refused: Callable[[str], None],
         options: ListenOptions | None = None,
+        accepts_per_turn_max: int = ACCEPTS_PER_TURN_MAX,
     ) -> None:
         self._loop = loop
+        self._accepts_per_turn_max = accepts_per_turn_max
         self._links = options.links if options is not None else None
         self._paused = False
         self._sock = sock
@@ -113,7 +115,7 @@ class Listener:
             self._loop.remove_reader(self._sock.fileno())
 
     def _accept(self) -> None:
-        for _ in range(ACCEPTS_PER_TURN_MAX):
+        for _ in range(self._accepts_per_turn_max):
             if self._paused:  # by what the last one led to
                 return
             try:

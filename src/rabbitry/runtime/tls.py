@@ -65,7 +65,7 @@ class Tls:
     def __init__(
         self, settings: TlsSettings, report: Callable[[str, str, dict[str, object]], None]
     ) -> None:
-        self._settings = settings
+        self.settings = settings
         self._report = report
         self._signature = self._look()
         self._context = self._load()
@@ -81,7 +81,7 @@ class Tls:
                 what = "new certificates cannot be used, those before stay"
                 self._report("error", what, {"reason": str(failure)})
             else:
-                self._report("info", "new certificates in use", {"cert": self._settings.cert})
+                self._report("info", "new certificates in use", {"cert": self.settings.cert})
         return self._context
 
     def peer_name(self, certificate: dict[str, Any] | None) -> str | None:
@@ -89,17 +89,17 @@ class Tls:
 
         Empty where the client showed none, or one without such a name.
         """
-        login_from = self._settings.login_from
-        if login_from is None or not self._settings.verify:
+        login_from = self.settings.login_from
+        if login_from is None or not self.settings.verify:
             return None
         return name_of(certificate or {}, login_from)
 
     def _look(self) -> _Signature:
-        files = (self._settings.cert, self._settings.key, self._settings.ca)
+        files = (self.settings.cert, self.settings.key, self.settings.ca)
         return tuple(_state_of(file) for file in files if file)
 
     def _load(self) -> ssl.SSLContext:
-        settings = self._settings
+        settings = self.settings
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = _version(settings.minimum_version) or ssl.TLSVersion.TLSv1_2
         context.maximum_version = (
