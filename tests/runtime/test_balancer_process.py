@@ -76,8 +76,9 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 @pytest.mark.processes
+@pytest.mark.parametrize("processes", [1, 2])
 def test_relays_answers_questions_and_ends_at_sigterm(
-    run: Run, caplog: pytest.LogCaptureFixture
+    run: Run, caplog: pytest.LogCaptureFixture, processes: int
 ) -> None:
     pages: list[Page] = []
     logged = asyncio.Event()
@@ -97,6 +98,7 @@ def test_relays_answers_questions_and_ends_at_sigterm(
         server = await asyncio.start_server(echo, "127.0.0.1", 0)
         front = free_port()
         settings = configuration(front, server.sockets[0].getsockname()[1], 1)
+        settings = replace(settings, process=replace(settings.process, processes=processes))
         serving: asyncio.Future[dict[str, Address]] = asyncio.Future()
         balancer = asyncio.create_task(
             run_balancer(settings, serve_page, read=lambda: settings, serving=serving.set_result)

@@ -164,6 +164,9 @@ class PlainLink:
             return
         self._closing = True
         self._made_room()
+        if self._finish_received and not self.full():
+            self._lose("")  # as most do: both sides have said all
+            return
         self._await_peer()
         if self.full():
             self._look()
