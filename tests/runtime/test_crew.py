@@ -324,6 +324,31 @@ def test_pausing_and_giving_up_a_listener_reaches_the_workers(run: Run) -> None:
     run(main())
 
 
+def test_a_listener_of_all_processes_follows_another(run: Run) -> None:
+    async def main() -> None:
+        hand = Crew(1)
+        toy = Toy(echo)
+        async with driving(toy, hand=hand) as (driver, address):
+            await driver.listen("later", "127.0.0.1", 0, accepting=False)
+            assert hand.take_over("front", "back") == address
+            hand.stop_listening("front")
+            await driver.ask([MeasureLinks()])
+            await toy.saw(LinksMeasured)
+            streams = [await connect(address) for _ in range(3)]
+            await driver.ask([MeasureLinks()])
+            await toy.saw(LinksMeasured, 2)
+            assert LinkOpened not in [type(event) for event in toy.events]
+            hand.accept("back")
+            for reader, writer in streams:
+                writer.write(b"hello")
+                assert await reader.readexactly(5) == b"hello"
+                writer.close()
+            listeners = {event.listener for event in toy.events if isinstance(event, LinkOpened)}
+            assert listeners == {"back"}
+
+    run(main())
+
+
 def test_tls_at_a_worker(run: Run, tmp_path: Path) -> None:
     files = Certificates(tmp_path)
 

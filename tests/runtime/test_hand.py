@@ -90,6 +90,29 @@ def test_a_listener_pauses_resumes_and_is_given_up_while_its_links_stay(run: Run
     run(main())
 
 
+def test_a_listener_follows_another_on_its_socket_and_nobody_is_refused(run: Run) -> None:
+    async def main() -> None:
+        hand = Hand()
+        heard = Heard(hand)
+        address = await hand.listen("old", "127.0.0.1", 0, accepting=False)
+        with (
+            socket.create_connection((address.host, address.port)),
+            socket.create_connection((address.host, address.port)),
+        ):
+            assert hand.take_over("old", "new") == address
+            hand.stop_listening("old")
+            await asyncio.sleep(0.01)
+            assert heard.events == [ListenerOpened("old", address), ListenerOpened("new", address)]
+            hand.accept("new")
+            await heard.until(4)
+            opened = [event for event in heard.events if isinstance(event, LinkOpened)]
+            assert [event.listener for event in opened] == ["new", "new"]
+        hand.end(abort=True)
+        await hand.close(1)
+
+    run(main())
+
+
 def test_nothing_is_listened_on_after_the_end(run: Run) -> None:
     async def main() -> None:
         hand = Hand()

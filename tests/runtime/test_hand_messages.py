@@ -17,8 +17,10 @@ OPTIONS = LinkOptions(tls=LinkTls(sni="x", verify=False), keepalive=True, source
 TLS = asdict(TlsSettings(cert="c", key="k"))
 
 WANTED: list[Any] = [
-    m.Listen("front", None, ListenOptions()),
-    m.Listen("front", dict(TLS, alpn=[]), ListenOptions(backlog=9, unix_mode=0o600, links=OPTIONS)),
+    m.Listen("front", None, ListenOptions(), True),
+    m.Listen(
+        "front", dict(TLS, alpn=[]), ListenOptions(backlog=9, unix_mode=0o600, links=OPTIONS), True
+    ),
     *[m.StopListening("front"), m.Pause("front"), m.Resume("front")],
     *[m.Open(-1, HERE, None), m.Open(-2, HERE, OPTIONS), m.Send(3, b"\0\xff"), m.Finish(3)],
     *[m.Close(3, True), m.PauseLink(3), m.ResumeLink(3), m.Join(3, -1, 2**40, 0)],
@@ -48,7 +50,7 @@ def test_all_of_them(batch: list[Any], decoder: Any, kinds: Any) -> None:
 
 
 def test_settings_of_tls_can_be_sent() -> None:
-    (listen,) = m.wanted_decoder.decode(m.encode([m.Listen("a", TLS, ListenOptions())])[4:])
+    (listen,) = m.wanted_decoder.decode(m.encode([m.Listen("a", TLS, ListenOptions(), True)])[4:])
     assert isinstance(listen, m.Listen) and listen.tls is not None
     assert TlsSettings(**dict(listen.tls, alpn=tuple(listen.tls["alpn"]))) == TlsSettings(
         cert="c", key="k"

@@ -43,7 +43,7 @@ def test_batches_large_and_small_with_files_between(run: Run) -> None:
             if number % 20 == 0:
                 told.append(m.StopListening("front"))
                 one.channel.send(told[-1])
-                one.channel.send(m.Listen(str(number), None, m.ListenOptions()), writer)
+                one.channel.send(m.Listen(str(number), None, m.ListenOptions(), True), writer)
         files = []
         heard = []
         while len(heard) < len(told):
@@ -76,7 +76,7 @@ def test_nothing_is_left_open_when_an_end_goes_with_files_on_their_way(run: Run)
         ours, theirs = socket.socketpair()
         one = End(ours)
         one.channel.send(m.Send(1, b"x" * 5_000_000))
-        one.channel.send(m.Listen("a", None, m.ListenOptions()), ours.fileno())
+        one.channel.send(m.Listen("a", None, m.ListenOptions(), True), ours.fileno())
         await asyncio.sleep(0)
         theirs.close()
         assert await one.heard.get() == (None, None)

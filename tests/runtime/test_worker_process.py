@@ -41,7 +41,7 @@ def test_bytes_that_cross_a_join_are_the_other_link_s(run: Run) -> None:
             socket.create_server(("127.0.0.1", 0)) as back,
         ):
             back.setblocking(False)
-            first.say(m.Listen("front", None, ListenOptions()), front.fileno())
+            first.say(m.Listen("front", None, ListenOptions(), True), front.fileno())
             client = socket.create_connection(front.getsockname())
             client.setblocking(False)
             opened = await first.heard.get()

@@ -223,9 +223,13 @@ class Crew(JoiningHand):
         sock: Any,
         secure: Tls | None,
         options: ListenOptions,
+        *,
+        accepting: bool = True,
     ) -> None:
         """Accept from a listening socket, here and in all workers."""
-        super().listen_on(name, sock, secure, options)
+        super().listen_on(name, sock, secure, options, accepting=accepting)
+        if not accepting:
+            self._paused[name] = None
         tls = asdict(secure.settings) if secure is not None else None
         self._shared[name] = sock, tls, options
         for worker in self._alive():
@@ -239,9 +243,7 @@ class Crew(JoiningHand):
         tls: dict[str, Any] | None,
         options: ListenOptions,
     ) -> None:
-        worker.send(m.Listen(name, tls, options), sock.fileno())
-        if name in self._paused:
-            worker.send(m.Pause(name))
+        worker.send(m.Listen(name, tls, options, name not in self._paused), sock.fileno())
 
     def stop_listening(self, name: str) -> None:
         """Free the port of this listener."""

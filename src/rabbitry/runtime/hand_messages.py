@@ -24,11 +24,15 @@ class Message(msgspec.Struct, array_like=True):
 
 
 class Listen(Message, tag=1):
-    """Accept from the listening socket that comes with this. `tls` has the `TlsSettings`."""
+    """Accept from the listening socket that comes with this, or only after `Resume`.
+
+    `tls` has the `TlsSettings`.
+    """
 
     listener: str
     tls: dict[str, Any] | None
     options: ListenOptions
+    accepting: bool
 
 
 class StopListening(Message, tag=2):

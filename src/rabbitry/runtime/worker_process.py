@@ -163,7 +163,8 @@ class Worker:
         if wanted.tls is not None:
             settings = dict(wanted.tls, alpn=tuple(wanted.tls["alpn"]))
             tls = Tls(TlsSettings(**settings), self._tell)
-        self._hand.listen_on(wanted.listener, sock, tls, wanted.options)
+        options, accepting = wanted.options, wanted.accepting
+        self._hand.listen_on(wanted.listener, sock, tls, options, accepting=accepting)
 
 
 async def work(fd: int, first_link: int, step: int) -> None:
