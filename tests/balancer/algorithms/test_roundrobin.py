@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.candidates import change, chosen, seats
 
+from rabbitry.balancer.algorithms.pool import WEIGHT_SCALE
 from rabbitry.balancer.algorithms.roundrobin import RoundRobin
 
 
@@ -67,7 +68,9 @@ def test_shares_follow_weights_whatever_happened_before(
         chosen(algorithm, 3)
     usable = [seat for seat in pool.servers if seat.is_usable]
     total = sum(seat.weight for seat in usable)
-    chosen(algorithm, 2 * total)  # what was under way when weights changed ends
+    # A round takes as many turns as the effective weights add up to: who comes back within one may
+    # have to wait for the next.
+    chosen(algorithm, 2 * WEIGHT_SCALE * total)
     counts = Counter(chosen(algorithm, 4 * total))
     for seat in usable:
         assert abs(counts[seat.name] - 4 * seat.weight) <= 2
