@@ -2,7 +2,8 @@
 
 Levels are RabbitMQ's (rabbit_reader.erl): info for what is in order, warning for a client that went
 without a word, error for a login refused and for a client's faults. A link over which nothing came,
-which is how load balancers look whether a port is open, is worth `debug` only.
+which is how load balancers look whether a port is open, is worth `debug` only; so is one that heard
+our greeting and went, which is how they look whether we answer (RabbitMQ warns of those).
 
 Invariant: nothing of a password or a message is told. Frames that could not be understood are shown
 to the client that sent them, not here.
@@ -75,6 +76,8 @@ class ConnectionLog:
         endpoint = self._endpoint
         if endpoint.state == "header" and not endpoint.finished:
             self._tell("debug", "connection closed", {"peer": self._peer, "reason": "no data"})
+        elif endpoint.state == "starting":
+            self._tell("debug", "connection closed", {"peer": self._peer, "reason": "no login"})
         elif endpoint.timed_out or (endpoint.finished and not (self._opened or self._told)):
             self._report("error", "connection closed", reason=endpoint.end_reason)
         elif endpoint.finished or endpoint.state == "closing":

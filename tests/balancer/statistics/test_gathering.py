@@ -71,3 +71,10 @@ def test_csv_is_haproxys() -> None:
     talk.closed(link)
     first = read_csv(to_csv(talk.rows()))[1]
     assert (first["bin"], first["ctime"], first["ttime_max"], first["scur"]) == ("5", "7", "7", "0")
+
+
+def test_a_check_under_way_has_a_star() -> None:
+    talk = Conversation(TEXT)
+    assert talk.rows()[1].check_status == "* INI"
+    talk.connected(opened(talk.begun)[0])
+    assert talk.rows()[1].check_status == "L4OK"

@@ -129,7 +129,7 @@ def _is_down(server: Server) -> bool:
 
 def _fill_check(row: StatisticsRow, server: Server) -> None:
     check, health = server.health.check, server.health
-    row.check_status = check.status
+    row.check_status = f"* {check.status}" if health.in_progress else check.status
     row.check_desc = check.description
     row.last_chk = check.info
     row.check_code = check.code
@@ -138,11 +138,13 @@ def _fill_check(row: StatisticsRow, server: Server) -> None:
     row.check_rise = health.rise
     row.check_fall = health.fall
     row.check_health = health.value
+    if server.line.observe:
+        row.hanafail = health.observed_failures
 
 
 def _fill_agent(row: StatisticsRow, server: Server) -> None:
     check, agent = server.agent.check, server.agent
-    row.agent_status = check.status
+    row.agent_status = f"* {check.status}" if agent.in_progress else check.status
     row.agent_desc = check.description
     row.last_agt = check.info
     row.agent_code = check.code
