@@ -90,6 +90,13 @@ def test_a_second_connect_takes_the_place_of_the_first() -> None:
     assert run.result == Result("L4CON", f"{REFUSED} at step 3 of tcp-check (connect port 2)")
 
 
+def test_connect_default_is_by_the_means_of_the_server() -> None:
+    run = ScriptRun(prepared((CheckStep("connect", default=True),)), tls=True)
+    assert run.begin() == [Connect(by_default=True)]
+    run.opened()
+    assert run.result == Result("L6OK", "(tcp-check)")
+
+
 # --- sending --------------------------------------------------------------------------------------
 
 

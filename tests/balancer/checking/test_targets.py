@@ -34,35 +34,32 @@ def test_addr_and_port_lead_elsewhere_and_plainly() -> None:
     assert target == Target(OTHER, None, b"")
 
 
-def test_tls_and_proxy_are_those_of_the_server() -> None:
+def test_tls_and_proxy_are_those_of_checks() -> None:
     target = health_target(server(check_tls=TLS, check_send_proxy=1), Connect())
     assert target.options is not None
     assert target.options.tls == LinkTls(verify=False, sni="rabbit")
     assert target.tls
     assert target.header == b"PROXY UNKNOWN\r\n"
-
-
-def test_check_ssl_and_check_send_proxy_hold_for_an_address_of_their_own() -> None:
-    settings = {"check_address": OTHER, "check_tls": TLS, "check_send_proxy": 2}
-    target = health_target(server(**settings), Connect())
-    assert target.tls
+    target = health_target(server(check_send_proxy=2), Connect())
+    assert not target.tls
     assert target.header == b"\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"
 
 
 def test_a_written_connect_says_all_itself() -> None:
-    secure = server(tls=TLS, send_proxy=1)
+    secure = server(check_tls=TLS, check_send_proxy=1)
     assert health_target(secure, WRITTEN) == Target(PLACE, None, b"")
-    step = Connect(port=21, tls=True, send_proxy=True, by_default=False)
+    step = Connect(port=21, tls=True, send_proxy=True, by_default=False, sni="other")
     target = health_target(secure, step)
     assert target.address == Address(PLACE.host, 21)
-    assert target.tls
+    assert target.options is not None
+    assert target.options.tls == LinkTls(verify=False, sni="other")
     assert target.header == b"PROXY UNKNOWN\r\n"
     assert health_target(secure, Connect(OTHER, by_default=False)).address == OTHER
 
 
 def test_agents_are_asked_in_plain() -> None:
     assert agent_target(server(agent_address=OTHER, tls=TLS)) == Target(OTHER, None, b"")
-    assert agent_target(server(check_address=OTHER)).address == OTHER
+    assert agent_target(server()).address == PLACE
 
 
 def test_a_failure_under_tls_may_be_one_of_tls() -> None:

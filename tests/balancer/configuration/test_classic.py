@@ -12,6 +12,7 @@ from rabbitry.balancer.configuration.classic import classic
 from rabbitry.balancer.configuration.model import StatisticsPage
 from rabbitry.balancer.configuration.reader import parse
 from rabbitry.machine import Address
+from rabbitry.wire.frames import PROTOCOL_HEADER
 
 
 def test_configuration_of_up() -> None:
@@ -28,6 +29,12 @@ def test_configuration_of_up() -> None:
     assert [bind.address for bind in front.binds] == [Address("127.0.0.1", 5670)]
     assert [server.name for server in back.servers] == ["rabbit", "rabbit_1"]
     assert {server.downinter_us for server in back.servers} == {100_000}
+    assert {server.on_marked_down for server in back.servers} == {"shutdown-sessions"}
+    assert back.check == "tcp-check"
+    assert [step.data for step in back.check_steps if step.data] == [
+        PROTOCOL_HEADER,
+        b"\x00\x0a\x00\x0a",
+    ]
     assert front.timeout_client_us is not None
     assert front.timeout_client_us > 180_000_000
     assert [bind.address for bind in page.binds] == [Address("127.0.0.1", 8100)]
@@ -45,6 +52,9 @@ def test_configuration_of_up_with_tls_has_a_second_front() -> None:
     back = configuration.backends[1]
     assert [(server.name, server.address) for server in back.servers] == [
         ("rabbit_tls", Address("127.0.0.1", 5691))
+    ]
+    assert [(server.check, server.track) for server in back.servers] == [
+        (False, "rabbitmq_local_cluster/rabbit")
     ]
 
 

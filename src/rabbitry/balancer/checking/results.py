@@ -79,8 +79,8 @@ def result(status: str, info: str = "", code: int = 0) -> Result:
 class Connect:
     """Open a link, in place of the one that was open, and give the check its time anew.
 
-    None stands for the address and port of the server's checks. `tls` and `send_proxy` are as on
-    the line of the step; `by_default` where the server's own settings hold.
+    None stands for the address and port of the server's checks. `tls`, `sni` and `send_proxy` are
+    as on the line of the step; `by_default` where the server's own settings hold.
     """
 
     address: Address | None = None
@@ -88,6 +88,7 @@ class Connect:
     tls: bool = False
     send_proxy: bool = False
     by_default: bool = True
+    sni: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

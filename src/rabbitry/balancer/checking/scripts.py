@@ -93,7 +93,7 @@ def prepared(lines: tuple[CheckStep, ...]) -> Script:
 
 
 class ScriptRun:
-    """One run of a script: see `Run`. `tls`: whether an implicit connect is under TLS."""
+    """One run of a script: see `Run`. `tls`: whether a connect by default is under TLS."""
 
     def __init__(self, script: Script, tls: bool = False) -> None:
         self.result: Result | None = None
@@ -183,9 +183,9 @@ class ScriptRun:
         self._opening = True
         self._ended = self._fresh = False
         self._buffer = b""
-        implicit = self._at == 0 and self._script.steps[0].implicit
-        self._tls = line.tls or (implicit and self._tls_by_default)
-        return Connect(line.address, line.port, line.tls, line.send_proxy, by_default=implicit)
+        by_default = line.default or self._script.steps[self._at].implicit
+        self._tls = line.tls or (by_default and self._tls_by_default)
+        return Connect(line.address, line.port, line.tls, line.send_proxy, by_default, line.sni)
 
     def _expect(self, step: Step) -> bool:
         """Whether an expect is satisfied; if not, it waits for more or the check has failed."""

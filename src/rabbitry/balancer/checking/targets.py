@@ -1,9 +1,8 @@
 """Where a check's link leads, and what is said on it first.
 
-Owns which address, port, TLS and PROXY header a check uses (src/check.c, `init_srv_check`;
-src/tcpcheck.c, `tcpcheck_eval_connect`). A check goes where sessions go, by the same means, unless
-its server has an `addr` or `port` of its own for checks: then it is plain unless `check-ssl` and
-`check-send-proxy` say otherwise.
+Owns which address, port, TLS and PROXY header a check uses (src/tcpcheck.c,
+`tcpcheck_eval_connect`). A check goes where sessions go, unless its server has an `addr` or `port`
+for checks; what checks take over from sessions beyond that is folded into the server's line.
 
 Invariants: pure; a `Target` is made anew for every link, since an operator may move a server.
 """
@@ -57,24 +56,22 @@ class Target:
 def health_target(server: Server, step: Connect) -> Target:
     """Where a health check's link leads at this step."""
     line = server.line
-    own = line.check_address
-    address = step.address or own or server.address
-    port = step.port or (step.address.port if step.address else 0)
-    port = port or (own or server.address).port
-    if own is not None and not own.port:
-        port = step.port or server.address.port
-    tls = (line.check_tls or line.tls or ServerTls()) if step.tls else None
-    proxy = line.check_send_proxy or 1 if step.send_proxy else 0
+    own = line.check_address or server.address
+    address = step.address or own
+    port = step.port or (step.address.port if step.address else 0) or own.port
     if step.by_default:
-        tls = tls or line.check_tls
-        proxy = line.check_send_proxy
+        tls, proxy = line.check_tls, line.check_send_proxy
+    else:
+        proxy = (line.check_send_proxy or 1) if step.send_proxy else 0
+        tls = None
+        if step.tls:
+            tls = replace(line.check_tls or line.tls or ServerTls(), sni=step.sni)
     return _target(line, Address(address.host, port), tls, proxy)
 
 
 def agent_target(server: Server) -> Target:
     """Where an agent check's link leads: never under TLS."""
-    line = server.line
-    return _target(line, line.agent_address or line.check_address or server.address, None, 0)
+    return _target(server.line, server.line.agent_address or server.address, None, 0)
 
 
 def _target(line: ServerLine, address: Address, tls: ServerTls | None, proxy: int) -> Target:

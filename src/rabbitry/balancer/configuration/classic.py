@@ -6,6 +6,35 @@ Owns that text. It is read by `reader` like anybody's.
 from __future__ import annotations
 
 from rabbitry.machine import Address
+from rabbitry.wire.frames import PROTOCOL_HEADER
+from rabbitry.wire.methods import ConnectionStart
+
+# Class and method begin the payload of a broker's first frame.
+_CONNECTION_START = ConnectionStart().encode()[:4]
+
+GREETED = (
+    "    option tcp-check",
+    "    tcp-check connect",
+    f"    tcp-check send-binary {PROTOCOL_HEADER.hex()}",
+    f"    tcp-check expect binary {_CONNECTION_START.hex()} comment connection.start",
+)
+"""A check that a broker passes by its greeting."""
+
+_DEFAULTS = (
+    "defaults",
+    "    mode tcp",
+    "    option tcplog",
+    "    option dontlognull",
+    "    retries 3",
+    "    option redispatch",
+    "    maxconn 20000",
+    "    timeout connect 2s",
+    "    timeout client 1h",
+    "    timeout server 1h",
+    "    timeout check 1s",
+)
+_ENDS = "on-marked-down shutdown-sessions"
+_PAGE = ("    mode http", "    stats enable", "    stats uri /stats", "    stats refresh 5s")
 
 FRONT = "rabbitmq_local_cluster"
 """The section in front of the nodes."""
@@ -32,9 +61,13 @@ def classic(
     `tls` is a second address, in front of the servers' TLS ports; what passes it is not opened.
     `runtime_socket` is the path at which the owner may steer the balancer.
 
-    A text in the language of this module, fit for `parse`. Checks are quick, for a laptop: every
-    `inter_ms`, every `quick_ms` while a node is down or in doubt. The idle timeouts are well above
-    the 180 s after which a peer with a heartbeat of 60 s has given up by itself.
+    A text in the language of this module, fit for `parse`, and for HAProxy too. Checks are quick,
+    for a laptop: every `inter_ms`, every `quick_ms` while a node is down or in doubt. A check says
+    the protocol's header and waits a second for connection.start: a node that hangs accepts still,
+    as the kernel does that, but it greets nobody, and nor does one that knows nothing yet of the
+    cluster. After two such seconds, when the cluster has given it up too, it is DOWN, and its
+    sessions end. The idle timeouts are well above the 180 s after which a peer with a heartbeat of
+    60 s has given up by itself.
     """
     lines = []
     if runtime_socket is not None:
@@ -42,35 +75,22 @@ def classic(
         quoted = runtime_socket.replace("'", "'\\''")
         lines += ["global", f"    stats socket '{quoted}' mode 600 level admin"]
     lines += [
-        "defaults",
-        "    mode tcp",
-        "    option tcplog",
-        "    option dontlognull",
-        "    retries 3",
-        "    option redispatch",
-        "    maxconn 20000",
-        "    timeout connect 2s",
-        "    timeout client 1h",
-        "    timeout server 1h",
+        *_DEFAULTS,
         f"listen {name}",
         f"    bind {front}",
         "    balance roundrobin",
+        *GREETED,
     ]
     checks = f"check inter {inter_ms}ms fastinter {quick_ms}ms downinter {quick_ms}ms"
-    checks += f" rise {rise} fall {fall}"
+    checks += f" rise {rise} fall {fall} {_ENDS}"
     lines += [f"    server {server} {address} {checks}" for server, address in servers]
     if tls is not None:
         tls_front, tls_servers = tls
         lines += [f"listen {name}{TLS_SUFFIX}", f"    bind {tls_front}", "    balance roundrobin"]
+        # Behind each TLS port is the same node as behind its plain one.
         lines += [
-            f"    server {server}{TLS_SUFFIX} {address} {checks}" for server, address in tls_servers
+            f"    server {server}{TLS_SUFFIX} {address} track {name}/{server} {_ENDS}"
+            for server, address in tls_servers
         ]
-    lines += [
-        "listen private_monitoring",
-        f"    bind {statistics}",
-        "    mode http",
-        "    stats enable",
-        "    stats uri /stats",
-        "    stats refresh 5s",
-    ]
+    lines += ["listen private_monitoring", f"    bind {statistics}", *_PAGE]
     return "\n".join(lines) + "\n"

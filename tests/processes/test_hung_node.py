@@ -1,0 +1,181 @@
+"""A node that hangs, behind `rabbitry balance` with `option amqp-check`: real brokers, SIGSTOP.
+
+A stopped process accepts connections still, as the kernel does that; so nothing but a question
+finds it. Nothing here is timed: what must come is waited for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.raw_client import RawClient
+from support.running_cluster import NODES, PATIENCE_S, RABBITRY, RunningCluster, free_ports
+
+from bench import rabbitmq
+from rabbitry.wire.methods import BasicQos
+
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
+
+FILE = """
+defaults
+    mode tcp
+    timeout connect 2s
+    timeout client 1h
+    timeout server 1h
+listen front
+    bind 127.0.0.1:{front}
+    option amqp-check
+    option log-health-checks
+    balance roundrobin
+    default-server check inter 500ms fall 3 rise 2 on-marked-down shutdown-sessions
+{servers}
+listen connects_only
+    bind 127.0.0.1:{other}
+    server plain 127.0.0.1:{first} check inter 200ms
+"""
+
+
+class Balancing:
+    """`rabbitry balance` in front of some ports; what it logs can be waited for."""
+
+    def __init__(self, directory: Path, ports: list[int]) -> None:
+        self.front = free_ports(2)
+        servers = [f"    server r{n} 127.0.0.1:{port}" for n, port in enumerate(ports)]
+        text = FILE.format(
+            front=self.front, other=self.front + 1, first=ports[0], servers="\n".join(servers)
+        )
+        path = directory / "haproxy.cfg"
+        path.write_text(text)
+        self.process = subprocess.Popen(
+            [*RABBITRY, "balance", "--config", str(path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._seen: list[str] = []
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._lines.put(line)
+
+    def says(self, *words: str) -> str:
+        """Wait for a line with all these words, one that was said since the last wait or will be;
+        lines before it are not looked at again."""
+        while True:
+            try:
+                line = self._lines.get(timeout=PATIENCE_S)
+            except queue.Empty:
+                pytest.fail(f"never said {words}; but {self._seen[-10:]}")
+            self._seen.append(line)
+            if all(word in line for word in words):
+                return line
+
+    def end(self) -> int:
+        """SIGTERM; return the exit code."""
+        self.process.terminate()
+        return self.process.wait(PATIENCE_S)
+
+
+@pytest.fixture(scope="module")
+def brokers() -> Iterator[rabbitmq.Cluster]:
+    """Three RabbitMQ nodes, clustered."""
+    if reason := rabbitmq.missing():
+        pytest.skip(reason)
+    with rabbitmq.running(3) as cluster:
+        yield cluster
+
+
+@contextlib.contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """A process under SIGSTOP; it goes on afterwards, whatever happens."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def logs(cluster: rabbitmq.Cluster) -> str:
+    return "".join(path.read_text() for path in Path(cluster.directory).glob("*/log/*.log"))
+
+
+def complaints(log: str, about: str) -> list[str]:
+    """Warnings and errors of a RabbitMQ log that name somebody."""
+    return [
+        line
+        for line in log.splitlines()
+        if about in line and ("[warning]" in line or "[error]" in line)
+    ]
+
+
+def answers(client: RawClient) -> None:
+    """Assert that a client is connected to somebody who answers."""
+    client.ask(BasicQos())
+    assert [method.name for method in client.heard] == ["basic.qos-ok"]
+
+
+def test_a_stopped_rabbitmq_is_down_and_its_sessions_end_and_nobody_complains(
+    brokers: rabbitmq.Cluster, tmp_path: Path
+) -> None:
+    pids = list(brokers.pids.values())
+    before = logs(brokers)
+    balancing = Balancing(tmp_path, brokers.ports)
+    try:
+        balancing.says("ready: ")
+        for name in ("r0", "r1", "r2"):
+            balancing.says(f"front/{name} succeeded", "RabbitMQ")
+        clients = [RawClient(balancing.front, []).open() for _ in range(3)]  # one on each, in turn
+        with stopped(pids[1]):
+            balancing.says("front/r1 failed", "accepts but does not answer")
+            balancing.says("Server front/r1 is DOWN")
+            clients[1].hear_end()  # its session was ended, else it would hear nothing for ever
+            for client in (clients[0], clients[2]):
+                answers(client)
+            for _ in range(4):
+                clients.append(RawClient(balancing.front, []).open())
+                answers(clients[-1])
+        balancing.says("Server front/r1 is UP")
+        assert balancing.end() == 0
+    finally:
+        balancing.process.kill()
+        balancing.process.wait()
+    said = logs(brokers)[len(before) :]
+    assert "Rabbitry balancer: check of front/r1" in said
+    assert complaints(said, "Rabbitry balancer") == []
+
+
+def test_a_stopped_node_of_up_is_down_and_its_sessions_end(cluster: RunningCluster) -> None:
+    log = cluster.data_dir / "log" / "balancer.log"
+    clients = [RawClient(cluster.front, []).open() for _ in range(3)]  # one on each, in turn
+    cluster.command("kill", "rabbit_1", "--signal", "STOP")
+    clients[1].hear_end()
+    wait_for("Server rabbitmq_local_cluster/rabbit_1 is DOWN", log)
+    answers(clients[0])
+    answers(clients[2])
+    for _ in range(4):
+        clients.append(RawClient(cluster.front, []).open())
+        answers(clients[-1])
+    cluster.command("kill", "rabbit_1", "--signal", "CONT")
+    wait_for("Server rabbitmq_local_cluster/rabbit_1 is UP", log)
+    for name in NODES:
+        assert "no login" not in (cluster.data_dir / "log" / f"{name}.log").read_text()
+
+
+def wait_for(words: str, log: Path) -> None:
+    """Until a log has them: a file offers no event for that."""
+    until_s = time.monotonic() + PATIENCE_S
+    while words not in (text := log.read_text()):
+        assert time.monotonic() < until_s, f"never said {words!r}: {text[-2000:]}"
+        time.sleep(0.05)
