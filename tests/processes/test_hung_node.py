@@ -13,12 +13,13 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from support.raw_client import RawClient
 from support.running_cluster import NODES, PATIENCE_S, RABBITRY, RunningCluster, free_ports
+from support.running_node import RunningNode
 
 from bench import rabbitmq
 from rabbitry.wire.methods import BasicQos
@@ -154,6 +155,32 @@ def test_a_stopped_rabbitmq_is_down_and_its_sessions_end_and_nobody_complains(
     said = logs(brokers)[len(before) :]
     assert "Rabbitry balancer: check of front/r1" in said
     assert complaints(said, "Rabbitry balancer") == []
+
+
+def test_a_stopped_node_of_ours_is_down_by_amqp_check_too(
+    node_alone: Callable[..., RunningNode], tmp_path: Path
+) -> None:
+    node = node_alone()
+    node.wait_ready()
+    balancing = Balancing(tmp_path, [node.port])
+    try:
+        balancing.says("front/r0 succeeded", "Rabbitry")
+        client = RawClient(balancing.front, []).open()
+        answers(client)
+        with stopped(node.process.pid):
+            balancing.says("front/r0 failed", "accepts but does not answer")
+            balancing.says("Server front/r0 is DOWN")
+            client.hear_end()
+        balancing.says("Server front/r0 is UP")
+        assert balancing.end() == 0
+        node.process.terminate()
+        log = node.complaint()
+    finally:
+        balancing.process.kill()
+        balancing.process.wait()
+    # Of the client whose session was ended, and of no check.
+    assert log.count("client unexpectedly closed TCP connection") == 1
+    assert len(log.splitlines()) == 1
 
 
 def test_a_stopped_node_of_up_is_down_and_its_sessions_end(cluster: RunningCluster) -> None:

@@ -16,7 +16,7 @@ from rabbitry.balancer.checking.amqp_checker import KEEPALIVE_IDLE_S, AmqpChecke
 from rabbitry.balancer.checking.amqp_watch import PROBE_PAUSE_US
 from rabbitry.balancer.configuration.model import AmqpCheck
 from rabbitry.balancer.servers import Admin
-from rabbitry.machine import Effect, OpenLink, SendBytes
+from rabbitry.machine import Address, Effect, OpenLink, SendBytes
 
 LINE = line(inter_us=1000 * MS, fall=3, rise=2, on_marked_down="shutdown-sessions")
 
@@ -102,7 +102,7 @@ def test_a_server_that_leaves_gets_nothing_new_at_once() -> None:
     assert stage.server.status == "NOLB"
     assert stage.server.check.code == 320
     assert (-1, False) in brokers.closed
-    (link,) = links_opened(stage.pass_time(1000))
+    (link,) = links_opened(stage.pass_time(250))
     stage.closed(link, "Connection refused")
     assert stage.server.status == "DOWN"
 
@@ -129,6 +129,18 @@ def test_maintenance_ends_the_connection_in_order() -> None:
     brokers.pass_time(1000)
     assert list(brokers.by_link) == [-2]
     assert stage.server.status == "UP"
+
+
+def test_a_server_that_is_moved_is_asked_where_it_is() -> None:
+    stage, brokers = checked()
+    server = brokers.by_link[-1]
+    stage.server.address = Address("127.0.0.2", 5672)
+    effects = stage.pass_time(500)
+    (opening,) = [each for each in effects if isinstance(each, OpenLink)]
+    assert opening.address == stage.server.address
+    brokers.settle(effects)
+    assert server.endpoint.end_reason == "200 Goodbye"
+    assert list(brokers.by_link) == [-2]
 
 
 def test_the_end_is_in_order() -> None:

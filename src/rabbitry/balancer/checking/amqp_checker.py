@@ -23,7 +23,15 @@ from rabbitry.balancer.checking.targets import Target, health_target
 from rabbitry.balancer.configuration.model import AmqpCheck
 from rabbitry.balancer.servers import Admin, Server
 from rabbitry.connection.handshake import Credentials
-from rabbitry.machine import CancelTimer, CloseLink, LinkOptions, Report, SendBytes, SetTimer
+from rabbitry.machine import (
+    Address,
+    CancelTimer,
+    CloseLink,
+    LinkOptions,
+    Report,
+    SendBytes,
+    SetTimer,
+)
 
 KEEPALIVE_IDLE_S: Final = 30
 KEEPALIVE_INTERVAL_S: Final = 10
@@ -44,6 +52,7 @@ class AmqpChecker:
         self._closing: list[CloseLink] = []
         self._next_at = 0
         self._now = now
+        self._address: Address | None = None  # where the last link led
         self._alarm = ""
         section = backend.section
         credentials = Credentials(login.user, login.password, login.virtual_host)
@@ -68,6 +77,9 @@ class AmqpChecker:
                 self.watch.end(now)
             self.wake(now + server.line.inter_us)
         elif self.watch.stopped:
+            self.watch.begin(now)
+        elif self._address != health_target(server, Connect()).address:  # it was moved
+            self.watch.end(now)
             self.watch.begin(now)
         else:
             self.watch.woken(now)
@@ -125,6 +137,7 @@ class AmqpChecker:
             keepalive_count=KEEPALIVE_COUNT,
         )
         target = replace(target, options=options)
+        self._address = target.address
         link = self._desk.open(self, target)
         self._targets[link] = target
         return link

@@ -38,6 +38,8 @@ from rabbitry.machine import MICROSECONDS_PER_SECOND
 
 PATIENCE_US: Final = 5 * MICROSECONDS_PER_SECOND
 REFUSED_PAUSE_US: Final = 10 * MICROSECONDS_PER_SECOND
+LEAVING_PAUSE_US: Final = MICROSECONDS_PER_SECOND // 4
+"""How soon it is looked whether a server that said goodbye is there still."""
 PROBE_PAUSE_US: Final = 5 * MICROSECONDS_PER_SECOND
 """How often an alarm is looked for. Each probe leaves some hundred bytes with RabbitMQ's
 connection, until it ends."""
@@ -310,7 +312,7 @@ class AmqpWatch:
             self._waiting = self._late = False
             self._leaving = True
             self._host.judged(verdict, now - self._asked_at, False)
-            self._host.wake(now + self._host.interval_us)
+            self._host.wake(now + min(self._host.interval_us, LEAVING_PAUSE_US))
             return
         self._fail(verdict, now)
 
