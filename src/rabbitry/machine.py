@@ -363,6 +363,13 @@ class ResumeListening:
 
 
 @dataclass(slots=True)
+class StopListening:
+    """Free the port of this listener for good; its links stay, and it opens no more."""
+
+    listener: str
+
+
+@dataclass(slots=True)
 class SetTimer:
     """Fire the timer of this name at `at` (microseconds), in place of any earlier of that name."""
 
@@ -432,6 +439,7 @@ Effect = (
     | MeasureLinks
     | PauseListening
     | ResumeListening
+    | StopListening
     | SetTimer
     | CancelTimer
     | Commit

@@ -21,6 +21,7 @@ from rabbitry.machine import (
     OpenLink,
     PauseListening,
     ResumeListening,
+    StopListening,
 )
 from rabbitry.runtime.hand import Hand
 from rabbitry.runtime.listeners import ListenFailed
@@ -78,7 +79,7 @@ def test_a_listener_pauses_resumes_and_is_given_up_while_its_links_stay(run: Run
         with socket.create_connection((address.host, address.port)):
             acts[ResumeListening](ResumeListening("front"))
             await heard.until(2)
-            hand.stop_listening("front")
+            acts[StopListening](StopListening("front"))
             hand.stop_listening("front")
             acts[PauseListening](PauseListening("front"))
             with pytest.raises(ConnectionRefusedError):

@@ -22,6 +22,7 @@ def test_every_event_and_effect_of_the_contract_has_a_text() -> None:
         *[m.OpenLink(-1, m.Address("a", 1)), m.SendBytes(1, b"x"), m.FinishLink(1)],
         *[m.CloseLink(1, abort=True), m.PauseReading(1), m.ResumeReading(1)],
         *[m.JoinLinks(1, -1), m.MeasureLinks([1]), m.PauseListening("a"), m.ResumeListening("a")],
+        *[m.StopListening("a")],
         m.LinksMeasured([m.Measure(1, 2, 3, 4)]),
         *[m.SetTimer("t", 5), m.CancelTimer("t"), m.Commit(1, [(b"k", None)])],
         *[m.Report("info", "what", {"n": 1}), m.Answer(1, [1]), m.Stop("why")],

@@ -61,6 +61,7 @@ class Admission:
         self._table = table
         self._ending = ending
         self._held: dict[int, Session] = {}
+        self._held_at: dict[Listener, None] = {}  # also those that were closed since
         self._newest: Session | None = None
         self.is_due = True
         self._timer_at: int | None = None
@@ -91,6 +92,7 @@ class Admission:
         self._held[link] = self._newest = session
         listener.held += 1
         self.is_due = True
+        self._held_at[listener] = None
 
     def review(self, now: int) -> list[Session]:
         """Let in whom the limits allow, and pause and resume listeners; return those who came in.
@@ -112,11 +114,7 @@ class Admission:
         """Who has waited longest of those who may come in."""
         if not self._held:
             return None
-        open_ones = [
-            listener
-            for listener in self._listeners.values()
-            if listener.held and self._wait_us(listener, now) == 0
-        ]
+        open_ones = [listener for listener in self._held_at if self._wait_us(listener, now) == 0]
         if not open_ones:
             return None
         return next(each for each in self._held.values() if each.listener in open_ones)
@@ -162,8 +160,7 @@ class Admission:
 
     def _let_in(self, session: Session, now: int) -> None:
         listener, frontend = session.listener, session.frontend
-        del self._held[session.number]
-        listener.held -= 1
+        self._hold_no_more(session)
         listener.sessions += 1
         self._table.admitted += 1
         frontend.sessions[session.number] = session
@@ -244,11 +241,16 @@ class Admission:
 
     def held_left(self, session: Session) -> None:
         """A client that was held has gone: nobody ever counted it."""
-        del self._held[session.number]
-        session.listener.held -= 1
+        self._hold_no_more(session)
         self.is_due = True
         session.phase = Phase.ENDED
         self._table.remove(session)
+
+    def _hold_no_more(self, session: Session) -> None:
+        del self._held[session.number]
+        session.listener.held -= 1
+        if not session.listener.held:
+            del self._held_at[session.listener]
 
 
 def _until_room_us(rate: Rate, limit: int | None, now: int) -> int:

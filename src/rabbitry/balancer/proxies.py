@@ -122,6 +122,14 @@ class Proxies:
         ]
         return ListenerChanges(tuple(to_open), tuple(to_close))
 
+    def shut_down(self, frontend: Frontend) -> list[str]:
+        """A frontend lets nobody in any more; return its listeners, which are to be closed."""
+        frontend.is_shut_down = True
+        names = [name for name, each in self.listeners.items() if each.frontend is frontend]
+        for name in names:
+            self._closed[name] = self.listeners.pop(name)
+        return names
+
     # --- a new configuration --------------------------------------------------------------------
 
     def adopt(self, configuration: Configuration, now: int) -> Adopted:

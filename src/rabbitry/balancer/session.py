@@ -143,8 +143,9 @@ class Frontend:
 
     `backend` is where its sessions go: None for a page of statistics, or where the file names
     none. `connections_total` counts clients that were let in, `sessions_total` those of them that
-    said whom they are for, where that is asked (`accept-proxy`). `is_disabled`: an operator lets
-    nobody in for now (`disable frontend`).
+    said whom they are for, where that is asked (`accept-proxy`). An operator may have it let
+    nobody in for now (`is_disabled`), or until the next reload (`is_shut_down`: its
+    ports are free).
     """
 
     __slots__ = (
@@ -153,6 +154,7 @@ class Frontend:
         "bytes_out",
         "connections_total",
         "is_disabled",
+        "is_shut_down",
         "maxconn",
         "rate",
         "section",
@@ -172,6 +174,7 @@ class Frontend:
         self.sessions_max = 0
         self.sessions_total = 0
         self.connections_total = 0
+        self.is_shut_down = False
         self.rate = Rate()
         # Bytes of ended sessions; those under way count their own.
         self.bytes_in = 0
@@ -179,7 +182,8 @@ class Frontend:
 
     def adopt(self, section: FrontendSection, backend: Backend | None) -> None:
         """Go on with another section of the same name. A limit that an operator has set stays,
-        unless the section has another one than before."""
+        unless the section has another one than before. It listens again if it was shut down."""
+        self.is_shut_down = False
         before, self.section = self.section, section
         self.backend = backend
         if section.maxconn != before.maxconn:

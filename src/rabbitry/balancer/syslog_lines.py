@@ -23,7 +23,7 @@ FACILITIES = (
     *("local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"),
 )
 FORMATS = ("local", "rfc3164", "rfc5424", "priority", "short", "timed", "iso", "raw")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _BREAKS = str.maketrans({"\r": " ", "\n": " ", "\0": " "})
 
 _BY_WHAT = {
@@ -94,7 +94,7 @@ def _header(kind: str, facility: str, rank: int, sender: Sender, date: datetime)
 
 def _legacy(date: datetime) -> str:
     """`Nov  3 04:00:00`, whatever the locale."""
-    return f"{_MONTHS[date.month - 1]} {date.day:2d} {date:%H:%M:%S}"
+    return f"{MONTHS[date.month - 1]} {date.day:2d} {date:%H:%M:%S}"
 
 
 def _iso(date: datetime) -> str:

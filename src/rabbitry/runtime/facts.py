@@ -32,6 +32,7 @@ class FactFinder:
     def find(self, dropped_logs: int = 0) -> Facts:
         """The facts now."""
         open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        now = datetime.now()
         return Facts(
             version=__version__,
             release_date=RELEASE_DATE,
@@ -40,8 +41,8 @@ class FactFinder:
             open_files_max=open_files,
             memory_bytes=_memory_bytes(),
             started_at_s=self._started_at_s,
-            now_s=int(time.time()),
-            date=haproxy_date(datetime.now()),
+            now=now,
+            date=haproxy_date(now),
             idle_percent=self._idle(),
             dropped_logs=dropped_logs,
         )

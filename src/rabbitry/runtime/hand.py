@@ -28,6 +28,7 @@ from rabbitry.machine import (
     PauseReading,
     ResumeListening,
     ResumeReading,
+    StopListening,
 )
 from rabbitry.runtime.links import LINGER_S, Link, address_of, reason_of
 from rabbitry.runtime.listeners import (
@@ -113,6 +114,7 @@ class Hand:
             ResumeReading: self.resume_reading,
             PauseListening: self.pause_listening,
             ResumeListening: self.resume_listening,
+            StopListening: lambda effect: self.stop_listening(effect.listener),
         }
 
     # --- listeners ------------------------------------------------------------------------------

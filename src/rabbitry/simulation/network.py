@@ -218,6 +218,10 @@ class Network:
         """Carry out `ResumeListening`."""
         stack.paused_listeners.pop(listener, None)
 
+    def stop_listening(self, stack: Stack, listener: str) -> None:
+        """Carry out `StopListening`."""
+        stack.listeners = {port: each for port, each in stack.listeners.items() if each != listener}
+
     # --- faults ----------------------------------------------------------------------------------
 
     def cut(self, source: str, destination: str) -> None:

@@ -10,7 +10,7 @@ Invariants: pure but for what the commands are for; never raises for what a user
 
 from __future__ import annotations
 
-from rabbitry.balancer.commands import counters, servers, showing
+from rabbitry.balancer.commands import adding, counters, frontends, servers, sessions, showing
 from rabbitry.balancer.commands.terminal import SEVERITIES, Terminal, commands_of
 from rabbitry.balancer.commands.usage import find, usage
 from rabbitry.balancer.commands.world import Call, Command, Said, World
@@ -77,7 +77,9 @@ def _set_severity_output(world: World, call: Call) -> str:
 
 
 COMMANDS: tuple[Command, ...] = (
+    *adding.COMMANDS,
     *counters.COMMANDS,
+    *frontends.COMMANDS,
     _sink_to("operator"),
     *servers.COMMANDS,
     Command(
@@ -93,6 +95,7 @@ COMMANDS: tuple[Command, ...] = (
         "user",
         _set_timeout,
     ),
+    *sessions.COMMANDS,
     *showing.COMMANDS,
     _sink_to("user"),
 )

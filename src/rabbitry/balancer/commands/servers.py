@@ -238,7 +238,7 @@ def _get_weight(world: World, call: Call) -> str:
 
 
 def _set_maxconn(world: World, call: Call) -> str:
-    _, server = world.server(call.word(3))
+    backend, server = world.server(call.word(3))
     text = call.word(4)
     if not text:
         raise Said("Require <maxconn>.\n")
@@ -247,6 +247,7 @@ def _set_maxconn(world: World, call: Call) -> str:
     if text.lstrip("+-0123456789"):
         raise Said("Trailing garbage in maxconn string")
     world.transitions.set_maxconn(server, max(leading_number(text), 0), call.now)
+    world.relay.limits_changed(call.now, backend)
     return ""
 
 

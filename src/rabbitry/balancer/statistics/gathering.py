@@ -61,8 +61,9 @@ def rows_of(
 
 def _front(frontend: Frontend, under_way: UnderWay, now: int) -> StatisticsRow:
     section = frontend.section
+    status = "STOP" if frontend.is_shut_down or section.disabled else "OPEN"
     row = StatisticsRow(
-        section.name, "FRONTEND", TYPE_FRONTEND, "OPEN", section.mode, iid=section.number
+        section.name, "FRONTEND", TYPE_FRONTEND, status, section.mode, iid=section.number
     )
     bytes_in, bytes_out = under_way.of(frontend)
     row.scur = len(frontend.sessions)
@@ -72,7 +73,7 @@ def _front(frontend: Frontend, under_way: UnderWay, now: int) -> StatisticsRow:
     row.conn_tot = frontend.connections_total
     row.bin = frontend.bytes_in + bytes_in
     row.bout = frontend.bytes_out + bytes_out
-    row.rate_lim = section.sessions_per_s or 0
+    row.rate_lim = frontend.sessions_per_s or 0
     row.rate = row.conn_rate = frontend.rate.per_second(now)
     row.rate_max = row.conn_rate_max = frontend.rate.highest
     return row

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from rabbitry.balancer.configuration.model import Global
 from rabbitry.balancer.rates import Rate
@@ -96,8 +97,8 @@ _TABLE = """
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the world around the machine knows of this process. Times in seconds since 1970; `date`
-    is now as HAProxy writes it: `06/Feb/2009:12:12:51.443`."""
+    """What the world around the machine knows of this process. `now` is local time, `date` the
+    same as HAProxy writes it: `06/Feb/2009:12:12:51.443`."""
 
     version: str = "0"
     release_date: str = ""
@@ -106,7 +107,7 @@ class Facts:
     open_files_max: int = 0
     memory_bytes: int = 0
     started_at_s: int = 0
-    now_s: int = 0
+    now: datetime | None = None
     date: str = ""
     idle_percent: int = 100
     dropped_logs: int = 0

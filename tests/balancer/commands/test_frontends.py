@@ -1,0 +1,110 @@
+"""Tests of commands that steer frontends. Answers as HAProxy 2.6.12 gave them on 2026-11-23."""
+
+from __future__ import annotations
+
+import pytest
+from support.balancer_conversation import opened
+from support.runtime_terminal import RuntimeTalk
+
+from rabbitry.machine import PauseListening, ResumeListening, StopListening
+
+TEXT = """
+global
+    maxconn 500
+listen front
+    bind 127.0.0.1:1
+    bind 127.0.0.1:3
+    timeout connect 1s
+    server a 127.0.0.1:28011
+"""
+RATES = (
+    "'set rate-limit' only supports :\n"
+    "   - 'connections global' to set the per-process maximum connection rate\n"
+    "   - 'sessions global' to set the per-process maximum session rate\n"
+    "   - 'ssl-sessions global' to set the per-process maximum SSL session rate\n"
+    "   - 'http-compression global' to set the per-process maximum compression speed in kB/s\n\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        ("enable frontend", "A frontend name is expected.\n\n"),
+        ("enable frontend zz", "No such frontend.\n\n"),
+        ("enable frontend front", "All sockets are already enabled.\n\n"),
+        ("shutdown frontend", "A frontend name is expected.\n\n"),
+        ("shutdown frontend zz", "No such frontend.\n\n"),
+        ("set maxconn frontend", "A frontend name is expected.\n\n"),
+        ("set maxconn frontend zz", "No such frontend.\n\n"),
+        ("set maxconn frontend front", "Integer value expected.\n\n"),
+        ("set maxconn frontend front -3", "Value out of range.\n\n"),
+        ("set maxconn frontend front x", "\n"),
+        ("set maxconn global", "Expects an integer value.\n\n"),
+        ("set maxconn global 100000", "Value out of range.\n\n"),
+        ("set maxconn global 0", "\n"),
+        ("set rate-limit", RATES),
+        ("set rate-limit foo global 0", RATES),
+        ("set rate-limit connections global", "Expects an integer value.\n\n"),
+        ("set rate-limit connections global -1", "Value out of range.\n\n"),
+        ("set rate-limit connections global 0", "\n"),
+    ],
+)
+def test_answers(line: str, answer: str) -> None:
+    assert RuntimeTalk(TEXT).say(line) == answer
+
+
+def test_a_disabled_frontend_lets_nobody_in_until_it_is_enabled() -> None:
+    talk = RuntimeTalk(TEXT)
+    assert talk.say("disable frontend front") == "\n"
+    assert talk.effects == [PauseListening("front"), PauseListening("front/2")]
+    assert talk.say("disable frontend front") == "All sockets are already disabled.\n\n"
+    assert not opened(talk.client(1))  # was accepted before the pause took effect
+    assert talk.say("enable frontend front") == "\n"
+    assert len(opened(talk.effects)) == 1
+    assert ResumeListening("front") in talk.effects
+
+
+def test_a_frontend_that_is_shut_down_frees_its_ports_and_keeps_its_sessions() -> None:
+    talk = RuntimeTalk(TEXT)
+    (link,) = opened(talk.client(1))
+    talk.connected(link)
+    assert talk.say("shutdown frontend front") == "\n"
+    assert talk.effects == [StopListening("front"), StopListening("front/2")]
+    assert opened(talk.client(2))  # was accepted before
+    assert (talk.row("FRONTEND").status, talk.row("FRONTEND").scur) == ("STOP", 2)
+    assert talk.say("shutdown frontend front") == "Frontend was already shut down.\n\n"
+    assert talk.say("enable frontend front") == (
+        "Frontend was previously shut down, cannot enable.\n\n"
+    )
+    assert talk.say("disable frontend front") == (
+        "Frontend was previously shut down, cannot disable.\n\n"
+    )
+
+
+def test_limits_hold_from_now_on() -> None:
+    talk = RuntimeTalk(TEXT)
+    talk.say("set maxconn frontend front 1")
+    assert talk.row("FRONTEND").slim == 1
+    assert opened(talk.client(1))
+    assert not opened(talk.client(2))
+    talk.say("set maxconn frontend front 2")
+    assert len(opened(talk.effects)) == 1
+    talk.say("set maxconn global 2")
+    assert not opened(talk.client(3))
+    talk.say("set maxconn frontend front 9;set maxconn global 0")
+    assert len(opened(talk.effects)) == 1
+    assert "Maxconn: 500" in talk.say("show info").splitlines()
+
+
+def test_rates() -> None:
+    talk = RuntimeTalk(TEXT)
+    talk.say("set rate-limit sessions global 1")
+    (first,) = opened(talk.client(1))
+    talk.connected(first)
+    assert not opened(talk.client(2))
+    second, *_ = opened(talk.pass_time(2_500_000))
+    talk.connected(second)
+    info = talk.say("show info").splitlines()
+    assert "SessRateLimit: 1" in info
+    talk.say("set rate-limit connections global 7")
+    assert "ConnRateLimit: 7" in talk.say("show info").splitlines()
