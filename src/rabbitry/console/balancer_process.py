@@ -25,6 +25,7 @@ from rabbitry.runtime.balancer_process import ReadRows, run_balancer
 from rabbitry.runtime.errors import EXIT_USAGE
 from rabbitry.runtime.listeners import ListenFailed
 from rabbitry.runtime.loop import run
+from rabbitry.runtime.privileges import PrivilegesFailed
 from rabbitry.runtime.processes import raise_open_files_limit
 from rabbitry.runtime.serving import Page
 from rabbitry.runtime.supervised import (
@@ -86,7 +87,7 @@ def balance(path: Path, *, ready: int | None = None, supervised: bool = False) -
     )
     try:
         return run(work)
-    except (ListenFailed, TlsFailed) as error:
+    except (ListenFailed, TlsFailed, PrivilegesFailed, OSError) as error:
         tell_failed(ready, str(error))
         return EXIT_USAGE
 

@@ -33,6 +33,7 @@ from rabbitry.runtime.driver import Driver, DriverStopped, MachineFailed
 from rabbitry.runtime.errors import EXIT_SOFTWARE
 from rabbitry.runtime.facts import FactFinder
 from rabbitry.runtime.joining_hand import JoiningHand
+from rabbitry.runtime.privileges import become, pid_file
 from rabbitry.runtime.runtime_socket import RunLine, RuntimeSockets
 from rabbitry.runtime.serving import Page, Reloader, Serving
 from rabbitry.runtime.supervised import when_to_stop
@@ -116,8 +117,8 @@ async def run_balancer(
     At SIGUSR2, or when a runtime socket says `reload`, `read` reads another configuration, raising
     `ConfigurationError`. SIGUSR1 ends it softly: it listens no more, and goes when its last session
     has ended, or `hard-stop-after` is over. `serving` is called with the address of every listener
-    and page, by name, when all of them serve. Returns the exit code. Raises `ListenFailed` or
-    `TlsFailed`.
+    and page, by name, when all of them serve. Returns the exit code. Raises `ListenFailed`,
+    `TlsFailed`, `PrivilegesFailed` or, for the pidfile, `OSError`.
     """
     for warning in configuration.warnings:
         _log.warning("%s", warning)
@@ -147,8 +148,11 @@ async def run_balancer(
         loop.add_signal_handler(
             signal.SIGUSR1, lambda: tasks.start(_stop_softly(driver, open_now, stopping))
         )
-        serving(open_now.addresses)
-        return await _until_stopped(driver, stopping)
+        process = configuration.process
+        with pid_file(process.pidfile):
+            become(process.user, process.group)
+            serving(open_now.addresses)
+            return await _until_stopped(driver, stopping)
     finally:
         await open_now.close()
         await driver.close(CLOSE_S)
