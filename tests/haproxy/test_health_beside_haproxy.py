@@ -5,44 +5,7 @@ from __future__ import annotations
 
 from support.balancer_sides import Side
 from support.beside_haproxy import play
-
-TWO = """
-listen front
-    bind 127.0.0.1:{front}
-    %s
-    server s1 127.0.0.1:{s1} %s
-    server s2 127.0.0.1:{s2} %s
-"""
-ONE = """
-listen front
-    bind 127.0.0.1:{front}
-    %s
-    server s1 127.0.0.1:{s1} %s
-"""
-QUICK = "check inter 300 fastinter 50 downinter 50 rise 2 fall 2"
-CHECK = ("status", "check_status", "check_code", "last_chk", "check_desc")
-COUNTS = ("chkfail", "chkdown", "check_rise", "check_fall", "check_health", "hanafail")
-
-
-def checked(side: Side, *columns: str, name: str = "s1") -> list[str]:
-    """These columns of a server once it has been checked."""
-    found = side.figures_when(
-        lambda rows: rows[name][0] not in ("", "INI") and not rows[name][0].startswith("*"),
-        "check_status",
-        *columns,
-    )
-    return found[name][1:]
-
-
-def when(side: Side, status: str, *columns: str, name: str = "s1") -> list[str]:
-    """These columns of a server once it has this status, and no check is under way."""
-    found = side.figures_when(
-        lambda rows: rows[name][0] == status and not rows[name][1].startswith("*"),
-        "status",
-        "check_status",
-        *columns,
-    )
-    return found[name][2:]
+from support.health_states import CHECK, COUNTS, ONE, QUICK, TWO, checked, when
 
 
 def test_server_that_goes_and_comes_again() -> None:
@@ -179,6 +142,100 @@ def test_status_on_the_way_down_and_up() -> None:
     ]
 
 
+def test_checks_are_logged_when_asked_for() -> None:
+    def script(side: Side) -> object:
+        side.notices(1, "Health check")
+        side.servers["s1"].go()
+        return side.notices(4, "front/s1")
+
+    text = ONE % ("option log-health-checks", QUICK)
+    assert play(text, script) == [
+        "Health check for server front/s1 succeeded, reason: Layer4 check passed, check duration: Nms, status: 2/2 UP.",
+        'Health check for server front/s1 failed, reason: Layer4 connection problem, info: "Connection refused", check duration: Nms, status: 1/2 UP.',
+        'Health check for server front/s1 failed, reason: Layer4 connection problem, info: "Connection refused", check duration: Nms, status: 0/2 DOWN.',
+        "Server front/s1 is DOWN. 0 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 remaining in queue.",
+    ]
+
+
+def test_check_at_another_port() -> None:
+    def script(side: Side) -> object:
+        side.notices(1, "is DOWN")
+        return checked(side, *CHECK), side.connect().ends(), len(side.servers["s1"].arrivals)
+
+    assert play(ONE % ("", QUICK + " port {judge}"), script, {"judge": None}) == (
+        ["DOWN", "L4CON", "", "Connection refused", "Layer4 connection problem"],
+        (b"", "fin"),
+        0,
+    )
+
+
+def test_check_at_another_address() -> None:
+    """Nobody listens there, so the server is down."""
+
+    def script(side: Side) -> object:
+        side.notices(1, "is DOWN")
+        return checked(side, *CHECK), side.connect().ends()
+
+    assert play(ONE % ("", QUICK + " addr 127.0.0.2"), script) == (
+        ["DOWN", "L4CON", "", "Connection refused", "Layer4 connection problem"],
+        (b"", "fin"),
+    )
+
+
+def test_server_that_tracks_another() -> None:
+    def script(side: Side) -> object:
+        side.servers["s1"].go()
+        side.notices(1, "Server front/s2 is DOWN")
+        down = side.figures("status", "chkdown", "tracked")
+        side.servers["s1"].come()
+        side.notices(1, "Server front/s2 is UP")
+        return down, side.notices(4, "Server"), side.figures("status", "act", "tracked")
+
+    assert play(TWO % ("", QUICK, "track front/s1"), script) == (
+        {
+            "FRONTEND": ["OPEN", "", ""],
+            "s1": ["DOWN", "1", ""],
+            "s2": ["DOWN", "", "front/s1"],
+            "BACKEND": ["DOWN", "1", ""],
+        },
+        [
+            'Server front/s1 is DOWN, reason: Layer4 connection problem, info: "Connection refused", check duration: Nms. 1 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 remaining in queue.',
+            "Server front/s2 is DOWN via front/s1. 0 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 remaining in queue.",
+            "Server front/s1 is UP, reason: Layer4 check passed, check duration: Nms. 1 active and 0 backup servers online. 0 sessions requeued, 0 total in queue.",
+            "Server front/s2 is UP via front/s1. 2 active and 0 backup servers online. 0 sessions requeued, 0 total in queue.",
+        ],
+        {
+            "FRONTEND": ["OPEN", "", ""],
+            "s1": ["UP", "1", ""],
+            "s2": ["UP", "1", "front/s1"],
+            "BACKEND": ["UP", "2", ""],
+        },
+    )
+
+
+def test_tracked_server_in_maintenance() -> None:
+    def script(side: Side) -> object:
+        side.ask("disable server front/s1")
+        maint = side.figures("status", "act")
+        side.ask("enable server front/s1")
+        return maint, side.figures("status", "act")
+
+    assert play(TWO % ("", "check inter 5s rise 2 fall 2", "track front/s1"), script) == (
+        {
+            "FRONTEND": ["OPEN", ""],
+            "s1": ["MAINT", "1"],
+            "s2": ["MAINT (via front/s1)", "1"],
+            "BACKEND": ["DOWN", "0"],
+        },
+        {
+            "FRONTEND": ["OPEN", ""],
+            "s1": ["UP 1/2", "1"],
+            "s2": ["UP 1/2", "1"],
+            "BACKEND": ["UP", "2"],
+        },
+    )
+
+
 def test_sessions_stay_where_nothing_is_said() -> None:
     def script(side: Side) -> object:
         link = side.connect()
@@ -197,6 +254,38 @@ def test_sessions_stay_where_nothing_is_said() -> None:
         [
             'Server front/s1 is DOWN, reason: Layer4 connection problem, info: "Connection refused", check duration: Nms. 1 active and 0 backup servers left. 1 sessions active, 0 requeued, 0 remaining in queue.'
         ],
+    )
+
+
+def test_server_that_came_starts_slowly() -> None:
+    """Its weight grows from a part to the whole."""
+
+    def script(side: Side) -> object:
+        checked(side)
+        side.servers["s1"].go()
+        side.notices(1, "is DOWN")
+        side.servers["s1"].come()
+        side.notices(1, "is UP")
+        early, configured, throttle = side.figures("weight", "uweight", "throttle")["s1"]
+        full = side.figures_when(lambda rows: rows["s1"][1] == "", "weight", "throttle")
+        return int(early) < 50, configured, 0 < int(throttle) < 60, full["s1"]
+
+    text = TWO % ("", QUICK + " weight 100 slowstart 1s", "weight 100")
+    assert play(text, script) == (True, "100", True, ["100", ""])
+
+
+def test_checked_server_in_maintenance_from_the_start() -> None:
+    def script(side: Side) -> object:
+        return side.figures(*CHECK, "act", "chkdown", "lastsess"), side.reach()
+
+    assert play(TWO % ("", QUICK + " disabled", ""), script) == (
+        {
+            "FRONTEND": ["OPEN", "", "", "", "", "", "", ""],
+            "s1": ["MAINT", "", "", "", "", "1", "0", "-1"],
+            "s2": ["no check", "", "", "", "", "1", "", "-1"],
+            "BACKEND": ["UP", "", "", "", "", "1", "0", "-1"],
+        },
+        "s2",
     )
 
 

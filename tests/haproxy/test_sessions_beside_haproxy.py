@@ -7,6 +7,7 @@ from support.beside_haproxy import play
 from support.scripted_servers import (
     closes_after,
     finishes,
+    holds_on,
     listens,
     reads_nothing,
     reads_slowly,
@@ -165,160 +166,53 @@ def test_client_that_talks_is_not_idle() -> None:
     )
 
 
-def test_server_that_refuses() -> None:
-    def script(side: Side) -> object:
-        return (
-            side.connect().ends(),
-            side.told(1),
-            side.figures("econ", "wretr", "wredis", "stot", "lbtot", "connect"),
-        )
-
-    assert play(ONE % "timeout connect 100", script, {"s1": None}) == (
-        (b"", "fin"),
-        ["front front/s1 N/-1 0 SC 1/1/0/0/3 0/0"],
-        {
-            "FRONTEND": ["", "", "", "1", "", ""],
-            "s1": ["1", "3", "0", "4", "1", "4"],
-            "BACKEND": ["1", "3", "0", "1", "1", "4"],
-        },
-    )
-
-
-def test_server_that_refuses_without_retries() -> None:
-    def script(side: Side) -> object:
-        return side.connect().ends(), side.told(1), side.figures("econ", "wretr", "stot")
-
-    assert play(ONE % "retries 0", script, {"s1": None}) == (
-        (b"", "fin"),
-        ["front front/s1 N/-1 0 SC 1/1/0/0/0 0/0"],
-        {"FRONTEND": ["", "", "1"], "s1": ["1", "0", "1"], "BACKEND": ["1", "0", "1"]},
-    )
-
-
-def test_server_that_does_not_answer() -> None:
-    def script(side: Side) -> object:
-        return side.connect().ends(), side.told(1), side.figures("econ", "wretr", "stot")
-
-    assert play(ONE % "timeout connect 150\n    retries 1", script, {"s1": "hangs"}) == (
-        (b"", "fin"),
-        ["front front/s1 N/-1 0 sC 1/1/0/0/1 0/0"],
-        {"FRONTEND": ["", "", "1"], "s1": ["1", "1", "2"], "BACKEND": ["1", "1", "1"]},
-    )
-
-
-def test_client_that_goes_while_a_server_is_awaited() -> None:
+def test_tunnel_timeout_takes_the_place_of_both() -> None:
     def script(side: Side) -> object:
         link = side.connect()
-        side.pause(0.2)
-        link.reset()
-        return side.told(1), side.figures("econ", "wretr", "cli_abrt")
+        return link.ends(), side.told(1)
 
-    assert play(ONE % "", script, {"s1": "hangs"}) == (
-        ["front front/s1 N/-1 0 CD 1/1/0/0/0 0/0"],
-        {"FRONTEND": ["", "", ""], "s1": ["0", "0", "1"], "BACKEND": ["0", "0", "1"]},
+    assert play(ONE % "timeout tunnel 300", script) == (
+        (b"s1\n", "fin"),
+        ["front front/s1 N/N 3 cD 1/1/0/0/0 0/0"],
     )
 
 
-def test_retries_and_then_another_server() -> None:
+def test_tunnel_timeout_may_be_longer_than_the_others() -> None:
     def script(side: Side) -> object:
-        names = [side.reach() for _ in range(2)]
-        return names, side.told(2), side.figures("econ", "wretr", "wredis", "stot", "lbtot")
+        link = side.connect()
+        link.line()
+        side.pause(0.6)
+        link.send(b"x")
+        answer = link.exactly(1)
+        link.close()
+        return answer, side.told(1)
 
-    text = TWO % "timeout connect 100\n    retries 2\n    option redispatch"
-    assert play(text, script, {"s1": None}) == (
-        ["s2", "s2"],
-        ["front front/s2 N/N 3 -- 1/1/0/0/+1 0/0", "front front/s2 N/N 3 -- 1/1/0/0/+1 0/0"],
-        {
-            "FRONTEND": ["", "", "", "2", ""],
-            "s1": ["0", "0", "2", "2", "2"],
-            "s2": ["0", "0", "0", "2", "2"],
-            "BACKEND": ["0", "0", "2", "2", "4"],
-        },
-    )
+    text = ONE % "timeout client 300\n    timeout server 300\n    timeout tunnel 4s"
+    assert play(text, script) == (b"x", ["front front/s1 N/N 4 -- 1/1/0/0/0 0/0"])
 
 
-def test_another_server_at_the_first_retry() -> None:
+def test_client_that_says_it_is_done_has_less_time() -> None:
     def script(side: Side) -> object:
-        names = [side.reach() for _ in range(3)]
-        return names, side.told(3), side.figures("econ", "wretr", "wredis", "stot", "lbtot")
+        link = side.connect()
+        link.send(b"x")
+        link.finish()
+        return link.ends(), side.told(1)
 
-    text = TWO % "timeout connect 100\n    option redispatch 1"
-    assert play(text, script, {"s1": None}) == (
-        ["s2", "s2", "s2"],
-        [
-            "front front/s2 N/N 3 -- 1/1/0/0/+1 0/0",
-            "front front/s2 N/N 3 -- 1/1/0/0/+1 0/0",
-            "front front/s2 N/N 3 -- 1/1/0/0/+1 0/0",
-        ],
-        {
-            "FRONTEND": ["", "", "", "3", ""],
-            "s1": ["0", "0", "3", "3", "3"],
-            "s2": ["0", "0", "0", "3", "3"],
-            "BACKEND": ["0", "0", "3", "3", "6"],
-        },
-    )
-
-
-def test_no_other_server_without_redispatch() -> None:
-    def script(side: Side) -> object:
-        ends = [side.connect().ends() for _ in range(2)]
-        return ends, side.told(2), side.figures("econ", "wretr", "wredis")
-
-    text = TWO % "timeout connect 100\n    retries 1"
-    assert play(text, script, {"s1": None, "s2": says(b"s2")}) == (
-        [(b"", "fin"), (b"s2", "fin")],
-        ["front front/s1 N/-1 0 SC 1/1/0/0/1 0/0", "front front/s2 N/N 2 -- 1/1/0/0/0 0/0"],
-        {
-            "FRONTEND": ["", "", ""],
-            "s1": ["1", "1", "0"],
-            "s2": ["0", "0", "0"],
-            "BACKEND": ["1", "1", "0"],
-        },
-    )
-
-
-def test_all_servers_refuse() -> None:
-    def script(side: Side) -> object:
-        return side.connect().ends(), side.told(1), side.figures("econ", "wretr", "wredis")
-
-    text = TWO % "timeout connect 100\n    option redispatch"
-    assert play(text, script, {"s1": None, "s2": None}) == (
+    assert play(ONE % "timeout server-fin 300", script, {"s1": holds_on}) == (
         (b"", "fin"),
-        ["front front/s2 N/-1 0 SC 1/1/0/0/+3 0/0"],
-        {
-            "FRONTEND": ["", "", ""],
-            "s1": ["0", "0", "2"],
-            "s2": ["1", "0", "1"],
-            "BACKEND": ["1", "0", "3"],
-        },
+        ["front front/s1 N/N 0 sD 1/1/0/0/0 0/0"],
     )
 
 
-def test_no_server_is_left() -> None:
+def test_server_that_says_it_is_done_has_less_time() -> None:
     def script(side: Side) -> object:
-        side.notices(1, "has no server")
-        ending = side.connect().ends()
-        return ending, side.told(1), side.figures("status", "econ", "dresp", "stot", "wredis")
+        link = side.connect()
+        return link.rest(), side.servers["s1"].arrival(0).wait(), side.told(1)
 
-    text = ONE.replace("{s1}", "{s1} check inter 300ms fastinter 50ms") % ""
-    assert play(text, script, {"s1": None}) == (
+    assert play(ONE % "timeout client-fin 300", script, {"s1": finishes}) == (
+        (b"s1\n", "fin"),
         (b"", "fin"),
-        ["front front/<NOSRV> -1/-1 0 SC 1/1/0/0/0 0/0"],
-        {
-            "FRONTEND": ["OPEN", "", "0", "1", ""],
-            "s1": ["DOWN", "0", "0", "0", "0"],
-            "BACKEND": ["DOWN", "1", "0", "1", "0"],
-        },
-    )
-
-
-def test_section_without_a_server() -> None:
-    def script(side: Side) -> object:
-        return side.connect().ends(), side.told(1)
-
-    assert play("listen front\n    bind 127.0.0.1:{front}\n", script) == (
-        (b"", "fin"),
-        ["front front/<NOSRV> -1/-1 0 SC 1/1/0/0/0 0/0"],
+        ["front front/s1 N/N 3 cD 1/1/0/0/0 0/0"],
     )
 
 
@@ -409,6 +303,31 @@ def test_probe_is_not_logged() -> None:
     ]
 
 
+def test_sessions_that_went_well_are_not_logged() -> None:
+    def script(side: Side) -> object:
+        side.connect().ends()
+        side.servers["s1"].go()
+        side.connect().ends()
+        return side.told(1)
+
+    text = ONE % "option dontlog-normal\n    retries 0"
+    assert play(text, script, {"s1": says(b"good bye")}) == [
+        "front front/s1 N/-1 0 SC 1/1/0/0/0 0/0"
+    ]
+
+
+def test_session_is_logged_when_it_begins() -> None:
+    def script(side: Side) -> object:
+        side.connect()
+        line = side.sessions(1)[0]
+        return line.told, "+" in line.text
+
+    assert play(ONE % "option logasap", script, {"s1": listens}) == (
+        "front front/s1 N/N 0 -- 1/1/1/1/0 0/0",
+        True,
+    )
+
+
 def test_no_more_than_maxconn_at_a_time() -> None:
     """The others wait in the kernel's queue, and come in as one leaves."""
 
@@ -445,6 +364,26 @@ def test_ipv6_on_both_sides() -> None:
         server s1 ::1:{s1}
     """
     assert play(text, script) == ("s1", "front front/s1 N/N 3 -- 1/1/0/0/0 0/0", "::1")
+
+
+def test_unix_sockets_on_both_sides() -> None:
+    def script(side: Side) -> object:
+        link = side.connect("unix_front")
+        link.send(b"over files")
+        answer = link.line(), link.exactly(10)
+        link.close()
+        return answer, side.told(1), side.sessions(1)[0].client
+
+    text = """
+    listen front
+        bind unix@{unix_front} mode 600
+        server there unix@{unix_s1}
+    """
+    assert play(text, script) == (
+        ("unix_s1", b"over files"),
+        ["front front/there N/N 18 -- 1/1/0/0/0 0/0"],
+        "unix:1",
+    )
 
 
 def test_log_line_has_the_counts_of_open_sessions() -> None:

@@ -41,6 +41,86 @@ def behind_tls(certificates: Certificates) -> object:
     return behaviour
 
 
+def greets_once(arrival: Arrival) -> None:
+    arrival.send(b"s1\n")
+    arrival.rest()
+
+
+def test_tls_to_the_server(certificates: Certificates) -> None:
+    def script(side: Side) -> object:
+        link = side.connect()
+        name = link.line()
+        link.send(b"hello")
+        echo = link.exactly(5)
+        link.close()
+        return name, echo, side.told(1)
+
+    text = (
+        "listen front\n    bind 127.0.0.1:{front}\n    server s1 127.0.0.1:{s1} ssl verify none\n"
+    )
+    assert play(text, script, {"s1": behind_tls(certificates)}) == (
+        "s1",
+        b"hello",
+        ["front front/s1 N/N 8 -- 1/1/0/0/0 0/0"],
+    )
+
+
+def test_tls_to_a_server_that_is_verified(certificates: Certificates) -> None:
+    def script(side: Side) -> object:
+        link = side.connect()
+        name = link.line()
+        link.close()
+        return name, side.told(1), side.figures("econ")
+
+    text = f"""
+listen front
+    bind 127.0.0.1:{{front}}
+    server s1 127.0.0.1:{{s1}} ssl verify required ca-file {certificates.ca}
+"""
+    assert play(text, script, {"s1": behind_tls(certificates)}) == (
+        "s1",
+        ["front front/s1 N/N 3 -- 1/1/0/0/0 0/0"],
+        {"FRONTEND": [""], "s1": ["0"], "BACKEND": ["0"]},
+    )
+
+
+def test_tls_to_a_server_that_is_a_stranger(certificates: Certificates, tmp_path: Path) -> None:
+    others = Certificates(tmp_path)
+
+    def script(side: Side) -> object:
+        return side.connect().ends(), side.told(1), side.figures("econ", "wretr")
+
+    text = f"""
+listen front
+    bind 127.0.0.1:{{front}}
+    timeout connect 300
+    retries 1
+    server s1 127.0.0.1:{{s1}} ssl verify required ca-file {others.ca}
+"""
+    assert play(text, script, {"s1": behind_tls(certificates)}) == (
+        (b"", "fin"),
+        ["front front/s1 N/-1 0 SC 1/1/0/0/1 0/0"],
+        {"FRONTEND": ["", ""], "s1": ["1", "1"], "BACKEND": ["1", "1"]},
+    )
+
+
+def test_tls_to_a_server_that_speaks_none(certificates: Certificates) -> None:
+    def script(side: Side) -> object:
+        return side.connect().ends(), side.told(1), side.figures("econ")
+
+    text = """
+listen front
+    bind 127.0.0.1:{front}
+    retries 0
+    server s1 127.0.0.1:{s1} ssl verify none
+"""
+    assert play(text, script) == (
+        (b"", "fin"),
+        ["front front/s1 N/-1 0 SC 1/1/0/0/0 0/0"],
+        {"FRONTEND": [""], "s1": ["1"], "BACKEND": ["1"]},
+    )
+
+
 def test_tls_is_passed_through_unopened(certificates: Certificates) -> None:
     def script(side: Side) -> object:
         link = side.connect(tls=certificates.client())
@@ -50,3 +130,54 @@ def test_tls_is_passed_through_unopened(certificates: Certificates) -> None:
 
     text = "listen front\n    bind 127.0.0.1:{front}\n    server s1 127.0.0.1:{s1}\n"
     assert play(text, script, {"s1": behind_tls(certificates)}) == ("s1", "--")
+
+
+def test_checks_of_a_tls_server_shake_hands(certificates: Certificates) -> None:
+    def script(side: Side) -> object:
+        return side.figures_when(
+            lambda rows: all(
+                rows[name][0] not in ("", "INI") and rows[name][0][0] != "*"
+                for name in ("s1", "s2")
+            ),
+            "check_status",
+            "status",
+            "check_desc",
+        )
+
+    text = """
+listen front
+    bind 127.0.0.1:{front}
+    server s1 127.0.0.1:{s1} check inter 500 fall 1 ssl verify none
+    server s2 127.0.0.1:{s2} check inter 500 fall 1 ssl verify none
+"""
+    assert play(text, script, {"s1": behind_tls(certificates)}) == {
+        "FRONTEND": ["", "OPEN", ""],
+        "s1": ["L6OK", "UP", "Layer6 check passed"],
+        "s2": ["L6RSP", "DOWN", "Layer6 invalid response"],
+        "BACKEND": ["", "UP", ""],
+    }
+
+
+def test_protocol_versions_may_be_limited(certificates: Certificates) -> None:
+    def script(side: Side) -> object:
+        old = certificates.client()
+        old.maximum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            side.connect(tls=old)
+            refused = False
+        except ssl.SSLError:
+            refused = True
+        new = side.connect(tls=certificates.client())
+        return refused, new.line(), new.sock.version()
+
+    assert play(front(certificates, "ssl-min-ver TLSv1.3"), script) == (True, "s1", "TLSv1.3")
+
+
+def test_alpn_is_agreed_on(certificates: Certificates) -> None:
+    def script(side: Side) -> object:
+        context = certificates.client()
+        context.set_alpn_protocols(["amqp", "other"])
+        link = side.connect(tls=context)
+        return link.line(), link.sock.selected_alpn_protocol()
+
+    assert play(front(certificates, "alpn amqp"), script) == ("s1", "amqp")
