@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.balancer_conversation import Conversation, opened
 
@@ -148,6 +148,7 @@ ACTIONS = st.tuples(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(ACTIONS, max_size=60))
+@example([*[("client", 0)] * 4, ("finish", 7), ("finish", 4)])  # done before it was let in
 def test_whatever_happens_every_session_ends_and_the_books_balance(
     actions: list[tuple[str, int]],
 ) -> None:

@@ -295,3 +295,18 @@ def test_server_maxconn_from_minconn_and_fullconn() -> None:
         ["s1", "s1"],
         {"FRONTEND": ["", "4", "1000"], "s1": ["0", "2", "100"], "BACKEND": ["2", "4", "1000"]},
     )
+
+
+def test_client_that_is_done_before_it_is_let_in() -> None:
+    def script(side: Side) -> object:
+        first, second = side.connect(), side.connect()
+        first.line()
+        second.finish()
+        side.pause(0.1)
+        first.close()
+        return second.ends(), side.told(2)
+
+    assert play(ONE % ("", "maxconn 1"), script) == (
+        (b"s1\n", "fin"),
+        ["front front/s1 N/N 3 -- 1/1/0/0/0 0/0", "front front/s1 N/N 3 -- 1/1/0/0/0 0/0"],
+    )

@@ -235,14 +235,16 @@ class Connecting:
     def abandon(self, session: Session, now: int) -> None:
         """The client is not there any more: stop trying."""
         stage = "C"
-        if session.phase is Phase.QUEUED:
-            self._leave_queue(session, now)
+        # One that was just let in has the phase, and waits for nobody yet.
+        if session.phase is Phase.QUEUED and self._leave_queue(session, now):
             stage = "Q"
         self._ending.end(session, "C", stage, now, abort_server=True)
 
-    def _leave_queue(self, session: Session, now: int) -> None:
-        self._queueing.leave(session)
+    def _leave_queue(self, session: Session, now: int) -> bool:
+        if not self._queueing.leave(session):
+            return False
         session.wait_us = now - session.accepted_at
+        return True
 
     def _give_up(self, session: Session, cause: str, stage: str, now: int) -> None:
         """There is no connection to be had."""

@@ -88,11 +88,14 @@ class Queueing:
         if isinstance(whose, Server) and session.backend is not None:
             session.backend.server_moved(whose)
 
-    def leave(self, session: Session) -> None:
-        """Let a session wait no more, without a place."""
+    def leave(self, session: Session) -> bool:
+        """Let a session wait no more, without a place; False if it waited for none."""
         whose = session.server if session.is_assigned else session.backend
-        if whose is not None:
-            self._leave(session, whose)
+        queue = None if whose is None else self._queues.get(whose)
+        if whose is None or queue is None or session.number not in queue.sessions:
+            return False
+        self._leave(session, whose)
+        return True
 
     def _leave(self, session: Session, whose: Server | Backend) -> None:
         queue = self._queue(whose)
