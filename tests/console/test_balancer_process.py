@@ -238,13 +238,13 @@ def test_the_classic_listing_end_to_end(
     assert 'info: "Connection refused"' in line
     assert "2 active and 0 backup servers left." in line
     assert status_of(page, "rabbit_1") in ("DOWN", "DOWN 1/2")
-    assert 'class="down"' in read(page, "/stats")
+    assert 'class="active_down"' in read(page, "/stats")
 
     servers["rabbit_1"] = ToyServer("rabbit_1", port)
     assert "rabbit_1 is UP, reason: Layer4 check passed" in balancer.wait_for("is UP")
     assert status_of(page, "rabbit_1") == "UP"
     assert set(names_of(front, 3)) == set(SERVERS)
-    with pytest.raises(urllib.error.HTTPError, match="404"):
+    with pytest.raises(urllib.error.HTTPError, match="503"):
         read(page, "/")
     assert balancer.end() == 0
 

@@ -1,4 +1,4 @@
-"""Tests of the page's markup."""
+"""Tests of the page around its tables."""
 
 from __future__ import annotations
 
@@ -8,118 +8,115 @@ import pytest
 
 from rabbitry.balancer.statistics.columns import TYPE_BACKEND, TYPE_FRONTEND, TYPE_SERVER
 from rabbitry.balancer.statistics.rows import StatisticsRow
-from rabbitry.console.statistics_html import duration, render_page, row_class
+from rabbitry.console.statistics_html import View, render_page
+from rabbitry.console.statistics_tables import TableOptions
 
-
-class Cells(HTMLParser):
-    """Reads tables into rows of texts, with the class of each row."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.rows: list[tuple[str | None, list[str]]] = []
-        self.titles: list[str | None] = []
-        self._in_cell = False
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "tr":
-            self.rows.append((dict(attrs).get("class"), []))
-        elif tag in ("td", "th"):
-            self._in_cell = True
-            self.rows[-1][1].append("")
-            self.titles.append(dict(attrs).get("title"))
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in ("td", "th"):
-            self._in_cell = False
-
-    def handle_data(self, data: str) -> None:
-        if self._in_cell:
-            self.rows[-1][1][-1] += data
-
-
-def row(name: str, kind: int, status: str, **columns: object) -> StatisticsRow:
-    return StatisticsRow("front", name, kind, status, "tcp", **columns)  # type: ignore[arg-type]
-
-
+INFO = {
+    "Version": "9.9",
+    "Pid": 77,
+    "Uptime_sec": 93_784,
+    "Ulimit-n": 4096,
+    "Maxconn": 2000,
+    "CurrConns": 3,
+    "BytesOutRate": 1_000_000,
+}
 ROWS = [
-    row("FRONTEND", TYPE_FRONTEND, "OPEN", slim=20000, stot=7),
-    row(
-        "rabbit",
-        TYPE_SERVER,
-        "DOWN",
-        act=1,
-        bck=0,
-        lastchg=65,
-        downtime=65,
-        lastsess=-1,
-        check_status="L4CON",
-        check_duration=3,
-        check_desc="Layer4 connection problem",
-        last_chk="<refused>",
-    ),
-    row("BACKEND", TYPE_BACKEND, "UP", act=2, bck=0, lastsess=3600),
+    StatisticsRow("front", "FRONTEND", TYPE_FRONTEND, "OPEN", "tcp", iid=2),
+    StatisticsRow("front", "s1", TYPE_SERVER, "UP", "tcp", iid=2),
+    StatisticsRow("front", "BACKEND", TYPE_BACKEND, "UP", "tcp", iid=2),
+    StatisticsRow("other", "FRONTEND", TYPE_FRONTEND, "OPEN", "http", iid=3),
 ]
 
 
-def test_every_row_has_a_cell_for_every_column() -> None:
-    cells = Cells(render_page(ROWS, "/stats", None)).rows
-    columns = len(cells[1][1])
-    assert [len(texts) for _, texts in cells[2:]] == [columns + 1] * 3  # and its name
+class Links(HTMLParser):
+    """The addresses of a page's links, by their texts."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: dict[str, str] = {}
+        self._where = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._where = str(dict(attrs).get("href", "")) if tag == "a" else ""
+
+    def handle_endtag(self, tag: str) -> None:
+        self._where = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._where:
+            self.found.setdefault(data, self._where)
 
 
-def test_rows_say_what_is_known() -> None:
-    (_, front), (colour, server), (_, back) = Cells(render_page(ROWS, "/s", None)).rows[2:]
-    assert front[0] == "Frontend"
-    assert "20\u202f000" in front
-    assert colour == "down"
-    assert server[0] == "rabbit"
-    assert {"1m5s DOWN", "L4CON in 3ms", "?", "Y"} <= set(server)
-    assert {"Backend", "UP", "2", "1h0m"} <= set(back)
+def test_the_process() -> None:
+    page = render_page([], INFO, View("/stats"))
+    assert "<h1>Rabbitry version 9.9</h1>" in page
+    assert "Statistics Report for pid 77</h2>" in page
+    assert "<b>uptime = </b> 1d 2h03m04s<br>" in page
+    assert "memmax = unlimited; ulimit-n = 4096<br>" in page
+    assert "current conns = 3; " in page
+    assert "bit rate = 8.497 Mbps<br>" in page
+    assert "active UP, going down" in page
 
 
-def test_texts_of_others_are_escaped() -> None:
-    page = render_page(ROWS, '/s"><script>', None)
-    assert "<script" not in page
-    assert "<refused>" not in page
-    assert "Layer4 connection problem: <refused>" in Cells(page).titles
+def test_what_is_hidden_and_shown() -> None:
+    view = View("/stats", hides_version=True, node="n<1>", description="what & why")
+    page = render_page([], INFO, view)
+    assert "9.9" not in page
+    assert "pid 77 on n&lt;1&gt;: what &amp; why</h2>" in page
+    assert "<title>Statistics Report for Rabbitry on n&lt;1&gt;</title>" in page
 
 
-def test_refresh() -> None:
-    assert '<meta http-equiv="refresh" content="5">' in render_page([], "/stats", 5_000_000)
-    assert 'content="1"' in render_page([], "/stats", 1_000)
-    assert "http-equiv" not in render_page([], "/stats", None)
+def test_links_keep_what_was_chosen() -> None:
+    view = View("/s", refresh_s=5, hides_down=True, is_still=True, scope="fr")
+    links = Links(render_page([], INFO, view)).found
+    assert links == {
+        "Show all servers": "/s;norefresh?scope=fr",
+        "Enable refresh": "/s;up?scope=fr",
+        "Refresh now": "/s;up;norefresh?scope=fr",
+        "CSV export": "/s;csv;norefresh?scope=fr",
+        "JSON export": "/s;json;norefresh?scope=fr",
+        "JSON schema": "/s;json-schema",
+    }
+    links = Links(render_page([], INFO, View("/s"))).found
+    assert links["Hide 'DOWN' servers"] == "/s;up"
+    assert "Disable refresh" not in links
+    assert links["CSV export"] == "/s;csv"
 
 
-def test_sections_have_a_table_each() -> None:
-    other = StatisticsRow("other", "FRONTEND", TYPE_FRONTEND, "OPEN", "http")
-    page = render_page([*ROWS, other], "/stats", None)
-    assert page.count("<table>") == 2
-    assert page.index('<h2 id="front">') < page.index('<h2 id="other">')
+def test_each_section_has_a_table() -> None:
+    page = render_page(ROWS, INFO, View("/stats"))
+    assert page.count('<table class="tbl">') == 2
+    assert page.index('id="front"') < page.index('id="other"')
+    assert "<form method" not in page.replace('<form method="get">', "")
+
+
+def test_forms_are_for_who_may_steer() -> None:
+    page = render_page(ROWS, INFO, View("/stats", table=TableOptions(admin=True)))
+    assert page.count('<form method="post">') == 1
+    assert '<input type="hidden" name="b" value="#2">' in page
 
 
 @pytest.mark.parametrize(
-    ("status", "backup", "colour"),
+    ("code", "text"),
     [
-        ("UP", 0, "up"),
-        ("UP", 1, "spare"),
-        ("UP 1/3", 0, "sinking"),
-        ("DOWN", 0, "down"),
-        ("DOWN 1/2", 1, "rising"),
-        ("DRAIN", 0, "drain"),
-        ("no check", 0, "unchecked"),
+        ("DONE", "Action processed successfully."),
+        ("NONE", "Nothing has changed."),
+        ("PART", "Action partially processed."),
+        ("ERRP", "Action not processed because of invalid parameters."),
+        ("EXCD", "the buffer couldn't store all the data"),
+        ("DENY", "Action denied."),
+        ("IVAL", "Invalid requests"),
+        ("UNKN", "Unexpected result."),
     ],
 )
-def test_colours(status: str, backup: int, colour: str) -> None:
-    assert row_class(row("s", TYPE_SERVER, status, bck=backup)) == colour
-    assert row_class(row("BACKEND", TYPE_BACKEND, status)) == "end"
+def test_messages_are_haproxys(code: str, text: str) -> None:
+    page = render_page([], INFO, View("/stats", hides_down=True, status=code))
+    assert text in page
+    assert Links(page).found["[X]"] == "/stats;up"
+    assert text not in render_page([], INFO, View("/stats"))
 
 
-def test_durations() -> None:
-    assert [duration(each) for each in (0, 59, 60, 3661, 90061)] == [
-        "0s",
-        "59s",
-        "1m0s",
-        "1h1m",
-        "1d1h",
-    ]
+def test_an_address_is_escaped() -> None:
+    page = render_page([], INFO, View('/s"><script>'))
+    assert page.count("<script>") == 1

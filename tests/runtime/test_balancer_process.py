@@ -22,9 +22,9 @@ from rabbitry.balancer.configuration.model import (
     RuntimeSocket,
 )
 from rabbitry.balancer.configuration.reader import parse
-from rabbitry.balancer.statistics.rows import StatisticsRow
 from rabbitry.machine import Address
-from rabbitry.runtime.balancer_process import ReadRows, run_balancer
+from rabbitry.runtime.balancer_desk import BalancerDesk
+from rabbitry.runtime.balancer_process import run_balancer
 from rabbitry.runtime.balancer_socket import ask_balancer
 from rabbitry.runtime.listeners import ListenFailed
 
@@ -59,10 +59,10 @@ listen page
 class Page:
     """A page that serves nothing, and knows what it was made with."""
 
-    def __init__(self, section: FrontendSection, address: Address, read_rows: ReadRows) -> None:
+    def __init__(self, section: FrontendSection, line: BindLine, desk: BalancerDesk) -> None:
         self.section = section
-        self.address = address
-        self.read_rows = read_rows
+        self.address = line.address
+        self.desk = desk
         self.closed = False
 
     async def close(self) -> None:
@@ -90,8 +90,8 @@ def test_relays_answers_questions_and_ends_at_sigterm(
 
     lines_of.addFilter(note)
 
-    async def serve_page(section: FrontendSection, address: Address, read_rows: ReadRows) -> Page:
-        pages.append(Page(section, address, read_rows))
+    async def serve_page(section: FrontendSection, line: BindLine, desk: BalancerDesk) -> Page:
+        pages.append(Page(section, line, desk))
         return pages[-1]
 
     async def main() -> None:
@@ -111,13 +111,14 @@ def test_relays_answers_questions_and_ends_at_sigterm(
         reader, writer = await asyncio.open_connection("127.0.0.1", front)
         writer.write(b"hello" * 100_000)
         assert await reader.readexactly(500_000) == b"hello" * 100_000
-        rows: list[StatisticsRow] = await pages[0].read_rows()
+        rows, info = await pages[0].desk.numbers()
+        assert info["CurrConns"] == 1
         assert [row.bin for row in rows[:3]] == [500_000] * 3
         writer.write_eof()
         assert await reader.read() == b""
         writer.close()
         await logged.wait()
-        assert (await pages[0].read_rows())[0].scur == 0
+        assert (await pages[0].desk.numbers())[0][0].scur == 0
         signal.raise_signal(signal.SIGTERM)
         assert await balancer == 0
         assert pages[0].closed
@@ -134,7 +135,7 @@ def test_relays_answers_questions_and_ends_at_sigterm(
 
 @pytest.mark.processes
 def test_a_port_in_use_ends_it(run: Run) -> None:
-    async def no_page(section: FrontendSection, address: Address, read_rows: ReadRows) -> Page:
+    async def no_page(section: FrontendSection, line: BindLine, desk: BalancerDesk) -> Page:
         raise AssertionError("no page is served when the front cannot listen")
 
     async def main() -> None:
@@ -198,7 +199,7 @@ class _Play:
 _LINES = logging.getLogger("rabbitry.balancer.lines")
 
 
-async def _no_page(section: FrontendSection, address: Address, read_rows: ReadRows) -> Page:
+async def _no_page(section: FrontendSection, line: BindLine, desk: BalancerDesk) -> Page:
     raise AssertionError("there is none")
 
 

@@ -17,7 +17,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rabbitry.balancer.checks import Checks
+from rabbitry.balancer.commands.page_form import apply_form
 from rabbitry.balancer.commands.runner import run_line
+from rabbitry.balancer.commands.showing import info_fields
 from rabbitry.balancer.commands.terminal import Terminal
 from rabbitry.balancer.commands.world import World
 from rabbitry.balancer.configuration.model import BindLine, Configuration, FrontendSection
@@ -78,10 +80,26 @@ class RuntimeLine:
     facts: Facts
 
 
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Question: all rows of the statistics, and the fields of `show info` by name. The answer is a
+    pair of a list of `StatisticsRow` and a dict."""
+
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class PageForm:
+    """Question: do what this form of the statistics page says; the answer is DONE, PART, NONE or
+    ERRP (`commands.page_form`)."""
+
+    form: bytes
+
+
 class Balancer:
     """Balances links as `configuration` says. Answers `Asked("statistics")` with a list of
-    `StatisticsRow`, `PlanReload`, `Reload` and `RuntimeLine` as they say, and every other question
-    with None."""
+    `StatisticsRow`; `PlanReload`, `Reload`, `RuntimeLine`, `Numbers` and `PageForm` as they say;
+    and every other question with None."""
 
     def __init__(self, configuration: Configuration) -> None:
         self._out: list[Effect] = []
@@ -172,7 +190,7 @@ class Balancer:
                     backend.started(now)
                 self.checks.start(now)
             case Asked(number, question):
-                if question == "statistics" or _tells_bytes(question):
+                if _tells_bytes(question):
                     self._ask_measured(number, question)
                 elif isinstance(question, EndChecks):
                     self.checks.end(now, number)
@@ -206,6 +224,12 @@ class Balancer:
             case RuntimeLine(terminal, line, facts):
                 self._world.facts = facts
                 return run_line(self._world, terminal, line, now)
+            case Numbers(facts):
+                self._world.facts = facts
+                fields = info_fields(self._world, now)
+                return self._world.rows(now), {field.name: field.value for field in fields}
+            case PageForm(form):
+                return apply_form(self._world, form, now)
         return None
 
     def _reload(self, configuration: Configuration, now: int) -> None:
@@ -236,6 +260,6 @@ class Balancer:
 
 def _tells_bytes(question: object) -> bool:
     """Whether an answer has counts of bytes in it, or begins to count them anew."""
-    return isinstance(question, RuntimeLine) and any(
-        word in question.line for word in ("show", "clear")
-    )
+    if isinstance(question, RuntimeLine):
+        return any(word in question.line for word in ("show", "clear"))
+    return question == "statistics" or isinstance(question, Numbers)

@@ -17,11 +17,17 @@ import os
 import sys
 from pathlib import Path
 
-from rabbitry.balancer.configuration.model import Configuration, ConfigurationError, FrontendSection
+from rabbitry.balancer.configuration.model import (
+    BindLine,
+    Configuration,
+    ConfigurationError,
+    FrontendSection,
+)
 from rabbitry.balancer.configuration.reader import parse
-from rabbitry.machine import Address
+from rabbitry.machine import MICROSECONDS_PER_SECOND, Address
+from rabbitry.runtime.balancer_desk import BalancerDesk
 from rabbitry.runtime.balancer_log import log_to_standard_error
-from rabbitry.runtime.balancer_process import ReadRows, run_balancer
+from rabbitry.runtime.balancer_process import run_balancer
 from rabbitry.runtime.errors import EXIT_USAGE
 from rabbitry.runtime.listeners import ListenFailed
 from rabbitry.runtime.loop import run
@@ -36,15 +42,29 @@ from rabbitry.runtime.supervised import (
 )
 from rabbitry.runtime.tls import TlsFailed
 
+REQUEST_S = 10.0
+"""How long a whole request may take, where `timeout client` is not less."""
+IDLE_S = 60.0
+"""How long a client may take nothing of its answer, where `timeout client` does not say."""
 
-async def serve_page(section: FrontendSection, address: Address, read_rows: ReadRows) -> Page:
-    """Serve the statistics of a section at `address`. Raises `ListenFailed`."""
+
+async def serve_page(section: FrontendSection, line: BindLine, desk: BalancerDesk) -> Page:
+    """Serve the pages of a section where a `bind` line says. Raises `ListenFailed`."""
     # Importing these takes longer than all the rest; a balancer without a page goes without.
-    from rabbitry.console.http_server import serve
+    from rabbitry.console.http_connection import HttpTimes
+    from rabbitry.console.http_server import CONNECTIONS_MAX, serve
     from rabbitry.console.statistics_page import statistics_app
 
-    assert section.statistics is not None
-    return await serve(statistics_app(section.statistics, read_rows), section.name, address)
+    client_s = (section.timeout_client_us or 0) / MICROSECONDS_PER_SECOND
+    times = HttpTimes(idle_s=client_s or IDLE_S, request_s=min(client_s or REQUEST_S, REQUEST_S))
+    return await serve(
+        statistics_app(section, desk),
+        section.name,
+        line,
+        use=desk.use_of(section),
+        times=times,
+        connections_max=min(line.maxconn or section.maxconn, section.maxconn, CONNECTIONS_MAX),
+    )
 
 
 def read_configuration(path: Path) -> Configuration:

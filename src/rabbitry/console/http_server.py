@@ -1,80 +1,230 @@
 """Serves one ASGI application over HTTP inside a process that has other work as well.
 
-Owns the socket and the life of the server. uvicorn is made to keep out of what belongs to the
-process: it installs no signal handlers, configures no logging, and never calls `sys.exit`.
+Owns the sockets and the life of the server. Of uvicorn it uses the conversation with a client
+(`http_connection`), not the server: sockets are accepted as all others of this process are, so
+that a process out of descriptors says so and goes on; signals, logging and the exit code stay the
+process's.
 
-Invariants: once `serve` returns, requests are answered; after `close` the port is free.
+Invariants: once `serve` returns, requests are answered; after `close` the port is free; at no time
+are there more than `connections_max` clients, others wait in the backlog.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
-from collections.abc import Iterator
+import ssl
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import uvicorn
+from uvicorn.server import ServerState
 
+from rabbitry.balancer.configuration.model import BindLine
+from rabbitry.balancer.statistics.http_use import HttpUse
+from rabbitry.console.http_connection import HttpConnection, HttpTimes, now_us
 from rabbitry.machine import Address
-from rabbitry.runtime.listeners import bind
+from rabbitry.runtime.binding import listen_options, tls_settings
+from rabbitry.runtime.listeners import Listener, ListenFailed, bind
+from rabbitry.runtime.tls import HANDSHAKE_S, Tls, TlsFailed
 
-CLOSE_S = 1
+CLOSE_S = 1.0
 """How long a request under way may take to end when the server is closed."""
 
+CONNECTIONS_MAX = 256
+"""Clients of a page at once: people and scrapers are few, and the others' descriptors are not
+theirs."""
 
-class _Server(uvicorn.Server):
-    """A uvicorn server that leaves signals alone and says when it serves."""
+HEAD_BYTES_MAX = 16_384
+"""What the head of a request may have: HAProxy's buffer."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.serving = asyncio.Event()
+Application = Callable[..., Awaitable[None]]
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield  # SIGTERM and SIGINT are the process's
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.serving.set()
+_log = logging.getLogger("rabbitry.console")
 
 
 class HttpServer:
     """A server that serves at `address`, made by `serve`."""
 
-    def __init__(self, address: Address, server: _Server, task: asyncio.Task[None]) -> None:
+    def __init__(
+        self,
+        application: Application,
+        what: str,
+        use: HttpUse,
+        times: HttpTimes,
+        connections_max: int,
+        tls: Tls | None,
+    ) -> None:
+        self.address = Address("", 0)
+        self._what = what
+        self._use = use
+        self._times = times
+        self._connections_max = connections_max
+        self._tls = tls
+        self._loop = asyncio.get_running_loop()
+        self._config = uvicorn.Config(
+            _counting(application, use),
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            h11_max_incomplete_event_size=HEAD_BYTES_MAX,
+            # The time that counts is `HttpTimes`': it has run since the answer before.
+            timeout_keep_alive=int(times.request_s) + 1,
+        )
+        self._config.load()
+        self._state = ServerState()
+        self._connections: set[HttpConnection] = set()
+        self._places = connections_max
+        self._adoptions: set[asyncio.Task[None]] = set()
+        self._listener: Listener | None = None
+        self._path: Path | None = None
+        self._none_left = asyncio.Event()
+
+    async def listen(self, line: BindLine) -> None:
+        """Begin to listen. Raises `ListenFailed`."""
+        address = line.address
+        options = listen_options(line, None)
+        sock = await bind(self._loop, self._what, address.host, address.port, options)
         self.address = address
-        self._server = server
-        self._task = task
+        if address.port or address.host[:1] not in ("/", "@"):
+            self.address = Address(*sock.getsockname()[:2])
+        elif address.host.startswith("/"):
+            self._path = Path(address.host)
+        self._listener = Listener(self._loop, sock, self._accepted, self._refused, options)
 
     async def close(self) -> None:
         """Answer what is under way, then free the port."""
-        self._server.should_exit = True
-        await self._task
+        if self._listener is not None:
+            self._listener.close()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+        for task in list(self._adoptions):
+            task.cancel()
+        for connection in list(self._connections):
+            connection.end()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await self.idle()
+        for connection in list(self._connections):
+            connection.transport.abort()
+        await asyncio.gather(*self._adoptions, *self._state.tasks, return_exceptions=True)
+
+    @property
+    def clients(self) -> int:
+        """How many there are now."""
+        return len(self._connections)
+
+    async def idle(self) -> None:
+        """Return when no client is left."""
+        if self._connections:
+            await self._none_left.wait()
+
+    # --- clients --------------------------------------------------------------------------------
+
+    def _accepted(self, sock: socket.socket) -> None:
+        self._places -= 1
+        if self._places <= 0 and self._listener is not None:
+            self._listener.pause()
+        task = self._loop.create_task(self._adopt(sock))
+        self._adoptions.add(task)
+        task.add_done_callback(self._adoptions.discard)
+
+    async def _adopt(self, sock: socket.socket) -> None:
+        try:
+            context = self._tls.context() if self._tls is not None else None
+            await self._loop.connect_accepted_socket(
+                self._connection,
+                sock,
+                ssl=context,
+                ssl_handshake_timeout=HANDSHAKE_S if context is not None else None,
+            )
+        except (OSError, ssl.SSLError):
+            sock.close()
+            self._place_left()
+        except asyncio.CancelledError:
+            sock.close()
+            raise
+
+    def _connection(self) -> HttpConnection:
+        return HttpConnection(self._config, self._state, self._times, self._use, self)
+
+    def begun(self, connection: HttpConnection) -> None:
+        """A client is there."""
+        self._connections.add(connection)
+        self._none_left.clear()
+
+    def ended(self, connection: HttpConnection) -> None:
+        """A client has gone."""
+        self._connections.discard(connection)
+        if not self._connections:
+            self._none_left.set()
+        self._place_left()
+
+    def _place_left(self) -> None:
+        self._places += 1
+        if self._places > 0 and self._listener is not None:
+            self._listener.resume()
+
+    def _refused(self, reason: str) -> None:
+        _log.warning("cannot accept a client of %s: %s", self._what, reason)
 
 
-async def serve(application: Any, what: str, address: Address) -> HttpServer:
-    """Serve an ASGI `application` at `address` (port 0: any free one); return when it answers.
+async def serve(
+    application: Application,
+    what: str,
+    line: BindLine,
+    *,
+    use: HttpUse | None = None,
+    times: HttpTimes | None = None,
+    connections_max: int = CONNECTIONS_MAX,
+) -> HttpServer:
+    """Serve an ASGI `application` where `line` says (port 0: any free one); return when it answers.
 
     `what` names it in errors. Raises `ListenFailed` of `rabbitry.runtime.listeners`.
     """
-    sock = await bind(asyncio.get_running_loop(), what, address.host, address.port)
-    host, port = sock.getsockname()[:2]
-    config = uvicorn.Config(
-        application,
-        http="h11",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=CLOSE_S,
+    tls = _tls_of(what, line)
+    server = HttpServer(
+        application, what, use or HttpUse(), times or HttpTimes(), connections_max, tls
     )
-    server = _Server(config)
-    task = asyncio.create_task(server.serve(sockets=[sock]))
-    serving = asyncio.ensure_future(server.serving.wait())
-    await asyncio.wait([task, serving], return_when=asyncio.FIRST_COMPLETED)
-    if not serving.done():
-        serving.cancel()
-        await task  # it ended before it served: raises what was wrong
-    return HttpServer(Address(host, port), server, task)
+    await server.listen(line)
+    return server
+
+
+def _tls_of(what: str, line: BindLine) -> Tls | None:
+    def report(level: str, text: str, details: dict[str, object]) -> None:
+        _log.log(logging.getLevelName(level.upper()), "%s of %s %s", text, what, details)
+
+    try:
+        settings = tls_settings(line)
+        return None if settings is None else Tls(settings, report)
+    except TlsFailed as failure:
+        raise ListenFailed(f"cannot listen for {what}: {failure}") from None
+
+
+def _counting(application: Application, use: HttpUse) -> Application:
+    """The application, its answers counted."""
+
+    async def counted(scope: Any, receive: Any, send: Any) -> None:
+        async def count(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                now = now_us()
+                use.answered(message["status"], now)
+                use.bytes_out += 19 + sum(
+                    len(name) + len(value) + 4 for name, value in message.get("headers", ())
+                )
+            elif scope["method"] != "HEAD":
+                use.bytes_out += len(message.get("body", b""))
+            await send(message)
+
+        use.requested(now_us())
+        await application(scope, receive, count)
+
+    return counted

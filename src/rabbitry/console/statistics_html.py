@@ -1,192 +1,195 @@
-"""The statistics as the page HAProxy's users know: a table for each section, servers by colour.
+"""The statistics as the page HAProxy's users know: the process, the legend, a table a section.
 
-Owns the markup. Columns, colours and their meaning follow HAProxy's page, so that an eye trained on
-one reads the other (but for `Thrtle`, since there is no slowstart yet). No script, nothing loaded
-from elsewhere.
+Owns the markup around the tables (`statistics_tables`) and the messages that follow an action;
+words and order are HAProxy's (src/stats.c, `stats_dump_html_info`).
 
-Invariants: pure; everything that comes from a configuration or a peer is escaped.
+Invariants: pure; everything that comes from a configuration, a peer or an address is escaped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
 from itertools import groupby
 
-from rabbitry.balancer.statistics.columns import TYPE_BACKEND, TYPE_FRONTEND, TYPE_SERVER
-from rabbitry.balancer.statistics.rows import StatisticsRow
-from rabbitry.machine import MICROSECONDS_PER_SECOND
+from rabbitry.balancer.statistics.rows import StatisticsRow, Value
+from rabbitry.console.statistics_style import SCRIPT, STYLE
+from rabbitry.console.statistics_tables import TableOptions, render_table
 
-_STYLE = """
-:root { color-scheme: light dark; --ink: #222; --paper: #fff; --line: #999; --head: #20b2aa;
-  --name: #a00040; --end: #e8e8d0; --up: #c0ffc0; --down: #ff9090; --sinking: #ffffa0;
-  --rising: #ffd020; --drain: #7cc4ff; --spare: #b0d0ff; --unchecked: #e0e0e0; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8e6e3; --paper: #17191a; --line: #666;
-  --head: #17706b; --name: #8d0033; --end: #2f3437; --up: #165900; --down: #760000;
-  --sinking: #6c6c00; --rising: #8a6d00; --drain: #005a9c; --spare: #1e3c6a;
-  --unchecked: #3a3d3f; } }
-body { font: 13px/1.4 system-ui, arial, sans-serif; color: var(--ink); background: var(--paper);
-  margin: 1.2em; }
-h1 { font-size: 1.5em; margin: 0 0 .3em; }
-nav, .legend { margin: 0 0 .8em; }
-nav a { margin-right: 1em; color: inherit; }
-.legend span { display: inline-block; padding: 1px 8px; margin-right: 6px;
-  border: 1px solid var(--line); }
-.scroll { overflow-x: auto; margin-bottom: 1.6em; }
-h2 { display: inline-block; margin: 0; padding: 2px 10px; font-size: 1em; color: #ffff60;
-  background: var(--name); }
-table { border-collapse: collapse; width: 100%; font-size: 11px;
-  font-variant-numeric: tabular-nums; }
-th, td { border: 1px solid var(--line); padding: 2px 4px; white-space: nowrap; text-align: right; }
-thead th { background: var(--head); text-align: center; }
-tbody th, td.word { text-align: center; }
-.end { background: var(--end); }
-.up { background: var(--up); }
-.down { background: var(--down); }
-.sinking { background: var(--sinking); }
-.rising { background: var(--rising); }
-.drain { background: var(--drain); }
-.spare { background: var(--spare); }
-.unchecked { background: var(--unchecked); }
-"""
+SCOPE_LENGTH_MAX = 20
+"""Letters of the box that looks for sections."""
 
 _LEGEND = (
-    ("up", "active UP"),
-    ("spare", "backup UP"),
-    ("sinking", "UP, going down"),
-    ("rising", "DOWN, going up"),
-    ("down", "DOWN"),
-    ("drain", "DRAIN: no new sessions"),
-    ("unchecked", "not checked"),
+    (("active_up", "active UP"), ("backup_up", "backup UP")),
+    (
+        ("active_going_down", "active UP, going down"),
+        ("backup_going_down", "backup UP, going down"),
+    ),
+    (("active_going_up", "active DOWN, going up"), ("backup_going_up", "backup DOWN, going up")),
+    (("active_down", "active or backup DOWN"), ("active_no_check", "not checked")),
+    (("maintain", "active or backup DOWN for maintenance (MAINT)"),),
+    (("active_draining", "active or backup SOFT STOPPED for maintenance"),),
 )
 
-_GROUPS = (
-    ("Queue", ("Cur", "Max", "Limit")),
-    ("Session rate", ("Cur", "Max", "Limit")),
-    ("Sessions", ("Cur", "Max", "Limit", "Total", "LbTot", "Last")),
-    ("Bytes", ("In", "Out")),
-    ("Denied", ("Req", "Resp")),
-    ("Errors", ("Req", "Conn", "Resp")),
-    ("Warnings", ("Retr", "Redis")),
-    ("Server", ("Status", "LastChk", "Wght", "Act", "Bck", "Chk", "Dwn", "Dwntme")),
-)
+_MESSAGES = {
+    "DONE": ("active_up", "Action processed successfully."),
+    "NONE": ("active_going_down", "Nothing has changed."),
+    "PART": (
+        "active_going_down",
+        "Action partially processed.<br>Some server names are probably unknown or ambiguous "
+        "(duplicated names in the backend).",
+    ),
+    "ERRP": (
+        "active_down",
+        "Action not processed because of invalid parameters.<ul><li>The action is maybe unknown."
+        "</li><li>Invalid key parameter (empty or too long).</li><li>The backend name is probably "
+        "unknown or ambiguous (duplicated names).</li><li>Some server names are probably unknown "
+        "or ambiguous (duplicated names in the backend).</li></ul>",
+    ),
+    "EXCD": (
+        "active_down",
+        "<b>Action not processed : the buffer couldn't store all the data.<br>You should retry "
+        "with less servers at a time.</b>",
+    ),
+    "DENY": ("active_down", "<b>Action denied.</b>"),
+    "IVAL": (
+        "active_down",
+        "<b>Invalid requests (unsupported method or chunked encoded request).</b>",
+    ),
+}
+_UNKNOWN = ("active_no_check", "Unexpected result.")
 
 
-def render_page(rows: Sequence[StatisticsRow], uri: str, refresh_us: int | None) -> str:
-    """Render the whole page. `refresh_us`: the browser loads it again after that long."""
-    refresh = ""
-    if refresh_us is not None:
-        seconds = max(refresh_us // MICROSECONDS_PER_SECOND, 1)
-        refresh = f'<meta http-equiv="refresh" content="{seconds}">\n'
-    here = escape(uri)
-    legend = "".join(f'<span class="{name}">{text}</span>' for name, text in _LEGEND)
-    tables = "".join(_table(name, list(group)) for name, group in groupby(rows, _section))
+@dataclass(frozen=True, slots=True)
+class View:
+    """What of the statistics is to be shown, and how. `uri` is the page's own, without options.
+
+    `hides_down`, `is_still` and `scope` are what this request asked for (`;up`, `;norefresh`,
+    `?scope=`), `status` the code of what was done before (`;st=`; empty: nothing was).
+    """
+
+    uri: str
+    refresh_s: int = 0
+    hides_down: bool = False
+    is_still: bool = False
+    scope: str = ""
+    status: str = ""
+    hides_version: bool = False
+    node: str | None = None
+    description: str | None = None
+    table: TableOptions = field(default_factory=TableOptions)
+
+    def link(
+        self, *, hides_down: bool | None = None, is_still: bool | None = None, first: str = ""
+    ) -> str:
+        """The address of this view, or of one that differs in what is given."""
+        down = self.hides_down if hides_down is None else hides_down
+        still = self.is_still if is_still is None else is_still
+        scope = f"?scope={self.scope}" if self.scope else ""
+        return f"{self.uri}{first}{';up' if down else ''}{';norefresh' if still else ''}{scope}"
+
+
+def render_page(rows: Sequence[StatisticsRow], info: Mapping[str, Value], view: View) -> str:
+    """Render the whole page; `info` has the fields of `show info` by name."""
+    on = f" on {escape(view.node)}" if view.node is not None else ""
+    version = "" if view.hides_version else f" version {escape(str(info.get('Version', '')))}"
+    what = f": {escape(view.description)}" if view.description is not None else ""
+    groups = groupby(rows, lambda row: row.pxname)
+    tables = "".join(render_table(list(group), view.table) for _, group in groups)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f"{refresh}"
-        "<title>Statistics Report for Rabbitry</title>\n"
+        f"<title>Statistics Report for Rabbitry{on}</title>\n"
         '<link rel="icon" href="data:,">\n'
-        f"<style>{_STYLE}</style>\n</head>\n<body>\n<h1>Statistics Report for Rabbitry</h1>\n"
-        f'<nav><a href="{here}">Refresh now</a><a href="{here};norefresh">Disable refresh</a>'
-        f'<a href="{here};csv">CSV export</a><a href="{here};json">JSON export</a></nav>\n'
-        f'<p class="legend">{legend}</p>\n{tables}</body>\n</html>\n'
+        f"<style>{STYLE}</style>\n<script>{SCRIPT}</script>\n</head>\n<body>\n"
+        f"<h1>Rabbitry{version}</h1>\n"
+        f"<h2>Statistics Report for pid {info.get('Pid', 0)}{on}{what}</h2>\n"
+        '<hr class="hr">\n<h3>&gt; General process information</h3>\n'
+        f'<div class="top">{_process(info)}{_legend()}{_options(view)}</div>\n'
+        f"{_message(view)}{tables}</body>\n</html>\n"
     )
 
 
-def _section(row: StatisticsRow) -> str:
-    return row.pxname
-
-
-def _table(name: str, rows: list[StatisticsRow]) -> str:
-    groups = "".join(f'<th colspan="{len(names)}">{group}</th>' for group, names in _GROUPS)
-    columns = "".join(f"<th>{column}</th>" for _, names in _GROUPS for column in names)
-    lines = "".join(_line(row) for row in rows)
+def _process(info: Mapping[str, Value]) -> str:
+    pid = info.get("Pid", 0)
+    uptime_s = _whole(info, "Uptime_sec")
+    uptime = (
+        f"{uptime_s // 86400}d {uptime_s % 86400 // 3600}h{uptime_s % 3600 // 60:02d}m"
+        f"{uptime_s % 60:02d}s"
+    )
+    memory_max = _whole(info, "Memmax_MB")
+    pipes_used, pipes_free = _whole(info, "PipesUsed"), _whole(info, "PipesFree")
     return (
-        f'<h2 id="{escape(name)}">{escape(name)}</h2>\n<div class="scroll"><table>\n'
-        f'<thead><tr><th rowspan="2"></th>{groups}</tr>\n<tr>{columns}</tr></thead>\n'
-        f"<tbody>\n{lines}</tbody></table></div>\n"
+        f"<p><b>pid = </b> {pid} (process #{info.get('Process_num', 1)}, "
+        f"nbproc = {info.get('Nbproc', 1)}, nbthread = {info.get('Nbthread', 1)})<br>\n"
+        f"<b>uptime = </b> {uptime}<br>\n"
+        f"<b>system limits:</b> memmax = {f'{memory_max} MB' if memory_max else 'unlimited'}; "
+        f"ulimit-n = {_whole(info, 'Ulimit-n')}<br>\n"
+        f"<b>maxsock = </b> {_whole(info, 'Maxsock')}; "
+        f"<b>maxconn = </b> {_whole(info, 'Maxconn')}; "
+        f"<b>maxpipes = </b> {_whole(info, 'Maxpipes')}<br>\n"
+        f"current conns = {_whole(info, 'CurrConns')}; "
+        f"current pipes = {pipes_used}/{pipes_used + pipes_free}; "
+        f"conn rate = {_whole(info, 'ConnRate')}/sec; "
+        f"bit rate = {_bit_rate(_whole(info, 'BytesOutRate'))}<br>\n"
+        f"Running tasks: {_whole(info, 'Run_queue')}/{_whole(info, 'Tasks')}; "
+        f"idle = {_whole(info, 'Idle_pct')} %</p>\n"
     )
 
 
-def _line(row: StatisticsRow) -> str:
-    title = f' title="{escape(row.addr)}"' if row.addr else ""
-    name = {TYPE_FRONTEND: "Frontend", TYPE_BACKEND: "Backend"}.get(row.type, row.svname)
-    numbers = (
-        *(row.qcur, row.qmax, None),
-        *(row.rate, row.rate_max, None),
-        *(row.scur, row.smax, row.slim, row.stot, row.lbtot),
+def _whole(info: Mapping[str, Value], name: str) -> int:
+    value = info.get(name, 0)
+    return value if isinstance(value, int) else 0
+
+
+def _bit_rate(bytes_per_s: int) -> str:
+    """Bits a second on an Ethernet wire: 1538 bytes there carry at most 1448 of ours."""
+    bits = bytes_per_s * 8 * 1538 / 1448
+    for size, letter in ((1e9, "G"), (1e6, "M")):
+        if bits >= size:
+            return f"{bits / size:.3f} {letter}bps"
+    return f"{bits / 1000:.3f} kbps"
+
+
+def _legend() -> str:
+    lines = []
+    for line in _LEGEND:
+        wide = ' colspan="3"' if len(line) == 1 else ""
+        cells = "".join(
+            f'<td class="{name}">&nbsp;</td><td class="noborder"{wide}>{text}</td>'
+            for name, text in line
+        )
+        lines.append(f"<tr>{cells}</tr>")
+    note = 'Note: "NOLB"/"DRAIN" = UP with load-balancing disabled.'
+    return f'<div><table class="lgd">{"".join(lines)}</table>{note}</div>\n'
+
+
+def _options(view: View) -> str:
+    links = [("Show all servers", view.link(hides_down=False))]
+    if not view.hides_down:
+        links = [("Hide 'DOWN' servers", view.link(hides_down=True))]
+    if view.refresh_s and view.is_still:
+        links.append(("Enable refresh", view.link(is_still=False)))
+    elif view.refresh_s:
+        links.append(("Disable refresh", view.link(is_still=True)))
+    links.append(("Refresh now", view.link()))
+    still = view.refresh_s > 0
+    links += [
+        ("CSV export", view.link(hides_down=False, is_still=still, first=";csv")),
+        ("JSON export", view.link(hides_down=False, is_still=still, first=";json")),
+        ("JSON schema", f"{view.uri};json-schema"),
+    ]
+    items = "".join(f'<li><a href="{escape(where)}">{text}</a></li>\n' for text, where in links)
+    box = (
+        f'<li><form method="get">Scope : <input value="{escape(view.scope)}" name="scope" '
+        f'size="8" maxlength="{SCOPE_LENGTH_MAX}" tabindex="1"></form></li>\n'
     )
-    cells = "".join(_number(number) for number in numbers)
-    cells += f"<td>{_last_session(row.lastsess)}</td>"
-    counts = (
-        *(row.bin, row.bout, row.dreq, row.dresp, row.ereq, row.econ, row.eresp),
-        *(row.wretr, row.wredis),
-    )
-    cells += "".join(_number(number) for number in counts)
-    cells += f'<td class="word">{_status(row)}</td>{_last_check(row)}'
-    cells += _number(row.weight)
-    cells += _act_and_backup(row)
-    cells += _number(row.chkfail) + _number(row.chkdown)
-    cells += f"<td>{'' if row.downtime is None else duration(row.downtime)}</td>"
-    return f'<tr class="{row_class(row)}"><th{title}>{escape(name)}</th>{cells}</tr>\n'
+    return f"<div><b>Display option:</b><ul>\n{box}{items}</ul></div>"
 
 
-def row_class(row: StatisticsRow) -> str:
-    """The colour of a row, by a server's status (see `_LEGEND`)."""
-    if row.type != TYPE_SERVER:
-        return "end"
-    if row.status.startswith("DOWN"):
-        return "rising" if "/" in row.status else "down"
-    if row.status == "no check":
-        return "unchecked"
-    if row.status.startswith("DRAIN"):
-        return "drain"
-    if "/" in row.status:
-        return "sinking"
-    return "spare" if row.bck else "up"
-
-
-def duration(duration_s: int) -> str:
-    """Seconds as HAProxy writes them: `7s`, `2m3s`, `5h12m`, `3d4h`."""
-    if duration_s < 60:
-        return f"{duration_s}s"
-    if duration_s < 3600:
-        return f"{duration_s // 60}m{duration_s % 60}s"
-    if duration_s < 86400:
-        return f"{duration_s // 3600}h{duration_s % 3600 // 60}m"
-    return f"{duration_s // 86400}d{duration_s % 86400 // 3600}h"
-
-
-def _number(number: int | None) -> str:
-    return "<td></td>" if number is None else f"<td>{number:,}</td>".replace(",", "\u202f")
-
-
-def _last_session(lastsess: int | None) -> str:
-    if lastsess is None:
+def _message(view: View) -> str:
+    if not view.status:
         return ""
-    return "?" if lastsess < 0 else duration(lastsess)
-
-
-def _status(row: StatisticsRow) -> str:
-    since = "" if row.lastchg is None else f"{duration(row.lastchg)} "
-    return f"{since}{escape(row.status)}"
-
-
-def _last_check(row: StatisticsRow) -> str:
-    if row.check_status is None:
-        return "<td></td>"
-    text = row.check_status
-    if row.check_duration is not None:
-        text += f" in {row.check_duration}ms"
-    title = row.check_desc or ""
-    if row.last_chk:
-        title += f": {row.last_chk}"
-    return f'<td class="word" title="{escape(title)}">{escape(text)}</td>'
-
-
-def _act_and_backup(row: StatisticsRow) -> str:
-    if row.type == TYPE_SERVER:
-        marks = ["Y" if row.act else "-", "Y" if row.bck else "-"]
-    else:
-        marks = ["" if each is None else str(each) for each in (row.act, row.bck)]
-    return "".join(f'<td class="word">{mark}</td>' for mark in marks)
+    style, text = _MESSAGES.get(view.status, _UNKNOWN)
+    link = f'<a class="lfsb" href="{escape(view.link())}" title="Remove this message">[X]</a>'
+    return f'<div class="said {style}">{link} {text}</div>\n'

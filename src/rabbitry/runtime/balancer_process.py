@@ -16,7 +16,7 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from rabbitry.balancer.balancer import AllSessionsEnded, Balancer, EndChecks, RuntimeLine
+from rabbitry.balancer.balancer import AllSessionsEnded, Balancer, EndChecks
 from rabbitry.balancer.commands.terminal import Terminal
 from rabbitry.balancer.configuration.model import (
     BindLine,
@@ -24,14 +24,13 @@ from rabbitry.balancer.configuration.model import (
     FrontendSection,
     RuntimeSocket,
 )
-from rabbitry.balancer.statistics.rows import StatisticsRow
 from rabbitry.machine import Address
+from rabbitry.runtime.balancer_desk import BalancerDesk
 from rabbitry.runtime.balancer_log import BalancerLog
 from rabbitry.runtime.binding import listen_options, tls_settings
 from rabbitry.runtime.crew import Crew
 from rabbitry.runtime.driver import Driver, DriverStopped, MachineFailed
 from rabbitry.runtime.errors import EXIT_SOFTWARE
-from rabbitry.runtime.facts import FactFinder
 from rabbitry.runtime.joining_hand import JoiningHand
 from rabbitry.runtime.privileges import become, pid_file
 from rabbitry.runtime.runtime_socket import RunLine, RuntimeSockets
@@ -43,21 +42,26 @@ CLOSE_S = 1.0
 
 _log = logging.getLogger("rabbitry.balancer.lines")
 
-ReadRows = Callable[[], Awaitable[list[StatisticsRow]]]
-"""Asks the balancer for its statistics."""
-
-ServePage = Callable[[FrontendSection, Address, ReadRows], Awaitable[Page]]
-"""Serves the statistics of a section at an address; raises `ListenFailed`."""
+ServePage = Callable[[FrontendSection, BindLine, BalancerDesk], Awaitable[Page]]
+"""Serves the pages of a section at one of its addresses; raises `ListenFailed`."""
 
 
 class _World:
     """Opens and closes what `serving` says."""
 
-    def __init__(self, driver: Driver, log: BalancerLog, page: ServePage, run: RunLine) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        log: BalancerLog,
+        page: ServePage,
+        run: RunLine,
+        desk: BalancerDesk,
+    ) -> None:
         self._driver = driver
         self._log = log
         self._serve_page = page
         self._run_line = run
+        self._desk = desk
 
     async def ask(self, question: Any) -> Any:
         """Ask the machine."""
@@ -85,11 +89,7 @@ class _World:
 
     async def serve_page(self, section: FrontendSection, bind: BindLine) -> Page:
         """Serve a page of statistics."""
-        return await self._serve_page(section, bind.address, self._read_rows)
-
-    async def _read_rows(self) -> list[StatisticsRow]:
-        rows: list[StatisticsRow] = await self._driver.ask("statistics")
-        return rows
+        return await self._serve_page(section, bind, self._desk)
 
     async def serve_commands(
         self, socket: RuntimeSocket, configuration: Configuration
@@ -102,6 +102,7 @@ class _World:
     def log_to(self, configuration: Configuration) -> None:
         """Send log lines where this configuration says."""
         self._log.use(configuration)
+        self._desk.know(configuration)
 
 
 async def run_balancer(
@@ -130,15 +131,14 @@ async def run_balancer(
     more = configuration.process.processes - 1
     hand = Crew(more) if more > 0 else JoiningHand()
     driver = Driver(machine, hand=hand, on_report=log.take)
-    facts = FactFinder()
+    desk = BalancerDesk(driver, log, configuration)
 
     async def run_line(terminal: Terminal, line: str) -> str:
         if line.strip() == "reload" and terminal.level == "admin":
             return await reloader.reload()
-        text: str = await driver.ask(RuntimeLine(terminal, line, facts.find(log.dropped)))
-        return text
+        return await desk.run_line(terminal, line)
 
-    open_now = Serving(_World(driver, log, serve_page, run_line), configuration)
+    open_now = Serving(_World(driver, log, serve_page, run_line, desk), configuration)
     reloader = Reloader(open_now, read, _tell)
     driver.start()
     try:

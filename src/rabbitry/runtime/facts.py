@@ -9,10 +9,12 @@ import os
 import resource
 import socket
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
 from rabbitry import __version__
+from rabbitry.balancer.statistics.http_use import HttpUse
 from rabbitry.balancer.statistics.process import Facts
 from rabbitry.runtime.balancer_log import haproxy_date
 
@@ -29,8 +31,8 @@ class FactFinder:
         self._used_s = time.process_time()
         self._idle_percent = 100
 
-    def find(self, dropped_logs: int = 0) -> Facts:
-        """The facts now."""
+    def find(self, dropped_logs: int = 0, pages: Mapping[str, HttpUse] | None = None) -> Facts:
+        """The facts now; `pages` is how sections with `mode http` are used."""
         open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         now = datetime.now()
         return Facts(
@@ -45,6 +47,7 @@ class FactFinder:
             date=haproxy_date(now),
             idle_percent=self._idle(),
             dropped_logs=dropped_logs,
+            pages=pages or {},
         )
 
     def _idle(self) -> int:

@@ -18,6 +18,7 @@ from rabbitry.balancer.relay import Relay
 from rabbitry.balancer.servers import Server
 from rabbitry.balancer.session import Frontend
 from rabbitry.balancer.statistics.gathering import rows_of
+from rabbitry.balancer.statistics.http_use import fill_http_rows
 from rabbitry.balancer.statistics.process import Facts, ProcessCounters
 from rabbitry.balancer.statistics.rows import StatisticsRow
 from rabbitry.balancer.transitions import Transitions
@@ -57,7 +58,9 @@ class World:
 
     def rows(self, now: int) -> list[StatisticsRow]:
         """All rows of the statistics."""
-        return rows_of(self.proxies.frontends, self.proxies.backends, now)
+        rows = rows_of(self.proxies.frontends, self.proxies.backends, now)
+        fill_http_rows(rows, self.facts.pages, now)
+        return rows
 
     def server(self, name: str) -> tuple[Backend, Server]:
         """The server of this BACKEND/SERVER. Raises `Said`."""

@@ -145,6 +145,16 @@ class StatisticsPage:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsService:
+    """`http-request use-service prometheus-exporter`: metrics at these `paths` (none: at every
+    one), or at what begins with one of them (`is_prefix`).
+    """
+
+    paths: tuple[str, ...] = ()
+    is_prefix: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class CheckStep:
     """One `tcp-check` line. `kind` is connect, send, expect or comment.
 
@@ -252,7 +262,8 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class FrontendSection:
-    """Where clients come in. `mode` is "tcp", "amqp" or "http" (which serves `statistics` only).
+    """Where clients come in. `mode` is "tcp", "amqp" or "http" (which serves `statistics` and
+    `metrics` only).
 
     `default_backend` names a `BackendSection`; in a `listen` it is the section itself. `maxconn`
     is that of `global` where the section has none, `parse`'s `process_maxconn` where nobody has.
@@ -284,6 +295,7 @@ class FrontendSection:
     log_tag: str | None = None
     statistics: StatisticsPage | None = None
     description: str | None = None
+    metrics: MetricsService | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,15 @@ Invariants: pure; what HAProxy has and we have not (pipes, compression, HTTP cac
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from rabbitry.balancer.configuration.model import Global
 from rabbitry.balancer.rates import Rate
 from rabbitry.balancer.session import Frontend
 from rabbitry.balancer.statistics.formats import json_value
+from rabbitry.balancer.statistics.http_use import HttpUse
 from rabbitry.machine import MICROSECONDS_PER_SECOND
 
 # Place, name (with `_` for a space where HAProxy has one), tags, type, meaning. The two places that
@@ -98,7 +99,8 @@ _TABLE = """
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What the world around the machine knows of this process. `now` is local time, `date` the
-    same as HAProxy writes it: `06/Feb/2009:12:12:51.443`."""
+    same as HAProxy writes it: `06/Feb/2009:12:12:51.443`; `pages` is how sections with `mode http`
+    are used, by their names."""
 
     version: str = "0"
     release_date: str = ""
@@ -111,6 +113,7 @@ class Facts:
     date: str = ""
     idle_percent: int = 100
     dropped_logs: int = 0
+    pages: Mapping[str, HttpUse] = field(default_factory=dict)
 
 
 class ProcessCounters:
@@ -175,7 +178,8 @@ def _values(
     facts: Facts,
     now: int,
 ) -> dict[str, int | str]:
-    open_now = sum(len(front.sessions) for front in frontends)
+    pages = facts.pages.values()
+    open_now = sum(len(front.sessions) for front in frontends) + sum(use.open_now for use in pages)
     uptime_s = (now - counters.started_at) // MICROSECONDS_PER_SECOND
     rate = counters.connection_rate
     memory_mb = facts.memory_bytes // 1_048_576
@@ -200,8 +204,9 @@ def _values(
         "Maxconn": counters.maxconn or 0,
         "Hard_maxconn": counters.hard_maxconn or 0,
         "CurrConns": open_now,
-        "CumConns": counters.connections_total,
-        "CumReq": sum(front.sessions_total for front in frontends),
+        "CumConns": counters.connections_total + sum(use.connections_total for use in pages),
+        "CumReq": sum(front.sessions_total for front in frontends)
+        + sum(use.requests_total for use in pages),
         "ConnRate": rate.per_second(now),
         "ConnRateLimit": counters.connections_per_s,
         "MaxConnRate": rate.highest,
