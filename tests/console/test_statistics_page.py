@@ -14,6 +14,7 @@ import pytest
 from rabbitry.balancer.configuration.model import FrontendSection, MetricsService, StatisticsPage
 from rabbitry.balancer.statistics.columns import TYPE_BACKEND, TYPE_FRONTEND, TYPE_SERVER
 from rabbitry.balancer.statistics.formats import json_schema, to_csv, to_typed
+from rabbitry.balancer.statistics.http_use import HttpUse
 from rabbitry.balancer.statistics.rows import StatisticsRow, Value
 from rabbitry.console.statistics_page import FORM_BYTES_MAX, statistics_app
 
@@ -38,6 +39,10 @@ class FakeDesk:
 
     def __init__(self) -> None:
         self.forms: list[bytes] = []
+        self.use = HttpUse()
+
+    def use_of(self, section: FrontendSection) -> HttpUse:
+        return self.use
 
     async def numbers(self) -> tuple[list[StatisticsRow], Mapping[str, Value]]:
         info = {"Version": "1.2.3", "Pid": 7, "node": "host-1", "description": "general"}

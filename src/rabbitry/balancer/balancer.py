@@ -226,8 +226,9 @@ class Balancer:
                 return run_line(self._world, terminal, line, now)
             case Numbers(facts):
                 self._world.facts = facts
-                fields = info_fields(self._world, now)
-                return self._world.rows(now), {field.name: field.value for field in fields}
+                rows = self._world.rows(now)
+                fields = info_fields(self._world, now, rows)
+                return rows, {field.name: field.value for field in fields}
             case PageForm(form):
                 return apply_form(self._world, form, now)
         return None
@@ -259,7 +260,8 @@ class Balancer:
 
 
 def _tells_bytes(question: object) -> bool:
-    """Whether an answer has counts of bytes in it, or begins to count them anew."""
+    """Whether an answer has counts of bytes in it, begins to count them anew, or ends sessions,
+    whose log lines have them."""
     if isinstance(question, RuntimeLine):
-        return any(word in question.line for word in ("show", "clear"))
-    return question == "statistics" or isinstance(question, Numbers)
+        return any(word in question.line for word in ("show", "clear", "shutdown"))
+    return question == "statistics" or isinstance(question, Numbers | PageForm)

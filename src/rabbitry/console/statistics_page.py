@@ -21,8 +21,10 @@ from starlette.responses import PlainTextResponse, Response
 
 from rabbitry.balancer.configuration.model import FrontendSection, StatisticsPage
 from rabbitry.balancer.statistics.formats import json_schema, to_csv, to_json, to_typed
+from rabbitry.balancer.statistics.http_use import HttpUse
 from rabbitry.balancer.statistics.metrics import CONTENT_TYPE, BadQuery, read_query, to_metrics
 from rabbitry.balancer.statistics.rows import Selection, StatisticsRow, Value
+from rabbitry.console.http_connection import now_us
 from rabbitry.console.statistics_access import is_from_elsewhere, may_see, may_steer
 from rabbitry.console.statistics_html import SCOPE_LENGTH_MAX, View, render_page
 from rabbitry.console.statistics_style import POLICY
@@ -53,6 +55,10 @@ class Desk(Protocol):
         """The descriptions of sections, by their names."""
         ...
 
+    def use_of(self, section: FrontendSection) -> HttpUse:
+        """What counts the clients of a section with pages."""
+        ...
+
     async def numbers(self) -> tuple[list[StatisticsRow], Mapping[str, Value]]:
         """All rows, and the fields of `show info` by name."""
         ...
@@ -79,11 +85,13 @@ def statistics_app(section: FrontendSection, desk: Desk) -> Callable[..., Awaita
 async def _answer(section: FrontendSection, desk: Desk, request: Request) -> Response:
     target = _target(request)
     if is_metrics(section, target.partition("?")[0]):
+        desk.use_of(section).intercepted(now_us())
         return await _metrics(desk, target.partition("?")[2])
     page = section.statistics
     wanted = page is not None and target.startswith(page.uri)
     if page is None or not wanted or request.method not in ("GET", "HEAD", "POST"):
         return _error(*_UNAVAILABLE)
+    desk.use_of(section).intercepted(now_us())
     if not may_see(page, request.headers.get("authorization")):
         response = _error(*_UNAUTHORIZED)
         realm = page.realm.replace("\\", "\\\\").replace('"', '\\"')

@@ -23,6 +23,8 @@ def used() -> HttpUse:
     use.opened(10 * S)
     for status in (200, 303, 503):
         use.requested(10 * S)
+        if status != 503:
+            use.intercepted(10 * S)
         use.answered(status, 10 * S)
     use.requested(10 * S, is_bad=True)
     use.answered(400, 10 * S)

@@ -6,6 +6,8 @@ Owns their words and answers (src/stats.c, src/proxy.c, src/cli.c); the numbers 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rabbitry.balancer.backends import Backend
 from rabbitry.balancer.commands.world import Call, Command, Said, World, leading_number
 from rabbitry.balancer.configuration.model import BindLine
@@ -18,7 +20,7 @@ from rabbitry.balancer.statistics.columns import (
 )
 from rabbitry.balancer.statistics.formats import json_schema, to_csv, to_json, to_typed
 from rabbitry.balancer.statistics.process import Field, info_json, info_of, info_text, info_typed
-from rabbitry.balancer.statistics.rows import Selection
+from rabbitry.balancer.statistics.rows import Selection, StatisticsRow
 
 _STATE_COLUMNS = (
     "be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight "
@@ -34,9 +36,10 @@ _PASSED, _FAILED, _UNKNOWN = 3, 2, 0
 _CONFIGURED, _ENABLED, _PAUSED, _IS_AGENT = 0x02, 0x04, 0x08, 0x10
 
 
-def info_fields(world: World, now: int) -> list[Field]:
-    """What `show info` says."""
-    sent = sum(row.bout or 0 for row in world.rows(now) if row.type == TYPE_FRONTEND)
+def info_fields(world: World, now: int, rows: Sequence[StatisticsRow] | None = None) -> list[Field]:
+    """What `show info` says; `rows` are those of `now`, where they are known."""
+    rows = world.rows(now) if rows is None else rows
+    sent = sum(row.bout or 0 for row in rows if row.type == TYPE_FRONTEND)
     proxies = world.proxies
     return info_of(
         proxies.configuration.process, world.counters, proxies.frontends, sent, world.facts, now

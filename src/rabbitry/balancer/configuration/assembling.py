@@ -181,6 +181,8 @@ class _Assembly:
         if settings.page is not None and section.own_page:
             text = "needs 'mode http': not served here"
             reading.warn("stats", text, section.place)
+        if settings.front.metrics is not None:
+            reading.warn("http-request", "needs 'mode http': not served here", section.place)
         if section.is_front and not section.told_where and not settings.disabled:
             where = "listens nowhere: add 'bind HOST:PORT'"
             reading.refuse(Mistake(section.name, where), section.place)
@@ -209,7 +211,7 @@ class _Assembly:
         self._reading.refuse(mistake, place)
 
     def _has_no_page(self, section: Section) -> bool:
-        if section.settings.page is not None:
+        if section.settings.page is not None or section.settings.front.metrics is not None:
             return False
         told = section.first_backend or section.settings.default_backend
         target = self._backs.get(told[0]) if told else None
@@ -285,8 +287,8 @@ def _with_fullconn(
     """Fill in `fullconn`: a tenth of what the frontends of a backend may hold, at least 1."""
     totals: dict[str, int] = {}
     for front in fronts:
-        if front is not None and front.default_backend is not None and not front.disabled:
-            name = front.default_backend
+        if front is not None and not front.disabled:
+            name = front.default_backend or front.name  # a page's, too
             totals[name] = totals.get(name, 0) + front.maxconn
     return [
         back

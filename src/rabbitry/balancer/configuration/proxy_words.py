@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from rabbitry.balancer.configuration import (
     bind_words,
+    http_words,
     log_words,
     option_words,
     server_words,
@@ -92,7 +93,7 @@ REFUSED = {
     "usesrc": "is not carried out: servers see the balancer's address; use send-proxy-v2",
     **dict.fromkeys(
         (
-            *("http-request", "http-response", "http-after-response", "redirect", "cookie"),
+            *("http-response", "http-after-response", "redirect", "cookie"),
             *("capture", "monitor", "monitor-uri", "use-fcgi-app"),
         ),
         _NO_HTTP,
@@ -330,6 +331,7 @@ KEYWORDS: dict[str, tuple[str, bool, Keyword]] = {
     "source": (BACK, True, _source),
     "option": (BOTH, True, option_words.option),
     "stats": (BOTH, True, stats_words.stats),
+    "http-request": (FRONT, False, http_words.http_request),
     "log": (BOTH, True, log_words.log),
     "log-tag": (BOTH, True, log_words.log_tag),
     "tcp-check": (BACK, True, tcp_check_words.tcp_check),

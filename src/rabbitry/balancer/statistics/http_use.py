@@ -65,9 +65,11 @@ class HttpUse:
         if status == NO_SERVER:
             self._unserved += 1
             self._unserved_rate.count(now)
-        elif status not in (400, 408):
-            self._pages += 1
-            self._last_page_at = now
+
+    def intercepted(self, now: int) -> None:
+        """A request is answered here: by a page, metrics, a form, or for want of a login."""
+        self._pages += 1
+        self._last_page_at = now
 
     def fill_front(self, row: StatisticsRow, now: int) -> None:
         """Fill the section's FRONTEND row."""

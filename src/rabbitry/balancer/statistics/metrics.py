@@ -125,6 +125,11 @@ check_status check_status g S
 check_code check_code g S
 check_duration check_duration_seconds g S
 hrsp_1xx http_responses_total c FBS
+hrsp_2xx http_responses_total c FBS
+hrsp_3xx http_responses_total c FBS
+hrsp_4xx http_responses_total c FBS
+hrsp_5xx http_responses_total c FBS
+hrsp_other http_responses_total c FBS
 req_rate_max http_requests_rate_max g F
 req_tot http_requests_total c FB
 cli_abrt client_aborts_total c BS
@@ -174,7 +179,8 @@ _KINDS = (
 )
 _HTTP_ONLY = frozenset(
     (
-        *("hrsp_1xx", "req_rate_max", "req_tot", "intercepted", "cache_lookups", "cache_hits"),
+        *("hrsp_1xx", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx", "hrsp_other"),
+        *("req_rate_max", "req_tot", "intercepted", "cache_lookups", "cache_hits"),
         *("comp_in", "comp_out", "comp_byp", "comp_rsp"),
     )
 )
@@ -195,7 +201,6 @@ _CHECK_STATES = (
     *("HANA", "SOCKERR", "L4OK", "L4TOUT", "L4CON", "L6OK", "L6TOUT", "L6RSP", "L7TOUT", "L7RSP"),
     *("L7OK", "L7OKC", "L7STS", "PROCERR", "PROCTOUT", "PROCOK"),
 )
-_CODES = ("1xx", "2xx", "3xx", "4xx", "5xx", "other")
 _MEANINGS = {column.name: column.meaning for column in COLUMNS} | {
     "hrsp_1xx": "HTTP answers, by label code",
     "status": "1 at the label state in which it is",
@@ -274,10 +279,13 @@ def to_metrics(
         if row_type == TYPE_SERVER and scope.no_maintenance:
             chosen = [row for row in chosen if not row.status.startswith("MAINT")]
         described = [_Described(row, rows) for row in chosen]
+        before = ""
         for column, family, type_letter, kinds in _FAMILIES:
             if letter in kinds:
                 samples = [line for each in described for line in each.samples(column)]
-                _write(lines, f"haproxy_{name}_{family}", type_letter, _MEANINGS[column], samples)
+                meaning = "" if family == before else _MEANINGS[column]
+                _write(lines, f"haproxy_{name}_{family}", type_letter, meaning, samples)
+                before = family
     return "".join(lines)
 
 
@@ -299,8 +307,11 @@ def _write_process(lines: list[str], info: Mapping[str, Value]) -> None:
 def _write(
     lines: list[str], family: str, type_letter: str, meaning: str, samples: Iterable[str]
 ) -> None:
-    """Write a family; a sample is what follows its name. One without samples is left out."""
-    head = f"# HELP {family} {meaning}\n# TYPE {family} {_TYPES[type_letter]}\n"
+    """Write a family; a sample is what follows its name. One without samples is left out. Without
+    a `meaning` it is the rest of the family before."""
+    head = ""
+    if meaning:
+        head = f"# HELP {family} {meaning}\n# TYPE {family} {_TYPES[type_letter]}\n"
     for sample in samples:
         lines.append(f"{head}{family}{sample}\n")
         head = ""
@@ -325,9 +336,8 @@ class _Described:
             return
         if column == "status":
             yield from self._one_of("state", _STATES[row.type], state_of(row))
-        elif column == "hrsp_1xx":
-            for code in _CODES:
-                yield self._sample(known.get(f"hrsp_{code}"), f',code="{code}"')
+        elif column.startswith("hrsp_"):
+            yield self._sample(known.get(column), f',code="{column[5:]}"')
         elif column == "check_status":
             if (found := _checked(row)) is not None:
                 yield from self._one_of("state", _CHECK_STATES, found)
