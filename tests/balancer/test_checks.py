@@ -37,7 +37,7 @@ def test_a_check_is_closed_again_and_the_next_begins_inter_after_its_end() -> No
     talk = Conversation(ONE)
     (link,) = opened(talk.begun)
     talk.now += 5 * MS
-    assert closes(talk.connected(link)) == [(link, False)]
+    assert closes(talk.connected(link)) == [(link, True)]
     assert talk.closed(link) == []
     assert talk.row("a").status == "UP"
     assert (talk.row("a").check_status, talk.row("a").check_duration) == ("L4OK", 5)

@@ -22,7 +22,7 @@ from support.running_cluster import NODES, PATIENCE_S, RABBITRY, RunningCluster,
 from support.running_node import RunningNode
 
 from bench import rabbitmq
-from rabbitry.wire.methods import BasicQos
+from rabbitry.wire.methods import BasicQos, ConnectionClose
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
@@ -148,6 +148,8 @@ def test_a_stopped_rabbitmq_is_down_and_its_sessions_end_and_nobody_complains(
                 clients.append(RawClient(balancing.front, []).open())
                 answers(clients[-1])
         balancing.says("Server front/r1 is UP")
+        for client in (clients[0], *clients[2:]):
+            client.ask(ConnectionClose(200, "", 0, 0), channel=0)
         assert balancing.end() == 0
     finally:
         balancing.process.kill()
@@ -155,6 +157,9 @@ def test_a_stopped_rabbitmq_is_down_and_its_sessions_end_and_nobody_complains(
     said = logs(brokers)[len(before) :]
     assert "Rabbitry balancer: check of front/r1" in said
     assert complaints(said, "Rabbitry balancer") == []
+    # The session that was ended, and nobody else: no check that connects, either.
+    assert said.count("client unexpectedly closed TCP connection") == 1
+    assert len(complaints(said, "connection")) == 2, complaints(said, "connection")
 
 
 def test_a_stopped_node_of_ours_is_down_by_amqp_check_too(

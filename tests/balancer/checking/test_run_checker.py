@@ -39,7 +39,7 @@ def scripted(**section: object) -> CheckedServer:
 def test_the_next_check_begins_inter_after_this_one_ended() -> None:
     stage = checked()
     stage.pass_time(5)
-    assert links_closed(stage.opened(-1)) == [(-1, False)]
+    assert links_closed(stage.opened(-1)) == [(-1, True)]
     assert stage.found == ("L4OK", "")
     assert stage.server.check.duration_us == 5 * MS
     assert stage.pass_time(999) == []
@@ -109,7 +109,7 @@ def test_a_script_is_carried_out() -> None:
     assert stage.server.health.in_progress
     assert bytes_sent(stage.opened(-1)) == [b"ping"]
     stage.received(-1, b"po")
-    assert links_closed(stage.received(-1, b"ng")) == [(-1, False)]
+    assert links_closed(stage.received(-1, b"ng")) == [(-1, True)]
     assert stage.found == ("L7OK", "(tcp-check)")
     assert not stage.server.health.in_progress
     assert stage.closed(-1) == []
@@ -139,6 +139,14 @@ def test_a_second_connect_closes_the_first_link() -> None:
     assert stage.closed(-1) == []
     stage.opened(-2)
     assert stage.found == ("L4OK", "(tcp-check)")
+
+
+def test_a_last_word_is_not_lost_by_closing() -> None:
+    steps = (*SCRIPT, CheckStep("send", data=b"quit"))
+    stage = checked(check="tcp-check", check_steps=steps)
+    stage.opened(-1)
+    effects = stage.received(-1, b"pong")
+    assert (bytes_sent(effects), links_closed(effects)) == ([b"quit"], [(-1, False)])
 
 
 def test_the_proxy_header_goes_first() -> None:
@@ -194,7 +202,7 @@ def asked(**settings: object) -> CheckedServer:
 def test_an_agent_is_asked_and_heard() -> None:
     stage = asked(agent_send=b"how?\n")
     assert bytes_sent(stage.opened(-1)) == [b"how?\n"]
-    assert links_closed(stage.received(-1, b"down # ill\n")) == [(-1, False)]
+    assert links_closed(stage.received(-1, b"down # ill\n")) == [(-1, True)]
     assert stage.server.status == "DOWN (agent)"
     assert stage.server.agent.check.info == "via agent : down (ill)"
     assert links_opened(stage.pass_time(500)) == [-2]

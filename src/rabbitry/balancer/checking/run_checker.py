@@ -9,6 +9,9 @@ ended; a link has `inter` (with `timeout check`, at most `timeout connect`) to o
 `timeout check` so long again once it is open. Health checks pause while a server is in
 maintenance, agent checks do not.
 
+A link is closed at once when its check is over, without waiting for the server to close too, as
+HAProxy does; unless the script's last word might be lost by that, or it says `linger`.
+
 Invariants: at most one check at a time, with at most one link that counts.
 """
 
@@ -44,6 +47,7 @@ class RunChecker:
         self._agent = agent
         self._health = server.agent if agent else server.health
         self._inter_us = server.line.agent_inter_us if agent else server.line.inter_us
+        self._gently = False
         self._make: Callable[[], Run] = self._ask_agent if agent else self._script()
         self._run: Run | None = None
         self._began_at = 0
@@ -56,6 +60,7 @@ class RunChecker:
     def _script(self) -> Callable[[], Run]:
         section = self._backend.section
         script = prepared(section.check_steps) if section.check == "tcp-check" else PLAIN
+        self._gently = script.gently
         line = self._server.line
         tls = line.check_tls is not None
         return lambda: ScriptRun(script, tls)
@@ -187,11 +192,12 @@ class RunChecker:
         self._run = None
         self._health.in_progress = False
         if self._link:
-            self._desk.out.append(CloseLink(self._link, abort=abort or self._opening))
+            at_once = abort or self._opening or not self._gently
+            self._desk.out.append(CloseLink(self._link, abort=at_once))
             self._link = 0
         self._opening = False
 
     def end(self, now: int) -> None:
         """Check no more."""
-        self._let_go(abort=False)
+        self._let_go(abort=True)
         self._desk.out.append(CancelTimer(self.timer))

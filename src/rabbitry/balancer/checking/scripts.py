@@ -60,6 +60,11 @@ class Script:
     steps: tuple[Step, ...]
     named: bool
 
+    @property
+    def gently(self) -> bool:
+        """Whether its links are to be closed with care for what was sent."""
+        return self.steps[-1].line.kind == "send" or any(step.line.linger for step in self.steps)
+
 
 PLAIN: Final = Script((Step(CheckStep("connect"), 0, ""),), named=False)
 """The check of a backend without `option tcp-check`: it connects."""
