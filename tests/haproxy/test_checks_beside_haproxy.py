@@ -179,6 +179,26 @@ def test_timeout_check_begins_when_connected() -> None:
     )
 
 
+def test_checks_under_tls() -> None:
+    text = """
+backend front
+    option log-health-checks
+    default-server ssl verify none check inter 300 fall 1
+    server plain 127.0.0.1:{hello}
+    server closing 127.0.0.1:{closing}
+    server refused 127.0.0.1:{refused}
+    server silent 127.0.0.1:{silent}
+    server elsewhere 127.0.0.1:{silent} port {silent}
+"""
+    assert found(text, 5) == [
+        'closing failed, reason: Layer6 invalid response, info: "SSL handshake failure", check duration: Nms, status: 0/2 DOWN.',
+        "elsewhere succeeded, reason: Layer4 check passed, check duration: Nms, status: 1/1 UP.",
+        'plain failed, reason: Layer6 invalid response, info: "SSL handshake failure", check duration: Nms, status: 0/2 DOWN.',
+        'refused failed, reason: Layer4 connection problem, info: "Connection refused", check duration: Nms, status: 0/2 DOWN.',
+        "silent failed, reason: Layer6 timeout, check duration: Nms, status: 0/2 DOWN.",
+    ]
+
+
 def test_observe_marks_down_what_sessions_cannot_reach() -> None:
     text = """
 listen front

@@ -65,6 +65,7 @@ def test_agents_are_asked_in_plain() -> None:
 def test_a_failure_under_tls_may_be_one_of_tls() -> None:
     plain = health_target(server(), Connect())
     secure = health_target(server(check_tls=TLS), Connect())
-    assert plain.failure("wrong version number") == "L4CON"
-    assert secure.failure("wrong version number") == "L6RSP"
-    assert secure.failure("Connection refused") == "L4CON"
+    assert plain.failure("wrong version number") == ("L4CON", "wrong version number")
+    assert secure.failure("wrong version number") == ("L6RSP", "SSL handshake failure")
+    assert secure.failure("Connection reset by peer") == ("L6RSP", "SSL handshake failure")
+    assert secure.failure("Connection refused") == ("L4CON", "Connection refused")

@@ -114,7 +114,8 @@ class AmqpChecker:
         self._now = now
         target = self._targets.pop(link, None)
         if target is not None:
-            self.watch.closed(link, reason, target.failure(reason), now)
+            status, text = target.failure(reason)
+            self.watch.closed(link, text, status, now)
         self._flush()
 
     def end(self, now: int) -> None:

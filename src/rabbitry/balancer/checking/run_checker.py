@@ -135,7 +135,8 @@ class RunChecker:
         if run is None or target is None:
             return
         if self._opening or reason:
-            run.broken(reason, target.failure(reason))
+            status, text = target.failure(reason) if self._opening else ("SOCKERR", reason)
+            run.broken(text, status)
             self._carry_out([], now)
         else:
             self._carry_out(run.finished(), now)

@@ -19,6 +19,10 @@ from rabbitry.balancer.proxy_protocol import header_for
 from rabbitry.balancer.servers import Server
 from rabbitry.machine import Address, LinkOptions
 
+# Of a server that is spoken to in plain otherwise, and has no word on verifying.
+_UNVERIFIED: Final = ServerTls(verify="none")
+
+# A reset is none of these: it came behind a connect.
 _NOT_OF_TLS: Final = frozenset(
     {
         "Connection refused",
@@ -26,7 +30,6 @@ _NOT_OF_TLS: Final = frozenset(
         "Network is unreachable",
         "Host is down",
         "Connection timed out",
-        "Connection reset by peer",
         "Permission denied",
         "No such file or directory",
         "Cannot assign requested address",
@@ -48,9 +51,11 @@ class Target:
         """Whether it is opened under TLS."""
         return self.options is not None and self.options.tls is not None
 
-    def failure(self, reason: str) -> str:
-        """The status of this link's not opening for this reason."""
-        return "L6RSP" if self.tls and reason not in _NOT_OF_TLS else "L4CON"
+    def failure(self, reason: str) -> tuple[str, str]:
+        """Status and text of this link's not opening for this reason."""
+        if self.tls and reason not in _NOT_OF_TLS:
+            return "L6RSP", "SSL handshake failure"
+        return "L4CON", reason
 
 
 def health_target(server: Server, step: Connect) -> Target:
@@ -65,7 +70,7 @@ def health_target(server: Server, step: Connect) -> Target:
         proxy = (line.check_send_proxy or 1) if step.send_proxy else 0
         tls = None
         if step.tls:
-            tls = replace(line.check_tls or line.tls or ServerTls(), sni=step.sni)
+            tls = replace(line.check_tls or line.tls or _UNVERIFIED, sni=step.sni)
     return _target(line, Address(address.host, port), tls, proxy)
 
 
