@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
 from support.amqp_server import AmqpServer
 
 from rabbitry.balancer.checking.amqp_asking import AmqpAsking
-from rabbitry.balancer.checking.amqp_watch import PATIENCE_US, PROBE_PAUSE_US, AmqpWatch
+from rabbitry.balancer.checking.amqp_watch import (
+    ENDING_MAX,
+    PATIENCE_US,
+    PROBE_PAUSE_US,
+    AmqpWatch,
+)
 from rabbitry.balancer.checking.results import Result
 from rabbitry.connection.handshake import Credentials
 
@@ -381,3 +388,76 @@ def test_a_watch_that_is_stopped_begins_again() -> None:
     stage.watch.begin(stage.now)
     stage._settle()
     assert stage.verdicts[-1] == (5000, "L7OK", OK)
+
+
+# --- whatever happens -----------------------------------------------------------------------------
+
+HAPPENINGS = st.sampled_from(
+    (
+        "wait",
+        "hang",
+        "go on",
+        "break",
+        "leave",
+        "refuse",
+        "absorb",
+        "accept",
+        "alarm",
+        "calm",
+        "odd",
+    )
+)
+
+
+@given(st.lists(st.tuples(HAPPENINGS, st.integers(10, 3000)), max_size=30))
+def test_whatever_happens_it_keeps_its_books_and_finds_the_server_again(
+    story: list[tuple[str, int]],
+) -> None:
+    stage = Stage()
+    for what, wait_ms in story:
+        happen(stage, what)
+        stage.pass_time(stage.now // MS + wait_ms)
+        watch = stage.watch
+        assert len(watch._open) + len(watch._opening) <= 2
+        assert len(watch._ending) <= ENDING_MAX
+        assert stage._wake_at is not None
+    stage.refusing = stage.absorbing = False
+    stage.new_server = AmqpServer
+    for link, server in list(stage.servers.items()):
+        server.alarm, server.silent = "", False
+        stage.say(link, server.calm() if server.blocked else server.go_on())
+    stage.pass_time(stage.now // MS + 20_000)
+    assert stage.verdicts[-1][1:] == ("L7OK", OK)
+    stage.watch.end(stage.now)
+    stage._settle()
+    assert stage.watch.ended
+    assert not stage.servers
+
+
+def happen(stage: Stage, what: str) -> None:
+    """Let something happen to the server, or to the oldest connection."""
+    servers = stage.servers
+    link = next(iter(servers), 0)
+    if what == "hang":
+        stage.new_server = silent_server
+        for server in servers.values():
+            server.silent = True
+    elif what == "go_on":
+        stage.new_server = AmqpServer
+        for each, server in list(servers.items()):
+            stage.say(each, server.go_on())
+    elif what == "break" and link:
+        stage.break_link(link)
+    elif what == "leave" and link and servers[link].endpoint.state == "open":
+        stage.say(link, servers[link].close(320, "CONNECTION_FORCED - shutdown"))
+    elif what in ("refuse", "absorb", "accept"):
+        stage.refusing, stage.absorbing = what == "refuse", what == "absorb"
+    elif what == "alarm":
+        for server in servers.values():
+            server.alarm = "low on disk"
+    elif what == "calm":
+        for each, server in list(servers.items()):
+            if server.blocked:
+                stage.say(each, server.calm())
+    elif what == "odd" and link:
+        stage.say(link, b"\x08\x00\x00\x00\x00\x00\x00\xce" + b"HTTP/1.1 400 Bad Request")

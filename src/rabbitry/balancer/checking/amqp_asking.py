@@ -79,6 +79,7 @@ class AmqpAsking:
         self._endpoint = Endpoint(
             "client", now, credentials=credentials, properties=properties, heartbeat_s=0
         )
+        self._garbled = False  # the server speaks no AMQP, or no more
         self._wishes_to_probe = probes
         self._probing = False
 
@@ -104,7 +105,7 @@ class AmqpAsking:
     @property
     def finished(self) -> bool:
         """Whether the link is to be closed, once all is sent."""
-        return self._endpoint.finished
+        return self._endpoint.finished or self._garbled
 
     @property
     def blocked_by(self) -> str:
@@ -150,7 +151,10 @@ class AmqpAsking:
                 text = f"channel.close {method.reply_code}: {_printable(method.reply_text)}"
                 self.conclusion = result("L7STS", text, method.reply_code)
                 endpoint.close(200, "Goodbye", now=now)
-        if endpoint.finished and not self.retiring:
+        if endpoint.fault is not None:  # not even an answer to our close could be read
+            self._garbled = True
+            self.conclusion = self.conclusion or _NO_AMQP
+        elif endpoint.finished and not self.retiring:
             self.conclusion = self.conclusion or self._why_ended()
         elif endpoint.state == "open" and not self.ready:
             self._log_in_done(now)
@@ -192,7 +196,7 @@ class AmqpAsking:
         """What the server said at its end, or what was wrong with what it said."""
         endpoint = self._endpoint
         code, _, text = endpoint.end_reason.partition(" ")
-        if endpoint.fault is not None or not code.isdigit():
+        if not code.isdigit():
             return _NO_AMQP
         said = f"{code} {_printable(text)}"
         if int(code) == ACCESS_REFUSED and not self.ready:
