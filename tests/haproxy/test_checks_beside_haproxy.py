@@ -104,6 +104,12 @@ def test_binary_and_a_success_with_words_of_its_own() -> None:
     ]
 
 
+def test_bytes_that_cannot_be_printed() -> None:
+    assert found(script_of("expect binary 780a790079", "silent"), 1) == [
+        "silent failed, reason: Layer7 timeout, info: \" at step 1 of tcp-check (expect binary 'x<0A>y')\", check duration: Nms, status: 0/2 DOWN.",
+    ]
+
+
 def test_min_recv_and_a_timeout_with_a_status_of_its_own() -> None:
     steps = "expect min-recv 13 tout-status L4TOUT string hello"
     assert found(script_of(steps, "goodbye", "hello", "silent"), 3) == [

@@ -151,6 +151,12 @@ def test_silence_tells_what_was_expected() -> None:
     assert run.result == Result("L4TOUT", " at step 2 of tcp-check (expect regex)")
 
 
+def test_what_cannot_be_printed_breaks_no_line() -> None:
+    run = opened(expect(b"a\nb\0c", "binary"))
+    run.expired("L4TOUT")
+    assert run.result == Result("L7TOUT", " at step 1 of tcp-check (expect binary 'a<0A>b')")
+
+
 def test_a_reset_while_waiting_is_an_error_of_the_socket() -> None:
     run = opened(expect(b"hello", "binary"))
     run.broken("Connection reset by peer", "L4CON")

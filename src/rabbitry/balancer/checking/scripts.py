@@ -276,4 +276,6 @@ def _refusal(step: Step, matched: bool) -> str:
 
 
 def _shown(data: bytes) -> str:
-    return data.decode("utf-8", "backslashreplace")
+    """Bytes in a text, which ends at a zero in HAProxy; what cannot be printed as in its log."""
+    text = data.partition(b"\0")[0]
+    return "".join(chr(byte) if 32 <= byte < 127 else f"<{byte:02X}>" for byte in text)
