@@ -152,16 +152,25 @@ def test_what_comes_before_and_across_the_join_arrives_once(run: Run) -> None:
         def __init__(self, server: Address) -> None:
             super().__init__(server)
             self.early: dict[int, list[bytes]] = {}
+            self.joined: set[int] = set()
+            self.finished: set[int] = set()
 
         def relay(self, event: Event, now: int) -> list[Effect]:
             if isinstance(event, BytesReceived):
                 self.early.setdefault(event.link, []).append(event.data)
+                return []
+            if isinstance(event, LinkFinished) and event.link not in self.joined:
+                self.finished.add(event.link)
                 return []
             effects = super().relay(event, now)
             if isinstance(event, LinkOpened) and event.listener:
                 return [effect for effect in effects if not isinstance(effect, PauseReading)]
             if effects and isinstance(effects[0], JoinLinks):
                 data = b"".join(self.early.get(self.other[event.link], []))  # type: ignore[union-attr]
+                client = self.other[event.link]  # type: ignore[union-attr]
+                self.joined |= {client, event.link}  # type: ignore[union-attr]
+                if client in self.finished:
+                    effects.append(FinishLink(event.link))  # type: ignore[union-attr]
                 return [SendBytes(event.link, data), *effects]  # type: ignore[union-attr]
             return effects
 

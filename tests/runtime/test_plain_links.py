@@ -130,6 +130,47 @@ def test_writing_is_paused_and_resumed_and_all_arrives_before_the_end(run: Run) 
     run(main())
 
 
+def test_the_last_bytes_and_the_end_are_told_in_one_turn(run: Run) -> None:
+    """Else a reset, which answers what we send meanwhile, would come between them."""
+
+    async def main() -> None:
+        _, owner, peer = begun()
+        peer.setblocking(True)
+        owner.loop.remove_reader(owner.poller._epoll.fileno())
+        peer.sendall(b"x" * 50_000)
+        peer.shutdown(socket.SHUT_WR)
+        owner.poller._turn()
+        data = b"".join(event.data for event in owner.events if isinstance(event, BytesReceived))
+        assert len(data) == 50_000
+        assert owner.events[-1] == LinkFinished(7)
+        peer.close()
+        owner.poller.stop()
+
+    run(main())
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_reset_behind_a_finish_is_an_orderly_end_if_ours_was_on_its_way(
+    run: Run, answered: bool
+) -> None:
+    async def main() -> None:
+        link, owner, peer = begun()
+        peer.shutdown(socket.SHUT_WR)
+        await owner.saw(LinkFinished)
+        peer.close()
+        link.write(b"goodbye")  # which is answered with a reset
+        for _ in iter(lambda: link._mask, -1):  # until it was noticed
+            await asyncio.sleep(0.01)
+        assert owner.kinds() == [LinkOpened, LinkFinished]
+        if answered:
+            link.finish()
+        closed = await owner.saw(LinkClosed)
+        assert bool(closed.reason) is not answered
+        owner.poller.stop()
+
+    run(main())
+
+
 def test_what_is_not_to_be_read_waits_and_a_reset_is_noticed_all_the_same(run: Run) -> None:
     async def main() -> None:
         link, owner, peer = begun()

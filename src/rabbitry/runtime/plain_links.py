@@ -42,11 +42,19 @@ from rabbitry.runtime.poller import Poller
 BUFFER_BYTES = 128 * 1024
 """One read. Larger ones leave the processor's cache between reading and sending."""
 
+RESET_GRACE_S = 0.2
+"""How long the other side may still end in order when a peer that had finished resets the link."""
+
+READS_TO_THE_END_MAX = 64
+"""How often a link is read in one turn when its peer has finished: others have their turn, too."""
+
 BUFFER = bytearray(BUFFER_BYTES)
 VIEW = memoryview(BUFFER)
 """What was read last; all links of a process share it, since nothing stays in it."""
 
-_IN = select.EPOLLIN if hasattr(select, "epoll") else 1
+# A FIN behind the bytes is told with them (EPOLLRDHUP), so that both can be passed on in one turn.
+_FINISH = select.EPOLLRDHUP if hasattr(select, "epoll") else 8192
+_IN = (select.EPOLLIN if hasattr(select, "epoll") else 1) | _FINISH
 _OUT = select.EPOLLOUT if hasattr(select, "epoll") else 4
 _BROKEN = (select.EPOLLERR | select.EPOLLHUP) if hasattr(select, "epoll") else 24
 _UNWATCHED = -1
@@ -207,11 +215,27 @@ class PlainLink:
             self._drain()
             if self._gone:
                 return
-        if self._mask > 0 and self._mask & _IN:
+        if self._reads():
             if events & (_IN | _BROKEN):
                 self._read()
+                if events & _FINISH:
+                    self._read_to_the_end()
         elif events & _BROKEN:
             self._hung_up()
+
+    def _reads(self) -> bool:
+        return self._mask > 0 and self._mask & _IN > 0
+
+    def _read_to_the_end(self) -> None:
+        """Read what came before a FIN, and the FIN, as far as the partner takes it.
+
+        Who closes its socket at once resets the link when we send it more: what it said before is
+        an orderly end all the same, if we have passed it on by then.
+        """
+        for _ in range(READS_TO_THE_END_MAX):
+            if self._gone or not self._reads():
+                return
+            self._read()
 
     def _connected(self) -> None:
         error = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -299,7 +323,10 @@ class PlainLink:
         try:
             self._sock.shutdown(socket.SHUT_WR)
         except OSError as error:
-            self._break(error)
+            if self._finish_received:
+                self._lose("")  # it has all that was sent, and said all: no more than that is lost
+            else:
+                self._break(error)
             return
         if self._finish_received:
             self.close()
@@ -352,7 +379,14 @@ class PlainLink:
             self._unwatch()
             return
         error = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if error or self._finish_received:
+        if error and self._finish_received and not self._closing and self._linger is None:
+            # Who closes after its FIN resets what we still send, as a server's goodbye. If the
+            # server's end is on its way too, that was an orderly end.
+            self._unwatch()
+            self._linger = self._owner.loop.call_later(
+                RESET_GRACE_S, self._lose, os.strerror(error)
+            )
+        elif error or self._finish_received:
             self._lose("" if self._closing or not error else os.strerror(error))
         else:
             self._unwatch()
@@ -380,6 +414,8 @@ class PlainLink:
         self._out = b""
 
     def _await_peer(self) -> None:
+        if self._linger is not None:
+            self._linger.cancel()
         self._linger = self._owner.loop.call_later(
             LINGER_S, self._lose_patience, self.waiting_bytes()
         )
