@@ -367,5 +367,35 @@ def test_tls_to_the_server_and_a_slow_reader(run: Run, files: Certificates) -> N
     run(main())
 
 
+def test_tls_on_both_sides(run: Run, files: Certificates) -> None:
+    async def main() -> None:
+        options = LinkOptions(tls=LinkTls(ca_file=files.ca, verify_host="127.0.0.1"))
+        settings = TlsSettings(cert=files.cert, key=files.key)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(files.cert, files.key)
+
+        async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while data := await reader.read(300_000):
+                writer.write(data)
+                await writer.drain()
+            writer.close()
+
+        async with relaying(options, tls=settings) as (machine, driver, address, server):
+            serving = await asyncio.start_server(echo, sock=server.dup(), ssl=context)
+            reader, writer = await asyncio.open_connection(
+                address.host, address.port, ssl=files.client()
+            )
+            writer.write(MANY * 20)
+            got = await reader.readexactly(20 * len(MANY))
+            assert got == MANY * 20
+            await driver.ask([MeasureLinks()])
+            assert {each.bytes_received for each in machine.measured().values()} == {len(got)}
+            writer.close()
+            await machine.saw(LinkClosed, 2)
+            serving.close()
+
+    run(main())
+
+
 def test_marks_are_in_order() -> None:
     assert 0 < joinable_links.JOINED_LOW_WATER_BYTES < JOINED_HIGH_WATER_BYTES <= PIPE_SIZE_BYTES
