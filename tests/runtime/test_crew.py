@@ -322,10 +322,8 @@ def test_pausing_and_giving_up_a_listener_reaches_the_workers(run: Run) -> None:
             await driver.ask([ResumeListening("front")])
             assert await reader.readexactly(5) == b"hello"
             hand.stop_listening("front")
-            await driver.ask([MeasureLinks()])
-            await toy.saw(LinksMeasured, 2)
             with pytest.raises(ConnectionRefusedError):
-                await connect(address)
+                await connect(address)  # at once, although the worker has not heard of it yet
             writer.write(b"still")
             assert await reader.readexactly(5) == b"still"
             writer.close()
@@ -354,6 +352,34 @@ def test_a_listener_of_all_processes_follows_another(run: Run) -> None:
                 writer.close()
             listeners = {event.listener for event in toy.events if isinstance(event, LinkOpened)}
             assert listeners == {"back"}
+            hand.stop_listening("back")
+            with pytest.raises(ConnectionRefusedError):
+                await connect(address)
+
+    run(main())
+
+
+def test_what_a_worker_accepted_of_a_listener_that_is_gone_is_not_told(run: Run) -> None:
+    async def main() -> None:
+        hand = Crew(1)
+        toy = Toy(echo)
+        async with driving(toy, hand=hand) as (driver, address):
+            only_workers(hand)
+            await driver.ask([MeasureLinks()])
+            await toy.saw(LinksMeasured)
+            (worker,) = hand._alive()
+            told = worker.opening
+            heard: asyncio.Queue[object] = asyncio.Queue()
+            hear = hand._heard
+            worker._channel._heard = heard.put_nowait
+            client = await connected(address)
+            message = await heard.get()
+            hand.stop_listening("front")
+            hear(worker, message)
+            assert await asyncio.get_running_loop().sock_recv(client, 1) == b""
+            assert LinkOpened not in [type(event) for event in toy.events]
+            assert not told and not hand.links
+            client.close()
 
     run(main())
 

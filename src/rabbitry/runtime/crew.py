@@ -28,6 +28,7 @@ from dataclasses import asdict
 from typing import Any
 
 from rabbitry.machine import (
+    Address,
     BytesReceived,
     CloseLink,
     LinkClosed,
@@ -46,7 +47,7 @@ from rabbitry.runtime import hand_messages as m
 from rabbitry.runtime.hand import Take, Tell
 from rabbitry.runtime.joining_hand import JoiningHand
 from rabbitry.runtime.listeners import ListenOptions
-from rabbitry.runtime.tls import Tls
+from rabbitry.runtime.tls import Tls, TlsSettings
 from rabbitry.runtime.worker_channel import Channel
 
 ACCEPTS_PER_TURN_MAX = 4
@@ -167,6 +168,7 @@ class Crew(JoiningHand):
         self._last_measuring = 0
         self._shared: dict[str, tuple[socket.socket, dict[str, Any] | None, ListenOptions]] = {}
         self._paused: dict[str, None] = {}
+        self._same_socket: dict[str, dict[str, None]] = {}  # names of listeners on one socket
         self._restarts: list[asyncio.TimerHandle] = []
 
     def serve(self, take: Take, tell: Tell) -> None:
@@ -232,6 +234,7 @@ class Crew(JoiningHand):
             self._paused[name] = None
         tls = asdict(secure.settings) if secure is not None else None
         self._shared[name] = sock, tls, options
+        self._same_socket.setdefault(name, {name: None})
         for worker in self._alive():
             self._share(worker, name, sock, tls, options)
 
@@ -245,8 +248,26 @@ class Crew(JoiningHand):
     ) -> None:
         worker.send(m.Listen(name, tls, options, name not in self._paused), sock.fileno())
 
+    def take_over(
+        self,
+        old: str,
+        name: str,
+        tls: TlsSettings | None = None,
+        options: ListenOptions | None = None,
+    ) -> Address:
+        """Make the listener `name` out of the socket of the listener `old`."""
+        address = super().take_over(old, name, tls, options)
+        self._same_socket[name] = self._same_socket[old]
+        self._same_socket[old][name] = None
+        return address
+
     def stop_listening(self, name: str) -> None:
-        """Free the port of this listener."""
+        """Free the port of this listener, for workers too at once: they share the socket."""
+        names = self._same_socket.pop(name, {})
+        names.pop(name, None)
+        if name in self._shared and not names:
+            with contextlib.suppress(OSError):
+                self._shared[name][0].shutdown(socket.SHUT_RDWR)
         super().stop_listening(name)
         self._shared.pop(name, None)
         self._paused.pop(name, None)
@@ -381,8 +402,8 @@ class Crew(JoiningHand):
             if opening is None:
                 return  # closed meanwhile
             link = opening
-        if self._ended:
-            worker.send(m.Close(number, True))
+        if self._ended or (link.listener and link.listener not in self._shared):
+            worker.send(m.Close(number, True))  # accepted while its listener was being given up
             return
         worker.links[number] = link
         self.links[number] = link
