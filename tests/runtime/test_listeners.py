@@ -104,6 +104,20 @@ def test_a_port_is_free_again_at_once(run: Run) -> None:
     run(main())
 
 
+def test_a_socket_that_was_shut_down_elsewhere_is_no_news(run: Run) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        sock = await bind(loop, "amqp", "127.0.0.1", 0)
+        refused: list[str] = []
+        listener = Listener(loop, sock, lambda sock: None, refused.append)
+        sock.dup().shutdown(socket.SHUT_RDWR)
+        await asyncio.sleep(0.02)
+        assert refused == []
+        listener.close()
+
+    run(main())
+
+
 def mode_of(path: str) -> int:
     return os.stat(path).st_mode
 

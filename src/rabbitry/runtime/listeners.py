@@ -123,6 +123,9 @@ class Listener:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
+                if error.errno == errno.EINVAL:  # shut down by the process that shares it
+                    self._look(False)
+                    return
                 if error.errno in _OUT_OF_RESOURCES:
                     self._look(False)
                     self._rest = self._loop.call_later(REST_S, self._wake)
