@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -159,3 +160,26 @@ def test_what_is_no_request() -> None:
 
     counted = with_server(script, HttpTimes())
     assert counted["ereq"] == counted["hrsp_4xx"] == 2
+
+
+@pytest.mark.parametrize("cut", [0, 1, 6, 20])
+def test_a_proxy_before_us_says_who_the_client_is(cut: int) -> None:
+    async def say_who(scope: Any, receive: Any, send: Any) -> None:
+        who = scope["client"][0].encode()
+        headers = [(b"content-length", str(len(who)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": who})
+
+    async def main() -> None:
+        line = BindLine(Address("127.0.0.1", 0), accept_proxy=True)
+        server = await serve(say_who, "page", line, times=HttpTimes())
+        told = b"PROXY TCP4 10.1.2.3 10.0.0.1 5 6\r\nGET / HTTP/1.0\r\n\r\n"
+        assert (await read_all(server, told[:cut], told[cut:])).endswith(b"\r\n\r\n10.1.2.3")
+        reader, writer = await asyncio.open_connection(server.address.host, server.address.port)
+        writer.write(b"GET / HTTP/1.0\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""  # nothing is said to who does not say who he is
+        writer.close()
+        await server.close()
+
+    asyncio.run(main())

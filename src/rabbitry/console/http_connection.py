@@ -20,6 +20,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from rabbitry.balancer.proxy_protocol import HeaderMistake, read_header
 from rabbitry.balancer.statistics.http_use import HttpUse
 
 _LATE = b"""HTTP/1.1 408 Request Time-out\r
@@ -53,7 +54,7 @@ class Server(Protocol):
 
 
 class HttpConnection(H11Protocol):
-    """A connection of `server`. `use` counts it."""
+    """A connection of `server`. `use` counts it. `accept_proxy`: it begins with a PROXY header."""
 
     def __init__(
         self,
@@ -62,11 +63,13 @@ class HttpConnection(H11Protocol):
         times: HttpTimes,
         use: HttpUse,
         server: Server,
+        accept_proxy: bool = False,
     ) -> None:
         super().__init__(config, state, {})
         self._times = times
         self._use = use
         self._server = server
+        self._head = b"" if accept_proxy else None
         self._timer: asyncio.TimerHandle | None = None
         self._has_begun = False
         self._is_asked = False
@@ -86,8 +89,29 @@ class HttpConnection(H11Protocol):
         """Take bytes; whatever they are, the time for the whole request runs on."""
         self._use.bytes_in += len(data)
         self._has_begun = True
+        if self._head is not None:
+            data = self._without_header(data)
+            if not data:
+                return
         super().data_received(data)
         self._look()
+
+    def _without_header(self, data: bytes) -> bytes:
+        """What of these bytes is behind the PROXY header, which says who the client is."""
+        assert self._head is not None
+        self._head += data
+        try:
+            header = read_header(self._head)
+        except HeaderMistake:
+            self.transport.abort()
+            return b""
+        if header is None:
+            return b""
+        rest = self._head[header.size_bytes :]
+        self._head = None
+        if header.source is not None:
+            self.client = (header.source.host, header.source.port)
+        return rest
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """The client sends no more: it still gets its answer."""

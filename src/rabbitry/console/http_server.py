@@ -86,11 +86,13 @@ class HttpServer:
         self._adoptions: set[asyncio.Task[None]] = set()
         self._listener: Listener | None = None
         self._path: Path | None = None
+        self._accept_proxy = False
         self._none_left = asyncio.Event()
 
     async def listen(self, line: BindLine) -> None:
         """Begin to listen. Raises `ListenFailed`."""
         address = line.address
+        self._accept_proxy = line.accept_proxy
         options = listen_options(line, None)
         sock = await bind(self._loop, self._what, address.host, address.port, options)
         self.address = address
@@ -154,7 +156,9 @@ class HttpServer:
             raise
 
     def _connection(self) -> HttpConnection:
-        return HttpConnection(self._config, self._state, self._times, self._use, self)
+        return HttpConnection(
+            self._config, self._state, self._times, self._use, self, self._accept_proxy
+        )
 
     def begun(self, connection: HttpConnection) -> None:
         """A client is there."""
@@ -202,6 +206,8 @@ def _tls_of(what: str, line: BindLine) -> Tls | None:
     def report(level: str, text: str, details: dict[str, object]) -> None:
         _log.log(logging.getLevelName(level.upper()), "%s of %s %s", text, what, details)
 
+    if line.tls is not None and line.accept_proxy:
+        raise ListenFailed(f"cannot listen for {what}: a page takes no accept-proxy with ssl")
     try:
         settings = tls_settings(line)
         return None if settings is None else Tls(settings, report)
