@@ -120,3 +120,10 @@ def test_messages_are_haproxys(code: str, text: str) -> None:
 def test_an_address_is_escaped() -> None:
     page = render_page([], INFO, View('/s"><script>'))
     assert page.count("<script>") == 1
+
+
+def test_looking_for_sections_keeps_the_query_of_the_address() -> None:
+    page = render_page([], INFO, View("/haproxy?stats"))
+    field = '<input type="hidden" name="stats" value="">'
+    assert f'<form method="get">{field}Scope : ' in page
+    assert '<form method="get">Scope : ' in render_page([], INFO, View("/stats"))

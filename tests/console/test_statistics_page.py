@@ -189,6 +189,12 @@ def test_looking_for_sections(options: str, sections: set[str]) -> None:
     assert {line.partition(",")[0] for line in lines} == sections
 
 
+def test_looking_for_sections_at_haproxys_default_address() -> None:
+    body = ask("/haproxy?stats=&scope=fro;csv", StatisticsPage()).body
+    assert "front,up" in body
+    assert "page," not in body
+
+
 def test_scope_of_the_configuration() -> None:
     body = ask("/stats;csv", replace(PAGE, scope=(".",))).body
     assert "page,FRONTEND" in body

@@ -180,8 +180,11 @@ def _options(view: View) -> str:
         ("JSON schema", f"{view.uri};json-schema"),
     ]
     items = "".join(f'<li><a href="{escape(where)}">{text}</a></li>\n' for text, where in links)
+    # A browser puts the form's fields in place of the address's query.
+    name, _, value = view.uri.partition("?")[2].partition("=")
+    query = f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">' if name else ""
     box = (
-        f'<li><form method="get">Scope : <input value="{escape(view.scope)}" name="scope" '
+        f'<li><form method="get">{query}Scope : <input value="{escape(view.scope)}" name="scope" '
         f'size="8" maxlength="{SCOPE_LENGTH_MAX}" tabindex="1"></form></li>\n'
     )
     return f"<div><b>Display option:</b><ul>\n{box}{items}</ul></div>"
