@@ -106,7 +106,7 @@ async def opened(text: str = BEFORE) -> tuple[World, Serving]:
 def test_all_is_opened() -> None:
     async def main() -> None:
         world, serving = await opened()
-        assert world.did == ["listen a", "accept a", "page page"]
+        assert world.did == ["listen a", "page page", "accept a"]
         assert {name: where.port for name, where in serving.addresses.items()} == {
             "a": 1,
             "page": 9,

@@ -31,6 +31,13 @@ def line_of(report: Report, began: str = "") -> str:
         return _check(details)
     if report.what in _OF_ALARMS:
         return f"{_server(details)} {_OF_ALARMS[report.what]}: {details['alarm']}."
+    if report.what == "proxy stopped":
+        return (
+            f"Proxy {details['proxy']} stopped (cumulated conns: "
+            f"FE: {details['frontend_connections']}, BE: {details['backend_connections']})."
+        )
+    if report.what in ("proxy paused", "proxy resumed"):
+        return f"{report.what[6:].capitalize()} {details['kind']} {details['proxy']}."
     if report.what == "proxy has no server available":
         return f"proxy {details['proxy']} has no server available!"
     if report.what == "configuration reloaded":

@@ -102,9 +102,11 @@ class Serving:
         sections = _sections(self._configuration)
         for name, bind in listeners:
             self.addresses[name] = await self._world.listen(name, bind, _section(sections, name))
-            self._world.accept(name)
-        await self._open_pages(self._configuration)
+        # Whoever is served can be looked at and steered.
         await self._open_sockets(self._configuration)
+        await self._open_pages(self._configuration)
+        for name, _ in listeners:
+            self._world.accept(name)
 
     def stop_listening(self) -> int | None:
         """Close all listeners; return how long sessions may go on (microseconds; None: for ever).

@@ -38,7 +38,7 @@ def test_everything_but_what_is_under_way() -> None:
     talk.say("clear counters all")
     for name in ("FRONTEND", "a", "BACKEND"):
         row = talk.row(name)
-        assert (row.smax, row.stot, row.scur, row.bin) == (0, 0, 1, 3)
+        assert (row.smax, row.stot, row.scur, row.bin) == (0, 0, 1, 0)
     talk.closed(2)
     talk.closed(-2)
     assert talk.row("a").scur == 0

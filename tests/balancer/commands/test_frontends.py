@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from support.balancer_conversation import opened
+from support.balancer_conversation import opened, reports
 from support.runtime_terminal import RuntimeTalk
 
+from rabbitry.balancer.log_lines import line_of
 from rabbitry.machine import PauseListening, ResumeListening, StopListening
 
 TEXT = """
@@ -24,6 +25,10 @@ RATES = (
     "   - 'ssl-sessions global' to set the per-process maximum SSL session rate\n"
     "   - 'http-compression global' to set the per-process maximum compression speed in kB/s\n\n"
 )
+
+
+def said(talk: RuntimeTalk) -> list[str]:
+    return [line_of(report) for report in reports(talk.effects)]
 
 
 @pytest.mark.parametrize(
@@ -56,12 +61,15 @@ def test_answers(line: str, answer: str) -> None:
 def test_a_disabled_frontend_lets_nobody_in_until_it_is_enabled() -> None:
     talk = RuntimeTalk(TEXT)
     assert talk.say("disable frontend front") == "\n"
-    assert talk.effects == [PauseListening("front"), PauseListening("front/2")]
+    assert said(talk) == ["Paused proxy front."]
+    assert talk.effects[1:] == [PauseListening("front"), PauseListening("front/2")]
+    assert talk.row("FRONTEND").status == "PAUSED"
     assert talk.say("disable frontend front") == "All sockets are already disabled.\n\n"
     assert not opened(talk.client(1))  # was accepted before the pause took effect
     assert talk.say("enable frontend front") == "\n"
     assert len(opened(talk.effects)) == 1
     assert ResumeListening("front") in talk.effects
+    assert said(talk) == ["Resumed proxy front."]
 
 
 def test_a_frontend_that_is_shut_down_frees_its_ports_and_keeps_its_sessions() -> None:
@@ -69,7 +77,8 @@ def test_a_frontend_that_is_shut_down_frees_its_ports_and_keeps_its_sessions() -
     (link,) = opened(talk.client(1))
     talk.connected(link)
     assert talk.say("shutdown frontend front") == "\n"
-    assert talk.effects == [StopListening("front"), StopListening("front/2")]
+    assert talk.effects[:2] == [StopListening("front"), StopListening("front/2")]
+    assert said(talk) == ["Proxy front stopped (cumulated conns: FE: 1, BE: 1)."]
     assert opened(talk.client(2))  # was accepted before
     assert (talk.row("FRONTEND").status, talk.row("FRONTEND").scur) == ("STOP", 2)
     assert talk.say("shutdown frontend front") == "Frontend was already shut down.\n\n"

@@ -51,7 +51,10 @@ def test_show_sess_has_a_line_each() -> None:
     talk.now += 2_000_000
     first, second = talk.say("show sess").splitlines()[:2]
     assert first == (
-        "0x1: proto=tcpv4 src=10.0.0.1:40000 fe=front be=front srv=a age=2s exp=59m58s rc=0"
+        "0x1: proto=tcpv4 src=10.0.0.1:40000 fe=front be=front srv=a ts=00 epoch=0 age=2s "
+        "calls=0 rate=0 cpu=0 lat=0 rq[f=000000h,i=0,an=00h,rx=,wx=,ax=] "
+        "rp[f=000000h,i=0,an=00h,rx=,wx=,ax=] scf=[8,0h,fd=-1] scb=[8,0h,fd=-1] "
+        "exp=59m58s rc=0 c_exp="
     )
     assert second.startswith("0x2: proto=tcpv4 ")
     assert talk.say("show sess foo") == talk.say("show sess")

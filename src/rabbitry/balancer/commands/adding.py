@@ -9,8 +9,10 @@ is gone with the next reload unless the new file has it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
+from rabbitry.balancer.algorithms.pool import WEIGHT_SCALE
 from rabbitry.balancer.backends import Backend
 from rabbitry.balancer.commands.world import Call, Command, Said, World
 from rabbitry.balancer.configuration.model import ConfigurationError, ServerLine
@@ -38,6 +40,7 @@ def _add(world: World, call: Call) -> str:
     server.health.enabled = server.agent.enabled = False
     server.admin = Admin.FORCED_MAINT
     server.line = replace(line, disabled=False)
+    server.effective_weight = WEIGHT_SCALE  # until it is enabled, as with HAProxy
     server.changes.at = call.now
     backend.add_server(server)
     world.transitions.know(server)
@@ -63,11 +66,17 @@ def _line(world: World, backend: Backend, name: str, words: list[str]) -> Server
     try:
         read = parse(f"listen dynamic\n    bind 127.0.0.1:1\n    server {quoted}\n", "")
     except ConfigurationError as error:
-        mistake = error.mistakes[0]
-        raise Said(mistake.partition(": ")[2] + "\n") from None
+        raise Said(_said(error.mistakes[0])) from None
     (line,) = read.backends[0].servers
     number = line.id if "id" in words else None  # the reader numbers them from 1
     return replace(line, track=track, disabled=True, id=number)
+
+
+def _said(mistake: str) -> str:
+    """A mistake without its place, in HAProxy's words where it is a word that is not known."""
+    text = mistake.partition(": ")[2]
+    unknown = re.match(r"'([^']*)' is not known on a 'server' line", text)
+    return f"unknown keyword '{unknown[1]}'.\n" if unknown else f"{text}\n"
 
 
 def _check_tracked(world: World, backend: Backend, track: str) -> None:

@@ -8,24 +8,28 @@ from __future__ import annotations
 
 from rabbitry.balancer.commands.world import Call, Command, Said, World
 from rabbitry.balancer.servers import Counters
+from rabbitry.balancer.statistics.gathering import UnderWay
 
 
 def _clear_counters(world: World, call: Call) -> str:
     everything = call.word(2) == "all"
     if everything and not call.terminal.may("admin"):
         raise Said("Permission denied\n")
+    under_way = UnderWay(world.proxies.frontends)
     for frontend in world.proxies.frontends:
         frontend.sessions_max = 0
         frontend.rate.highest = 0
         if everything:
             frontend.connections_total = frontend.sessions_total = 0
-            frontend.bytes_in = frontend.bytes_out = 0
+            bytes_in, bytes_out = under_way.of(frontend)
+            # What is under way is added when it ends; what it has moved so far shall not count.
+            frontend.bytes_in, frontend.bytes_out = -bytes_in, -bytes_out
     for backend in world.proxies.backends:
         backend.queued_max = 0
-        backend.counters = _cleared(backend.counters, everything)
+        backend.counters = _cleared(backend.counters, under_way.of(backend), everything)
         for server in backend.servers:
             server.queued_max = 0
-            server.counters = _cleared(server.counters, everything)
+            server.counters = _cleared(server.counters, under_way.of(server), everything)
             if everything:
                 server.health.failed = server.agent.failed = 0
                 server.changes.downs = 0
@@ -33,7 +37,7 @@ def _clear_counters(world: World, call: Call) -> str:
     return ""
 
 
-def _cleared(counters: Counters, everything: bool) -> Counters:
+def _cleared(counters: Counters, under_way: tuple[int, int], everything: bool) -> Counters:
     """The same counters without maxima, or without anything that is over."""
     counters.sessions_max = 0
     counters.rate.highest = 0
@@ -42,6 +46,7 @@ def _cleared(counters: Counters, everything: bool) -> Counters:
             times.highest_ms = 0
         return counters
     fresh = Counters(sessions=counters.sessions, rate=counters.rate)
+    fresh.bytes_in, fresh.bytes_out = -under_way[0], -under_way[1]
     fresh.last_session_at = counters.last_session_at
     return fresh
 

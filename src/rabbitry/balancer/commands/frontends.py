@@ -8,7 +8,8 @@ One liberty: clients of a disabled frontend wait in the system's backlog; HAProx
 from __future__ import annotations
 
 from rabbitry.balancer.commands.world import Call, Command, Said, World, leading_number
-from rabbitry.machine import StopListening
+from rabbitry.balancer.session import Frontend
+from rabbitry.machine import Report, StopListening
 
 _RATES = (
     "'set rate-limit' only supports :\n"
@@ -26,6 +27,7 @@ def _enable(world: World, call: Call) -> str:
     if not frontend.is_disabled:
         raise Said("All sockets are already enabled.\n", "notice")
     frontend.is_disabled = False
+    _tell(world, frontend, "proxy resumed")
     world.relay.limits_changed(call.now)
     return ""
 
@@ -37,6 +39,7 @@ def _disable(world: World, call: Call) -> str:
     if frontend.is_disabled:
         raise Said("All sockets are already disabled.\n", "notice")
     frontend.is_disabled = True
+    _tell(world, frontend, "proxy paused")
     world.relay.limits_changed(call.now)
     return ""
 
@@ -46,7 +49,21 @@ def _shut_down(world: World, call: Call) -> str:
     if frontend.is_shut_down:
         raise Said("Frontend was already shut down.\n", "notice")
     world.out += [StopListening(name) for name in world.proxies.shut_down(frontend)]
+    _tell(world, frontend, "proxy stopped")
     return ""
+
+
+def _tell(world: World, frontend: Frontend, what: str) -> None:
+    """Tell people in HAProxy's words; a `listen` is a proxy, what only listens a frontend."""
+    name = frontend.section.name
+    backend = world.find_backend(name)
+    details = {
+        "proxy": name,
+        "kind": "proxy" if backend is not None else "frontend",
+        "frontend_connections": frontend.connections_total,
+        "backend_connections": backend.counters.sessions_total if backend is not None else 0,
+    }
+    world.out.append(Report("warning", what, details))
 
 
 def _set_maxconn(world: World, call: Call) -> str:

@@ -76,11 +76,22 @@ def _set_severity_output(world: World, call: Call) -> str:
     return ""
 
 
+def _reload(world: World, call: Call) -> str:
+    """The process around the machine reads files: it carries this out, where it may."""
+    raise Said("'reload' stands alone on its line, and is for admins.\n")
+
+
 COMMANDS: tuple[Command, ...] = (
     *adding.COMMANDS,
     *counters.COMMANDS,
     *frontends.COMMANDS,
     _sink_to("operator"),
+    Command(
+        "reload",
+        "reload                                  : read the configuration again, without a cut",
+        "admin",
+        _reload,
+    ),
     *servers.COMMANDS,
     Command(
         "set severity-output",

@@ -1,8 +1,9 @@
 """Commands about sessions: `show sess`, `shutdown session`, `shutdown sessions server`.
 
-Owns their words and answers (src/stream.c). Of HAProxy's many fields those are shown that mean
-something here, under its names and in its order; a session is known by a number instead of an
-address in memory, written alike (`0x1f`).
+Owns their words and answers (src/stream.c). A line of `show sess` has all of HAProxy's fields in
+its order, empty or 0 where they mean nothing here, so that tools find what they look for; in full,
+those that mean something. A session is known by a number instead of an address in memory, written
+alike (`0x1f`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from datetime import datetime, timedelta
 
 from rabbitry.balancer.commands.world import Call, Command, Said, World
 from rabbitry.balancer.servers import seconds
-from rabbitry.balancer.session import Session
+from rabbitry.balancer.session import Session, Side
 from rabbitry.balancer.syslog_lines import MONTHS
 from rabbitry.machine import Address
 
@@ -46,9 +47,21 @@ def _line(session: Session, now: int) -> str:
     return (
         f"{session.number:#x}: proto={_protocol(session)} src={_source(session)} "
         f"fe={session.frontend.section.name} be={_backend(session)} srv={_server(session)} "
-        f"age={human_time(seconds(now - session.accepted_at) * 1000)} "
-        f"exp={_expiry(session, now, '')} rc={session.retries}\n"
+        f"ts=00 epoch=0 age={human_time(seconds(now - session.accepted_at) * 1000)} "
+        f"calls=0 rate=0 cpu=0 lat=0 {_channel('rq', session.early_size)} {_channel('rp', 0)} "
+        f"{_end('scf', session.client_side)} {_end('scb', session.server_side)} "
+        f"exp={_expiry(session, now, '')} rc={session.retries} c_exp=\n"
     )
+
+
+def _channel(name: str, waiting_bytes: int) -> str:
+    """One direction. HAProxy's flags and times of each mean nothing here."""
+    return f"{name}[f=000000h,i={waiting_bytes},an=00h,rx=,wx=,ax=]"
+
+
+def _end(name: str, side: Side) -> str:
+    """One side: HAProxy's states 8 (established) and 10 (closed)."""
+    return f"{name}=[{8 if side.is_open else 10},0h,fd=-1]"
 
 
 def _in_full(session: Session, world: World, now: int) -> str:

@@ -41,6 +41,11 @@ def info_fields(world: World, now: int, rows: Sequence[StatisticsRow] | None = N
     rows = world.rows(now) if rows is None else rows
     sent = sum(row.bout or 0 for row in rows if row.type == TYPE_FRONTEND)
     proxies = world.proxies
+    process = proxies.configuration.process
+    pages = sum(
+        len(front.section.binds) for front in proxies.frontends if front.section.mode == "http"
+    )
+    world.counters.listeners = len(proxies.listeners) + pages + len(process.runtime_sockets)
     return info_of(
         proxies.configuration.process, world.counters, proxies.frontends, sent, world.facts, now
     )
@@ -138,17 +143,17 @@ def _flags(health: Health, configured: bool, server: Server, paused_by: Admin = 
 
 
 def _show_servers_conn(world: World, call: Call) -> str:
+    """Idle connections and those of HTTP: there are none here, as with HAProxy in `mode tcp`."""
     lines = [
         "# bkname/svname bkid/svid addr port - purge_delay used_cur used_max need_est unsafe_nb "
         "safe_nb idle_lim idle_cur idle_per_thr[1]"
     ]
     for backend in _backends(world, call.word(3)):
         for server in backend.servers:
-            counters, address = server.counters, server.address
+            address, needed = server.address, int(bool(server.counters.connects_total))
             lines.append(
                 f"{backend.section.name}/{server.name} {backend.section.number}/{server.number} "
-                f"{address.host} {address.port} - 5000 {counters.sessions} "
-                f"{counters.sessions_max} {counters.sessions} 0 0 -1 0 0"
+                f"{address.host} {address.port} - 5000 0 {needed} {needed} 0 0 -1 0 0"
             )
     return "\n".join(lines) + "\n"
 

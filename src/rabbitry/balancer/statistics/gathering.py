@@ -47,8 +47,14 @@ def rows_of(
     """The rows of all sections at `now`: front, servers, back of each, in the file's order."""
     under_way = UnderWay(frontends)
     numbered: list[tuple[int, list[StatisticsRow]]] = []
-    numbered += [(front.section.number, [_front(front, under_way, now)]) for front in frontends]
+    numbered += [
+        (front.section.number, [_front(front, under_way, now)])
+        for front in frontends
+        if not front.section.disabled
+    ]
     for backend in backends:
+        if backend.section.disabled:
+            continue
         rows = [
             _server(backend, server, place, under_way, now)
             for place, server in enumerate(backend.servers, start=1)
@@ -61,7 +67,9 @@ def rows_of(
 
 def _front(frontend: Frontend, under_way: UnderWay, now: int) -> StatisticsRow:
     section = frontend.section
-    status = "STOP" if frontend.is_shut_down or section.disabled else "OPEN"
+    status = "PAUSED" if frontend.is_disabled else "OPEN"
+    if frontend.is_shut_down:
+        status = "STOP"
     row = StatisticsRow(
         section.name, "FRONTEND", TYPE_FRONTEND, status, section.mode, iid=section.number
     )

@@ -217,7 +217,7 @@ def _values(
         "node": process.node or facts.node,
         "description": process.description or "",
         "Stopping": int(counters.is_stopping),
-        "Jobs": open_now + counters.listeners,
+        "Jobs": open_now + counters.listeners + 1,  # who asks is one
         "Tasks": open_now + counters.listeners,
         "Listeners": counters.listeners,
         "DroppedLogs": facts.dropped_logs,
