@@ -333,19 +333,37 @@ def node(
 
 
 @app.command
-def balance(*, config: Path) -> int:
-    """Run the balancer alone, in the foreground, on a file in HAProxy's configuration language.
+def balance(
+    *files: Path,
+    config: Annotated[list[Path] | None, Parameter(name=["--config", "-f"], negative="")] = None,
+    check: Annotated[bool, Parameter(name=["--check", "-c"], negative="")] = False,
+    render: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Run the balancer alone, in the foreground, on files in HAProxy's configuration language.
 
-    Example: `rabbitry balance --config haproxy.cfg`
+    Exit code 2 and a line FILE:LINE: 'WORD' for every mistake, if the files are wrong.
+
+    Example: `rabbitry balance haproxy.cfg`
 
     Parameters
     ----------
+    files
+        The files, read as one; of a directory its *.cfg, in order.
     config
-        The file: sections global, defaults and listen.
+        A file, as `haproxy -f`; can be repeated.
+    check
+        Only say whether the files are right.
+    render
+        Only print the files as HAProxy 2.6 takes them, with the passwords that are in them.
     """
-    from rabbitry.console.balancer_process import balance as run_balance
+    from rabbitry.console import balancer_process
 
-    return run_balance(config)
+    paths = [*(config or ()), *files]
+    if not paths:
+        raise UserError("name a file to balance by; `rabbitry balance --help` has an example")
+    if check or render:
+        return balancer_process.check(paths, rendered=render)
+    return balancer_process.balance(*paths)
 
 
 @app.command
@@ -366,7 +384,7 @@ def reload(config: Path | None = None, /, *, socket: Path | None = None) -> int:
     """
     from rabbitry.commands.reload import reload as reload_balancer
     from rabbitry.commands.reload import socket_of
-    from rabbitry.console.balancer_process import read_configuration
+    from rabbitry.console.configuration_files import read_configuration
 
     if socket is None:
         if config is None:

@@ -18,8 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from rabbitry.balancer.configuration.model import ConfigurationError
-from rabbitry.console.balancer_process import main, read_configuration
+from rabbitry.console.balancer_process import check, main
 
 PATIENCE_S = 20
 CLASSIC = """\
@@ -312,12 +311,21 @@ def test_the_supervisor_hears_of_mistakes_in_one_line(tmp_path: Path) -> None:
     assert "; " in json.loads(text)["failed"]
 
 
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="cannot be read: No such file"):
-        read_configuration(tmp_path / "none.cfg")
-    (tmp_path / "binary.cfg").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigurationError, match="UTF-8"):
-        read_configuration(tmp_path / "binary.cfg")
+def test_files_can_be_checked_and_rendered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "right.cfg"
+    path.write_text("listen a 127.0.0.1:1\nserver s 127.0.0.1:2\n")
+    assert check([path]) == 0
+    assert capsys.readouterr().out.endswith("(frontends: 1, servers: 1, warnings: 2)\n")
+    assert check([path], rendered=True) == 0
+    assert "    server s 127.0.0.1:2\n" in capsys.readouterr().out
+    path.write_text("frob\n")
+    for rendered in (False, True):
+        assert check([path], rendered=rendered) == 2
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert shown.err.startswith(f"{path}:1: 'frob'")
 
 
 def test_no_configuration(capsys: pytest.CaptureFixture[str]) -> None:

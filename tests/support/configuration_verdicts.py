@@ -14,7 +14,7 @@ from pathlib import Path
 from support.balancer_sides import HAPROXY
 
 from rabbitry.balancer.configuration.model import ConfigurationError
-from rabbitry.console.balancer_process import read_configuration
+from rabbitry.console.configuration_files import read_configuration
 
 
 @dataclass(frozen=True)

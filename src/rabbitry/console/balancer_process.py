@@ -1,20 +1,22 @@
-"""The balancer as a process: `python -m rabbitry.console.balancer_process --config FILE`.
+"""The balancer as a process: `python -m rabbitry.console.balancer_process --config FILE ...`.
 
 Owns the command line of that process and the joining of the balancer (`runtime.balancer_process`)
-with its pages (`statistics_page`). `rabbitry balance` calls `balance`; the supervisor starts the
-module.
+with its pages (`statistics_page`). `rabbitry balance` calls `balance` or `check`; the supervisor
+starts the module. Reading files is `configuration_files`'.
 
-Options: `--config FILE`; `--ready-fd N`, where it says that it serves, as `runtime.supervised`
-describes; `--supervised`, it ends when its standard input does; `--when-told`, it gets ready, but
-serves only when a line has come on standard input: so no client comes before there are servers.
+Options: `--config FILE`, as often as there are files; `--ready-fd N`, where it says that it serves,
+as `runtime.supervised` describes; `--supervised`, it ends when its standard input does;
+`--when-told`, it gets ready, but serves only when a line has come on standard input: so no client
+comes before there are servers.
 Exit codes: 0 told to stop; 2 wrong configuration or port in use, each mistake a line on standard
 error; 70 a bug of ours.
 """
 
 from __future__ import annotations
 
-import os
 import sys
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from rabbitry.balancer.configuration.model import (
@@ -23,7 +25,7 @@ from rabbitry.balancer.configuration.model import (
     ConfigurationError,
     FrontendSection,
 )
-from rabbitry.balancer.configuration.reader import parse
+from rabbitry.console.configuration_files import read_configuration, verdict
 from rabbitry.machine import MICROSECONDS_PER_SECOND, Address
 from rabbitry.runtime.balancer_desk import BalancerDesk
 from rabbitry.runtime.balancer_log import log_to_standard_error
@@ -67,23 +69,24 @@ async def serve_page(section: FrontendSection, line: BindLine, desk: BalancerDes
     )
 
 
-def read_configuration(path: Path) -> Configuration:
-    """Read a file. Raises `ConfigurationError`, also where it cannot be read."""
+def check(paths: Sequence[Path], *, rendered: bool = False) -> int:
+    """Say whether the files are right, or (`rendered`) print them as HAProxy takes them."""
+    from rabbitry.balancer.configuration.rendering import render
+
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        why = os.strerror(error.errno) if error.errno else str(error)
-        raise ConfigurationError((f"{path}: cannot be read: {why}",)) from None
-    except UnicodeDecodeError:
-        raise ConfigurationError((f"{path}: is not a text in UTF-8: save it as one",)) from None
-    return parse(text, str(path))
+        text = render(read_configuration(*paths)) if rendered else verdict(paths) + "\n"
+        print(text, end="", flush=True)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return EXIT_USAGE
+    return 0
 
 
-def balance(path: Path, *, ready: int | None = None, supervised: bool = False) -> int:
-    """Run the balancer that the file describes until it is told to stop; return the exit code."""
+def balance(*paths: Path, ready: int | None = None, supervised: bool = False) -> int:
+    """Run the balancer that the files describe until it is told to stop; return the exit code."""
 
     def read() -> Configuration:
-        return read_configuration(path)
+        return read_configuration(*paths)
 
     try:
         configuration = read()
@@ -117,7 +120,7 @@ def main(arguments: list[str]) -> int:
     if "--config" not in arguments[:-1]:
         tell_failed(None, "the balancer needs its configuration: add --config FILE")
         return EXIT_USAGE
-    path = Path(arguments[arguments.index("--config") + 1])
+    paths = [Path(following) for option, following in pairwise(arguments) if option == "--config"]
     ready = ready_file(arguments)
     if "--when-told" in arguments:
         # What takes longest meanwhile.
@@ -126,7 +129,7 @@ def main(arguments: list[str]) -> int:
 
         if not read_settings_line():
             return 0  # the supervisor is gone
-    return balance(path, ready=ready, supervised="--supervised" in arguments)
+    return balance(*paths, ready=ready, supervised="--supervised" in arguments)
 
 
 if __name__ == "__main__":

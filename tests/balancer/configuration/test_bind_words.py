@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.configuration_text import bind, front, mistake, mistakes, warnings
 
-from rabbitry.balancer.configuration.bind_words import BINDS_MAX
+from rabbitry.balancer.configuration.addresses import ADDRESSES_MAX
 from rabbitry.balancer.configuration.model import BindLine, BindTls
 from rabbitry.machine import Address
 
@@ -45,7 +45,7 @@ def test_files_of_unix_sockets() -> None:
     before = "unix-bind prefix /run mode 600 user u"
     line = bind("/x mode 660", before)
     assert (line.address.host, line.mode, line.user) == ("/run/x", 0o660, "u")
-    assert bind("abns@x", before).address.host == "\0x"
+    assert bind("abns@x", before).address.host == "@x"
 
 
 def test_tls() -> None:
@@ -90,12 +90,12 @@ def test_tls_begins_with_what_global_says() -> None:
         ("127.0.0.1:3 crl-file x", "verify required"),
         ("127.0.0.1:3 interface eth0", "address of that interface"),
         ("127.0.0.1:3 maxcon 5", "did you mean 'maxconn'"),
-        ("127.0.0.1:3 maxconn 0", "from 1"),
+        ("127.0.0.1:3 maxconn -1", "from 0"),
         ("127.0.0.1:3 mode 999", "octal"),
         ("127.0.0.1:3 name", "needs a name"),
         ("127.0.0.1:3 nice", "needs an argument"),
         ("", "needs HOST:PORT"),
-        ("127.0.0.1:1-20000", f"more than {BINDS_MAX}"),
+        ("127.0.0.1:1-20000", f"more than {ADDRESSES_MAX}"),
     ],
 )
 def test_mistakes(words: str, advice: str) -> None:

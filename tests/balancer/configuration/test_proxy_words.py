@@ -125,7 +125,7 @@ def test_the_wrong_side_is_ignored_with_a_warning() -> None:
         ("timeout connect 5 6", "too many"),
         ("id 0", "from 1"),
         ("source 10.0.0.1 usesrc clientip", "send-proxy-v2"),
-        ("clitcpka-cnt x", "from 1"),
+        ("clitcpka-cnt x", "from 0"),
         ("disabled x", "too many"),
         ("frob", "is not known in 'listen'"),
     ],

@@ -153,6 +153,7 @@ def test_checks_are_as_the_traffic_unless_they_go_elsewhere() -> None:
         ("127.0.0.1:3 usesrc clientip", "send-proxy-v2"),
         ("127.0.0.1:3 resolvers", "needs an argument"),
         ("127.0.0.1:3 track x/y", "is no server"),
+        ("127.0.0.1:3 agent-addr 127.0.0.1:5", "agent-port"),
     ],
 )
 def test_mistakes(words: str, advice: str) -> None:

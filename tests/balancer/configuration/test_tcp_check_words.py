@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 from support.configuration_text import LISTEN, back, mistake, read, small
 
 from rabbitry.balancer.configuration.lexer import Mistake
-from rabbitry.balancer.configuration.model import CheckStep
+from rabbitry.balancer.configuration.model import CheckStep, ServerTls
 from rabbitry.balancer.configuration.tcp_check_words import read_binary, with_comments
 from rabbitry.machine import Address
 
 
 def step(line: str) -> CheckStep:
-    (told,) = back(f"option tcp-check\ntcp-check {line}").check_steps
+    text = LISTEN.replace("server s", "default-server verify none\nserver s")
+    (told,) = read(f"{text}option tcp-check\ntcp-check {line}\n").backends[0].check_steps
     return told
 
 
@@ -81,6 +82,16 @@ def test_steps(line: str, told: CheckStep) -> None:
 )
 def test_mistakes(line: str) -> None:
     assert mistake(f"tcp-check {line}")
+
+
+def test_connect_under_tls_goes_by_the_words_of_the_server() -> None:
+    lines = "option tcp-check\ntcp-check connect ssl port 9\n"
+    text = LISTEN.replace("127.0.0.1:2", "127.0.0.1:2 check verify none sni str(x)") + lines
+    (server,) = read(text).backends[0].servers
+    assert (server.tls, server.check_tls) == (None, None)
+    assert server.script_tls == ServerTls("none")
+    assert back("").servers[0].script_tls is None
+    assert "nobody to trust" in _mistakes(lines)[0]
 
 
 def test_connect_comes_first() -> None:

@@ -70,7 +70,8 @@ def health_target(server: Server, step: Connect) -> Target:
         proxy = (line.check_send_proxy or 1) if step.send_proxy else 0
         tls = None
         if step.tls:
-            tls = replace(line.check_tls or line.tls or _UNVERIFIED, sni=step.sni)
+            settings = line.script_tls or line.check_tls or line.tls or _UNVERIFIED
+            tls = replace(settings, sni=step.sni)
     return _target(line, Address(address.host, port), tls, proxy)
 
 

@@ -3,8 +3,8 @@
 Owns prefixes (`ipv4@`, `ipv6@`, `tcp@`, `unix@`, `abns@`, ...), ports and ranges of ports
 (configuration.txt 11, `str2sa_range` of tools.c). Looks nothing up: a host name stays a name.
 
-A Unix socket is an `Address` of port 0 whose host is its path, which begins with "/" or "."; one
-of the abstract namespace begins with "\\0" (HAProxy fills the rest of its 107 bytes with zeros).
+A Unix socket is an `Address` of port 0 whose host is its path, which begins with "/", or "@" and a
+name of the abstract namespace (`machine.Address`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from collections.abc import Mapping
 
 from rabbitry.balancer.configuration.lexer import Mistake, expand
 from rabbitry.machine import Address
+
+ADDRESSES_MAX = 10_000
+"""How many sockets a configuration may have, and as many runtime sockets."""
 
 _UNIX_PATH_MAX = 97  # 107 less what HAProxy needs for ".PID.bak"
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?")
@@ -36,18 +39,19 @@ _OF_STREAMS = ("uxst@", "tcp@", "tcp4@", "tcp6@", "stream+")
 
 def is_unix(address: Address) -> bool:
     """Whether the address is of a Unix socket."""
-    return address.host[:1] in ("/", ".", "\0")
+    return address.host[:1] in ("/", "@")
 
 
-def read_bind_addresses(word: str, environment: Mapping[str, str]) -> list[Address]:
-    """Read where to listen: addresses between commas, each with a port or a range of ports.
+def read_bind_addresses(
+    word: str, environment: Mapping[str, str], most: int = ADDRESSES_MAX
+) -> list[Address]:
+    """Read where to listen: addresses between commas, each with a port or a range of ports; `most`
+    of them, for ranges are quickly written.
 
     `:PORT` and `*:PORT` are all addresses of IPv4, as in HAProxy, `:::PORT` all of IPv6.
     """
     addresses: list[Address] = []
-    for part in expand(word, environment).split(","):
-        if not part:
-            continue
+    for part in expand(word, environment).removesuffix(",").split(","):
         host, port = _split(part, datagrams=False)
         if _has_no_port(host):
             addresses.append(Address(host, 0))
@@ -57,6 +61,8 @@ def read_bind_addresses(word: str, environment: Mapping[str, str]) -> list[Addre
         last = _port(high, part) if dash else first
         if first > last:
             raise Mistake(part, "is a range from a port down to a lower one: turn it round")
+        if len(addresses) + last - first >= most:
+            raise Mistake(part, f"makes more than {ADDRESSES_MAX} sockets: write fewer ports")
         addresses += [Address(host or "0.0.0.0", each) for each in range(first, last + 1)]
     if not addresses:
         raise Mistake(word, "is no address: write HOST:PORT")
@@ -125,8 +131,10 @@ def _unix(path: str, part: str, abstract: bool) -> str:
     if not path or "\0" in path or len(path.encode()) > _UNIX_PATH_MAX:
         raise Mistake(part, f"is no path of a Unix socket: write 1 to {_UNIX_PATH_MAX} bytes")
     if abstract:
-        return "\0" + path
-    return path if path[0] in "/." else "./" + path
+        return "@" + path
+    if not path.startswith("/"):
+        raise Mistake(part, "is not a whole path: write one that begins with '/'")
+    return path
 
 
 def _host(host: str, part: str, family: int) -> str:
@@ -157,4 +165,4 @@ def _port(port: str, part: str) -> int:
 
 
 def _has_no_port(host: str) -> bool:
-    return host[:1] in ("/", ".", "\0")
+    return host[:1] in ("/", "@")

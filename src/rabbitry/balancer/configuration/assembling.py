@@ -51,7 +51,7 @@ class _Assembly:
         reading = self._reading
         if not self._sections and not reading.mistakes:
             reading.refuse(Mistake("listen", "is missing: add a section 'listen NAME'"))
-        numbers = _numbers(
+        numbers = numbers_of(
             [section.number for section in self._sections], reading.process.counts_as_proxy_at
         )
         fronts: list[FrontendSection | None] = []
@@ -106,11 +106,12 @@ class _Assembly:
         )
 
     def _servers(self, section: Section) -> tuple[ServerLine, ...]:
-        numbers = _numbers([line.id for line, _ in section.servers], None)
+        numbers = numbers_of([line.id for line, _, _ in section.servers], None)
         places: dict[str, Place] = {}
         ids: dict[int, str] = {}
         servers: list[ServerLine] = []
-        for (line, place), number in zip(section.servers, numbers, strict=True):
+        by_tls = self._checks_by_tls(section)
+        for (line, place, tls), number in zip(section.servers, numbers, strict=True):
             if line.name in places:
                 where = self._reading.where(places[line.name])
                 mistake = Mistake(line.name, f"is the name of the server of {where} too: rename it")
@@ -124,8 +125,17 @@ class _Assembly:
             track = line.track
             if track is not None and "/" not in track:
                 track = f"{section.name}/{track}"
-            servers.append(replace(line, id=number, track=track))
+            if by_tls and tls.verify == "required" and tls.ca_file is None:
+                advice = "is checked by TLS, with nobody to trust: add 'ca-file FILE'"
+                self._reading.refuse(Mistake(line.name, advice), place)
+            script_tls = replace(tls, sni=None, alpn=()) if by_tls else None
+            servers.append(replace(line, id=number, track=track, script_tls=script_tls))
         return tuple(servers)
+
+    @staticmethod
+    def _checks_by_tls(section: Section) -> bool:
+        settings = section.settings
+        return settings.back.check == "tcp-check" and any(step.tls for step in settings.steps)
 
     def _page(self, section: Section) -> StatisticsPage | None:
         page = section.settings.page
@@ -242,7 +252,7 @@ class _Assembly:
         for section, back in zip(self._sections, backs, strict=True):
             if back is None:
                 continue
-            for line, (_, place) in zip(back.servers, section.servers, strict=True):
+            for line, (_, place, _) in zip(back.servers, section.servers, strict=True):
                 wrong = _wrong_track(f"{back.name}/{line.name}", line, lines)
                 if wrong:
                     self._reading.refuse(Mistake(f"track {line.track}", wrong), place)
@@ -263,7 +273,7 @@ def _wrong_track(name: str, line: ServerLine, lines: dict[str, ServerLine]) -> s
     return ""
 
 
-def _numbers(told: list[int | None], own_before: int | None) -> list[int]:
+def numbers_of(told: list[int | None], own_before: int | None) -> list[int]:
     """Number things as HAProxy does; `own_before` is before which of them its own one counts."""
     used = {number for number in told if number is not None}
     numbers: list[int] = []

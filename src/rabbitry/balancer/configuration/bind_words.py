@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 
 from rabbitry.balancer.configuration import tls_words
-from rabbitry.balancer.configuration.addresses import is_unix, read_bind_addresses
+from rabbitry.balancer.configuration.addresses import ADDRESSES_MAX, is_unix, read_bind_addresses
 from rabbitry.balancer.configuration.lexer import (
     Mistake,
     argument,
@@ -22,9 +22,6 @@ from rabbitry.balancer.configuration.lexer import (
 from rabbitry.balancer.configuration.model import BindLine, BindTls
 from rabbitry.balancer.configuration.sections import Reading, changed
 from rabbitry.machine import Address
-
-BINDS_MAX = 10_000
-"""How many sockets a configuration may have: ranges of ports are quickly written."""
 
 _IGNORED = {
     "defer-accept": 0, "tfo": 0, "mss": 1, "nice": 1, "process": 1, "thread": 1, "shards": 1,
@@ -67,13 +64,14 @@ def bind(reading: Reading, words: list[str]) -> None:
     where = argument(words, 1, "HOST:PORT")
     prefix = reading.process.unix_prefix
     addresses = [
-        Address(prefix + each.host, 0) if is_unix(each) and each.host[0] != "\0" else each
-        for each in read_bind_addresses(where, reading.environment)
+        Address(prefix + each.host, 0) if is_unix(each) and each.host[0] != "@" else each
+        for each in read_bind_addresses(
+            where, reading.environment, ADDRESSES_MAX - reading.process.sockets
+        )
     ]
     if any(each.host == "0.0.0.0" for each in addresses):
         reading.warn(where, "listens on all addresses: write 127.0.0.1 to stay on this machine")
-    if len(section.binds) + len(addresses) > BINDS_MAX:
-        raise Mistake(where, f"makes more than {BINDS_MAX} sockets: write fewer ports")
+    reading.process.sockets += len(addresses)
     line = read_words(reading, words, 2, reading.process.unix)
     for index, address in enumerate(addresses):
         first = index == 0
@@ -135,7 +133,7 @@ def _word(line: BindLine, word: str, value: str) -> BindLine:
         case "id":
             return replace(line, id=read_number(value, 1, 2**31 - 1))
         case "maxconn":
-            return replace(line, maxconn=read_number(value, 1, 2**31 - 1))
+            return replace(line, maxconn=read_number(value, 0, 2**31 - 1) or None)
         case "backlog":
             return replace(line, backlog=read_number(value, 0, 2**31 - 1) or None)
         case "tcp-ut":

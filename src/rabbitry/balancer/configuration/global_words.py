@@ -11,7 +11,7 @@ import re
 from dataclasses import replace
 
 from rabbitry.balancer.configuration import bind_words, log_words, tls_words
-from rabbitry.balancer.configuration.addresses import read_bind_addresses
+from rabbitry.balancer.configuration.addresses import ADDRESSES_MAX, read_bind_addresses
 from rabbitry.balancer.configuration.lexer import (
     Mistake,
     argument,
@@ -46,7 +46,6 @@ _IGNORED = {
         ),
         _INSIDE,
     ),
-    "daemon": "the balancer stays in the foreground",
     "master-worker": "the balancer stays in the foreground",
     "chroot": "the balancer keeps its root",
     "ulimit-n": "the limit is raised as far as the system allows",
@@ -208,16 +207,21 @@ def _stats(reading: Reading, words: list[str]) -> None:
     elif what == "socket":
         where = argument(words, 2, "a path or an address")
         line = bind_words.read_words(reading, words, 3, BindLine(NOWHERE))
-        addresses = read_bind_addresses(where, reading.environment)
+        room = ADDRESSES_MAX - len(process.settings.runtime_sockets)
+        addresses = read_bind_addresses(where, reading.environment, room)
         sockets = tuple(RuntimeSocket(replace(line, address=each)) for each in addresses)
-        if len(process.settings.runtime_sockets) + len(sockets) > bind_words.BINDS_MAX:
-            raise Mistake(where, f"makes more than {bind_words.BINDS_MAX} sockets: write fewer")
         _set(reading, runtime_sockets=process.settings.runtime_sockets + sockets)
     else:
         known = ("socket", "timeout", "maxconn")
         raise Mistake(what, f"is not known after 'stats' in 'global': {hint(what, known)}")
     if process.counts_as_proxy_at is None:
         process.counts_as_proxy_at = len(reading.sections)
+
+
+def _daemon(reading: Reading, words: list[str]) -> None:
+    at_most(words, 0)
+    _set(reading, daemon=True)
+    reading.ignore(words, "the balancer stays in the foreground")
 
 
 def _unix_bind(reading: Reading, words: list[str]) -> None:
@@ -314,6 +318,7 @@ KEYWORDS: dict[str, Keyword] = {
         ],
         _ssl_default,
     ),
+    "daemon": _daemon,
     "pidfile": _pidfile,
     "node": _node,
     "description": _description,

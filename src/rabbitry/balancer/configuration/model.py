@@ -204,7 +204,8 @@ class ServerLine:
     `check_send_proxy` likewise for checks. `on_marked_down` is "" or shutdown-sessions,
     `on_marked_up` "" or shutdown-backup-sessions. `check_address` is where checks go, None where
     they go to `address`; `check_tls` and `check_send_proxy` hold for checks whatever holds for
-    traffic: what HAProxy lets them take over from it is folded in. `id` is HAProxy's `sid`; the
+    traffic: what HAProxy lets them take over from it is folded in. `script_tls` is how a `tcp-check
+    connect ssl` encrypts; it is there if the script has one. `id` is HAProxy's `sid`; the
     reader always fills it in. `minconn` is below `maxconn`, or None: the limit is fixed.
     """
 
@@ -226,6 +227,7 @@ class ServerLine:
     slowstart_us: int | None = None
     check_address: Address | None = None  # `addr` and `port` folded with `address`
     check_tls: ServerTls | None = None
+    script_tls: ServerTls | None = None
     track: str | None = None
     agent_check: bool = False
     agent_address: Address | None = None

@@ -245,7 +245,7 @@ def _probes(reading: Reading, words: list[str]) -> None:
     side, _, what = words[0].partition("-")
     value = argument(words, 1, "a number" if what == "cnt" else "a time")
     if what == "cnt":
-        change = {"count": read_number(value, 1, _INTEGER_MAX)}
+        change = {"count": read_number(value, 0, _INTEGER_MAX) or None}
     else:
         field = "idle_s" if what == "idle" else "interval_s"
         change = {field: read_time_us(value, default_unit="s") // 1_000_000}

@@ -104,7 +104,8 @@ class Section:
     first_backend: tuple[str, Place] | None = None  # of `use_backend` without a condition
     told_where: bool = False
     binds: list[BindLine] = field(default_factory=list)
-    servers: list[tuple[ServerLine, Place]] = field(default_factory=list)
+    # With the TLS words of each: a `tcp-check connect ssl` goes by them where there is no `ssl`.
+    servers: list[tuple[ServerLine, Place, ServerTls]] = field(default_factory=list)
     own_page: bool = False
     own_steps: bool = False
 
@@ -146,6 +147,7 @@ class Process:
     bind_tls: BindTls = field(default_factory=lambda: BindTls(()))
     server_tls: ServerTls = field(default_factory=lambda: ServerTls(verify=""))
     verify_servers: str = "required"
+    sockets: int = 0  # of all `bind` lines
     processes: dict[str, int] = field(default_factory=dict)  # what nbthread, nbproc said
     log_targets: tuple[LogTarget, ...] = ()
     said: set[str] = field(default_factory=set)  # words that may be said once; only asked for

@@ -182,7 +182,10 @@ def _port(reading: Reading, draft: ServerDraft, value: str) -> ServerDraft:
 
 
 def _agent_addr(reading: Reading, draft: ServerDraft, value: str) -> ServerDraft:
-    return replace(draft, agent_addr=read_host(value, reading.environment).host)
+    address = read_host(value, reading.environment)
+    if address.port:
+        raise Mistake(value, "has a port: write that behind 'agent-port'")
+    return replace(draft, agent_addr=address.host)
 
 
 def _agent_port(reading: Reading, draft: ServerDraft, value: str) -> ServerDraft:
@@ -289,7 +292,9 @@ def server(reading: Reading, words: list[str]) -> None:
     default = _with_defaults(section.settings.server, reading.process.server_tls)
     line = replace(default.line, name=name, address=address, source=section.settings.source)
     draft = _words(reading, words, 3, replace(default, line=line))
-    section.servers.append((folded(draft, reading.process.verify_servers), reading.place))
+    verify = reading.process.verify_servers
+    tls = replace(draft.tls, verify=draft.tls.verify or verify)
+    section.servers.append((folded(draft, verify), reading.place, tls))
 
 
 def default_server(reading: Reading, words: list[str]) -> None:
