@@ -213,6 +213,25 @@ def test_backup_waits_for_the_last_active_server() -> None:
     )
 
 
+def test_all_backups_share() -> None:
+    def script(side: Side) -> object:
+        side.ask("disable server front/s1")
+        return reach(6)(side), side.figures("status", "act", "bck", "weight")
+
+    text = THREE % ("roundrobin", "", "backup weight 2", "backup")
+    seen = play(text + "    option allbackups\n", script)
+    assert seen == (
+        ["s2", "s2", "s3", "s2", "s2", "s3"],
+        {
+            "FRONTEND": ["OPEN", "", "", ""],
+            "s1": ["MAINT", "1", "0", "1"],
+            "s2": ["no check", "0", "1", "2"],
+            "s3": ["no check", "0", "1", "1"],
+            "BACKEND": ["UP", "0", "2", "3"],
+        },
+    )
+
+
 def test_frontends_and_a_backend_of_another_name() -> None:
     def script(side: Side) -> object:
         names = [side.reach("one"), side.reach("two"), side.reach("one")]

@@ -6,6 +6,7 @@ from __future__ import annotations
 from support.balancer_sides import Side
 from support.beside_haproxy import play
 from support.health_states import CHECK, COUNTS, ONE, QUICK, TWO, checked, when
+from support.scripted_servers import says
 
 
 def test_server_that_goes_and_comes_again() -> None:
@@ -180,6 +181,23 @@ def test_check_at_another_address() -> None:
         ["DOWN", "L4CON", "", "Connection refused", "Layer4 connection problem"],
         (b"", "fin"),
     )
+
+
+def test_tcp_check_that_is_closed() -> None:
+    def script(side: Side) -> object:
+        return when(side, "DOWN", *CHECK[1:])
+
+    checks = """
+    option tcp-check
+    tcp-check send hello\\n
+    tcp-check expect string good
+    """
+    assert play(ONE % (checks, QUICK), script, {"s1": says(b"goo")}) == [
+        "L7RSP",
+        "",
+        "TCPCHK did not match content 'good' at step 2",
+        "Layer7 invalid response",
+    ]
 
 
 def test_server_that_tracks_another() -> None:

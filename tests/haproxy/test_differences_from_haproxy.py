@@ -1,0 +1,117 @@
+"""What differs from HAProxy 2.6 on purpose: each row of the first table of
+docs/differences-from-haproxy.md, in its order. A test here fails when its difference is gone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.balancer_sides import Side
+from support.beside_haproxy import Script, play_apart
+from support.configuration_verdicts import haproxy_says, rabbitry_says
+from support.scripted_servers import listens
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "differences-from-haproxy.md"
+PROXY = """
+listen front
+    bind 127.0.0.1:{front} accept-proxy
+    server s1 127.0.0.1:{s1}
+"""
+HEAD = """\
+defaults
+    mode tcp
+    timeout connect 1s
+    timeout client 1s
+    timeout server 1s
+"""
+# By the first column of the table: the lines, HAProxy's exit code with `-c`, ours.
+FILES = {
+    "`listen NAME ADDR:PORT`": ("listen front 127.0.0.1:20001\n server s1 127.0.0.1:1", 1, 0),
+    "`contimeout`, `clitimeout`, `srvtimeout`": (
+        "listen front\n bind 127.0.0.1:20001\n contimeout 1000\n server s1 127.0.0.1:1",
+        1,
+        0,
+    ),
+    "a number that is none, as in `maxconn many`": (
+        "listen front\n bind 127.0.0.1:20001\n maxconn many\n server s1 127.0.0.1:1",
+        0,
+        2,
+    ),
+    "`server-template`": (
+        "listen front\n bind 127.0.0.1:20001\n server-template s 3 127.0.0.1:1",
+        0,
+        2,
+    ),
+    "`tcp-request`, `tcp-response`": (
+        "listen front\n bind 127.0.0.1:20001\n tcp-request connection accept\n",
+        0,
+        2,
+    ),
+}
+
+
+def after(*pieces: bytes) -> Script[tuple[str, int]]:
+    """A client begins with these pieces: whom the log tells of, and how many connections a server
+    has got."""
+
+    def script(side: Side) -> tuple[str, int]:
+        link = side.connect()
+        for piece in pieces:
+            link.send(piece)
+            side.pause(0.05)
+        link.finish()
+        link.ends()
+        side.log.wait(lambda _: bool(side.log.told_of_clients()), "the client")
+        return side.log.told_of_clients()[0].split(":")[0], len(side.servers["s1"].arrivals)
+
+    return script
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_file(name: str, tmp_path: Path) -> None:
+    lines, theirs, ours = FILES[name]
+    text = f"{HEAD}{lines}\n"
+    assert haproxy_says(text, tmp_path).code == theirs
+    assert rabbitry_says(text, tmp_path).code == ours
+
+
+def test_proxy_header_in_pieces() -> None:
+    """HAProxy looks once, we wait for the rest."""
+    script = after(b"PROXY TCP4 192.0.2.7 192.0.2.8 43", b"21 5672\r\nhello")
+    theirs, ours = play_apart(PROXY, script, {"s1": listens})
+    assert theirs == ("127.0.0.1", 0)
+    assert ours == ("192.0.2.7", 1)
+
+
+def test_proxy_header_with_an_address_that_is_none() -> None:
+    """HAProxy believes in 192.0.2.777, and takes it for 192.0.5.9."""
+    script = after(b"PROXY TCP4 192.0.2.777 192.0.2.8 4321 5672\r\nhello")
+    theirs, ours = play_apart(PROXY, script, {"s1": listens})
+    assert theirs == ("192.0.5.9", 1)
+    assert ours == ("127.0.0.1", 0)
+
+
+def test_show_sess_tells_less() -> None:
+    """Counts of scheduler calls and of buffers are HAProxy's own."""
+
+    def script(side: Side) -> set[str]:
+        side.connect().line()
+        line = next(each for each in side.ask("show sess").splitlines() if "fe=front" in each)
+        return {word.partition("=")[0].partition("[")[0] for word in line.split()[1:]}
+
+    theirs, ours = play_apart(PROXY.replace(" accept-proxy", ""), script)
+    assert ours < theirs
+    assert {"ts", "epoch", "calls", "rate", "cpu", "lat"} <= theirs - ours
+
+
+def test_document_has_a_row_for_each() -> None:
+    tried = DOCUMENT.read_text().partition("## Tried against both")[2].partition("\n## ")[0]
+    rows = [
+        line.split(" | ")[0].removeprefix("| ") for line in tried.splitlines() if line[:2] == "| "
+    ]
+    others = [
+        "a PROXY header in pieces",
+        "a PROXY header with an address that is none",
+        "`show sess`",
+    ]
+    assert rows[2:] == [*FILES, *others]
