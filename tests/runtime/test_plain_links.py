@@ -235,6 +235,24 @@ def test_close_sends_what_waits_and_reads_on_until_the_peer_closes(run: Run) -> 
     run(main())
 
 
+def test_close_waits_only_so_long_for_a_peer_that_has_all_and_does_not_close(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plain_links, "LINGER_S", 0.05)
+
+    async def main() -> None:
+        link, owner, peer = begun()
+        link.write(b"g" * 3_000_000)
+        link.close()
+        while data := await owner.loop.sock_recv(peer, 1_000_000):
+            assert set(data) == {ord("g")}
+        assert await owner.saw(LinkClosed) == LinkClosed(7, "")
+        peer.close()
+        owner.poller.stop()
+
+    run(main())
+
+
 @pytest.mark.parametrize("takes_some", [False, True])
 def test_close_waits_only_for_a_peer_that_goes_on_taking(
     run: Run, monkeypatch: pytest.MonkeyPatch, takes_some: bool

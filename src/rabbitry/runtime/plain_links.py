@@ -42,6 +42,12 @@ from rabbitry.runtime.poller import Poller
 BUFFER_BYTES = 128 * 1024
 """One read. Larger ones leave the processor's cache between reading and sending."""
 
+DRAIN_S = 30.0
+"""How long a joined link that is being closed waits for a peer that takes nothing of what waits.
+
+A consumer may pause; what its server sent before it ended is still its own.
+"""
+
 RESET_GRACE_S = 0.2
 """How long the other side may still end in order when a peer that had finished resets the link."""
 
@@ -175,8 +181,8 @@ class PlainLink:
         if self._finish_received and not self.full():
             self._lose("")  # as most do: both sides have said all
             return
-        self._await_peer()
         if self.full():
+            self._await_peer()
             self._look()
         else:
             self._all_sent()
@@ -340,6 +346,7 @@ class PlainLink:
             self._finishing = True
             self._shut_down_sending()
         if not self._gone:
+            self._await_peer()
             self._look()
 
     # --- the end --------------------------------------------------------------------------------
@@ -416,8 +423,9 @@ class PlainLink:
     def _await_peer(self) -> None:
         if self._linger is not None:
             self._linger.cancel()
+        patience_s = DRAIN_S if self.full() and self._is_patient() else LINGER_S
         self._linger = self._owner.loop.call_later(
-            LINGER_S, self._lose_patience, self.waiting_bytes()
+            patience_s, self._lose_patience, self.waiting_bytes()
         )
 
     def _lose_patience(self, waiting_bytes: int) -> None:
