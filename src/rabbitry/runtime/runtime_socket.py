@@ -64,7 +64,8 @@ class RuntimeSockets:
         for sock in self._sockets:
             sock.close()
         for path in self._files:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # `user` may have taken the right to
+                path.unlink()
 
     async def _listen(self, line: BindLine) -> socket.socket:
         host, port = line.address.host, line.address.port
