@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -101,7 +102,7 @@ def test_a_line_without_end_is_cut_off(run: Run, tmp_path: Path) -> None:
 
 def test_silence_and_unread_answers_end(run: Run, tmp_path: Path) -> None:
     async def main() -> None:
-        async with Sockets(tmp_path / "s", timeout_us=SECOND_US // 20) as there:
+        async with Sockets(tmp_path / "s", timeout_us=SECOND_US) as there:
             reader, writer = await there.connect()
             assert await reader.read() == b""
             writer.close()
@@ -158,3 +159,20 @@ def test_a_place_that_is_none(run: Run, tmp_path: Path) -> None:
             await RuntimeSockets(answer).open([RuntimeSocket(line)], SECOND_US)
 
     run(main())
+
+
+def test_the_file_is_whose_it_shall_be(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        path, owner = tmp_path / "s", str(os.getuid())
+        line = BindLine(Address(str(path), 0), mode=0o660, user=owner, group=str(os.getgid()))
+        sockets = RuntimeSockets(answer)
+        await sockets.open([RuntimeSocket(line)], SECOND_US)
+        assert path.stat().st_mode & 0o777 == 0o660
+        assert path.stat().st_uid == os.getuid()
+        await sockets.close()
+        nobody = BindLine(Address(str(path), 0), user="no-such-user")
+        with pytest.raises(ListenFailed, match="no-such-user"):
+            await RuntimeSockets(answer).open([RuntimeSocket(nobody)], SECOND_US)
+
+    run(main())
+    assert not list(tmp_path.iterdir())

@@ -162,6 +162,8 @@ class Admission:
         listener, frontend = session.listener, session.frontend
         self._hold_no_more(session)
         listener.sessions += 1
+        listener.sessions_total += 1
+        listener.sessions_max = max(listener.sessions_max, listener.sessions)
         self._table.admitted += 1
         frontend.sessions[session.number] = session
         frontend.sessions_max = max(frontend.sessions_max, len(frontend.sessions))

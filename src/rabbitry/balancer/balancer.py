@@ -156,7 +156,8 @@ class Balancer:
 
     def statistics(self, now: int) -> list[StatisticsRow]:
         """The rows of HAProxy's statistics: for each section its front, servers, back."""
-        return rows_of(self.proxies.frontends, self.proxies.backends, now)
+        listeners = list(self.proxies.listeners.values())
+        return rows_of(self.proxies.frontends, self.proxies.backends, now, listeners)
 
     def _take(self, event: Event, now: int) -> None:
         relay = self.relay

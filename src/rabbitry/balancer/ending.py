@@ -56,6 +56,8 @@ class Ending:
         if session.backend_counted and backend is not None:
             backend.counters.sessions -= 1
         frontend.bytes_in += session.bytes_in
+        session.listener.bytes_in += session.bytes_in
+        session.listener.bytes_out += session.bytes_out
         frontend.bytes_out += session.bytes_out
         self._count_bytes_and_times(session, now)
         section = frontend.section

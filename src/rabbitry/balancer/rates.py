@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from rabbitry.machine import MICROSECONDS_PER_SECOND
 
-AVERAGE_SAMPLES = 1024
-"""Averages are over about the last 1024 sessions (management.txt 9.1, qtime to ttime)."""
+AVERAGE_SAMPLES = 512
+"""Averages are over about so many sessions: HAProxy says 1024 (management.txt 9.1), and takes 512
+(`TIME_STATS_SAMPLES`)."""
 
 
 class Rate:
@@ -68,12 +69,12 @@ class Averages:
         if self._samples < AVERAGE_SAMPLES:
             self._samples += 1
         else:
-            self._sum_ms -= self._sum_ms // AVERAGE_SAMPLES
+            self._sum_ms -= -(-self._sum_ms // AVERAGE_SAMPLES)
         self._sum_ms += time_ms
         if time_ms > self.highest_ms:
             self.highest_ms = time_ms
 
     @property
     def average_ms(self) -> int:
-        """The average, rounded down; 0 of none."""
-        return self._sum_ms // self._samples if self._samples else 0
+        """The average, rounded up as HAProxy does (freq_ctr.h, `swrate_avg`); 0 of none."""
+        return -(-self._sum_ms // self._samples) if self._samples else 0

@@ -201,6 +201,10 @@ class Listener:
     bind: BindLine
     number: int = 1
     sessions: int = 0
+    sessions_max: int = 0
+    sessions_total: int = 0
+    bytes_in: int = 0  # of ended sessions, like those of its frontend
+    bytes_out: int = 0
     held: int = 0
     is_paused: bool = False
 

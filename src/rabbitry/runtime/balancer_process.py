@@ -96,7 +96,8 @@ class _World:
     ) -> RuntimeSockets:
         """Serve a runtime socket."""
         served = RuntimeSockets(self._run_line)
-        await served.open([socket], configuration.process.runtime_timeout_us)
+        process = configuration.process
+        await served.open([socket], process.runtime_timeout_us, process.runtime_maxconn)
         return served
 
     def log_to(self, configuration: Configuration) -> None:

@@ -13,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 
 from rabbitry.balancer.commands.terminal import Terminal
@@ -71,15 +72,12 @@ class RuntimeSockets:
         host, port = line.address.host, line.address.port
         if not host.startswith("/"):
             return await bind(asyncio.get_running_loop(), "stats socket", host, port)
-        sock = _bind_unix(Path(host), line.mode)
+        sock = _bind_unix(Path(host), line)
         self._files.append(Path(host))
         return sock
 
-    def _start(self, work: Awaitable[None]) -> None:
-        async def run() -> None:
-            await work
-
-        task = asyncio.create_task(run())
+    def _start(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -131,7 +129,7 @@ class RuntimeSockets:
                 await loop.sock_sendall(sock, answer[begin : begin + READ_BYTES])
 
 
-def _bind_unix(path: Path, mode: int | None) -> socket.socket:
+def _bind_unix(path: Path, line: BindLine) -> socket.socket:
     """Listen on a Unix socket; an old one in its place is replaced. Raises `ListenFailed`."""
     new = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -139,13 +137,25 @@ def _bind_unix(path: Path, mode: int | None) -> socket.socket:
         sock.setblocking(False)
         new.unlink(missing_ok=True)
         sock.bind(str(new))
-        new.chmod(0o600 if mode is None else mode)
+        user, group = _number_or_name(line.user), _number_or_name(line.group)
+        if user is not None and group is not None:
+            shutil.chown(new, user, group)
+        elif user is not None:
+            shutil.chown(new, user)
+        elif group is not None:
+            shutil.chown(new, group=group)
+        new.chmod(0o600 if line.mode is None else line.mode)
         sock.listen(BACKLOG)
         new.rename(path)  # at no moment is there a socket that nobody listens on
-    except OSError as error:
+    except (OSError, LookupError) as error:
         sock.close()
         new.unlink(missing_ok=True)
-        why = error.strerror or str(error)
+        why = (isinstance(error, OSError) and error.strerror) or str(error)
         where = Address(str(path), 0)
         raise ListenFailed(f"cannot listen on {where} (stats socket): {why}") from None
     return sock
+
+
+def _number_or_name(who: str | None) -> int | str | None:
+    """A user or group as `shutil.chown` takes it."""
+    return int(who) if who is not None and who.isdigit() else who

@@ -7,7 +7,12 @@ import io
 
 from support.balancer_conversation import Conversation, opened
 
-from rabbitry.balancer.statistics.columns import TYPE_BACKEND, TYPE_FRONTEND, TYPE_SERVER
+from rabbitry.balancer.statistics.columns import (
+    TYPE_BACKEND,
+    TYPE_FRONTEND,
+    TYPE_LISTENER,
+    TYPE_SERVER,
+)
 from rabbitry.balancer.statistics.formats import to_csv
 
 TEXT = """
@@ -78,3 +83,32 @@ def test_a_check_under_way_has_a_star() -> None:
     assert talk.rows()[1].check_status == "* INI"
     talk.connected(opened(talk.begun)[0])
     assert talk.rows()[1].check_status == "L4OK"
+
+
+def test_listeners_have_rows_where_the_section_asks_for_them() -> None:
+    talk = Conversation("""
+listen front
+    bind 127.0.0.1:1
+    bind 127.0.0.1:3 name second
+    option socket-stats
+    server a 127.0.0.1:11
+listen silent
+    bind 127.0.0.1:2
+    server a 127.0.0.1:11
+""")
+    (link,) = opened(talk.client(1, "front/2"))
+    talk.connected(link)
+    talk.client(2, "front/2")
+    talk.closed(2)
+    rows = [row for row in talk.balancer.statistics(talk.now) if row.pxname == "front"]
+    assert [(row.svname, row.type, row.sid) for row in rows] == [
+        ("FRONTEND", TYPE_FRONTEND, 0),
+        ("sock-1", TYPE_LISTENER, 1),
+        ("second", TYPE_LISTENER, 2),
+        ("a", TYPE_SERVER, 1),
+        ("BACKEND", TYPE_BACKEND, 0),
+    ]
+    first, second = rows[1:3]
+    assert (first.stot, second.stot, second.scur, second.smax) == (0, 2, 1, 2)
+    assert (second.status, second.slim, second.addr) == ("OPEN", 0, "127.0.0.1:3")
+    assert not any(row.type == TYPE_LISTENER for row in talk.balancer.statistics(talk.now)[5:])

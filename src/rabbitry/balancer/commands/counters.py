@@ -24,6 +24,12 @@ def _clear_counters(world: World, call: Call) -> str:
             bytes_in, bytes_out = under_way.of(frontend)
             # What is under way is added when it ends; what it has moved so far shall not count.
             frontend.bytes_in, frontend.bytes_out = -bytes_in, -bytes_out
+    for listener in world.proxies.listeners.values():
+        listener.sessions_max = 0
+        if everything:
+            bytes_in, bytes_out = under_way.of(listener)
+            listener.sessions_total = 0
+            listener.bytes_in, listener.bytes_out = -bytes_in, -bytes_out
     for backend in world.proxies.backends:
         backend.queued_max = 0
         backend.counters = _cleared(backend.counters, under_way.of(backend), everything)

@@ -58,7 +58,8 @@ class World:
 
     def rows(self, now: int) -> list[StatisticsRow]:
         """All rows of the statistics."""
-        rows = rows_of(self.proxies.frontends, self.proxies.backends, now)
+        listeners = list(self.proxies.listeners.values())
+        rows = rows_of(self.proxies.frontends, self.proxies.backends, now, listeners)
         fill_http_rows(rows, self.facts.pages, now)
         return rows
 

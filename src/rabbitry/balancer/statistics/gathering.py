@@ -13,38 +13,53 @@ from collections.abc import Sequence
 from rabbitry.balancer.algorithms.pool import WEIGHT_SCALE
 from rabbitry.balancer.backends import Backend
 from rabbitry.balancer.servers import Admin, Counters, Operating, Server, seconds
-from rabbitry.balancer.session import Frontend
-from rabbitry.balancer.statistics.columns import TYPE_BACKEND, TYPE_FRONTEND, TYPE_SERVER
+from rabbitry.balancer.session import Frontend, Listener
+from rabbitry.balancer.statistics.columns import (
+    TYPE_BACKEND,
+    TYPE_FRONTEND,
+    TYPE_LISTENER,
+    TYPE_SERVER,
+)
 from rabbitry.balancer.statistics.rows import StatisticsRow
 from rabbitry.machine import Address
+
+Counted = Frontend | Listener | Server | Backend
 
 
 class UnderWay:
     """Bytes of the sessions that have not ended, which the counters do not have yet."""
 
     def __init__(self, frontends: Sequence[Frontend]) -> None:
-        self._bytes: dict[Frontend | Server | Backend, tuple[int, int]] = {}
+        self._bytes: dict[Counted, tuple[int, int]] = {}
         for frontend in frontends:
             for session in frontend.sessions.values():
                 self._add(frontend, session.bytes_in, session.bytes_out)
+                if frontend.section.socket_stats:
+                    self._add(session.listener, session.bytes_in, session.bytes_out)
                 if session.server is not None:
                     self._add(session.server, session.bytes_in, session.bytes_out)
                 if session.backend_counted and session.backend is not None:
                     self._add(session.backend, session.bytes_in, session.bytes_out)
 
-    def _add(self, what: Frontend | Server | Backend, bytes_in: int, bytes_out: int) -> None:
+    def _add(self, what: Counted, bytes_in: int, bytes_out: int) -> None:
         before_in, before_out = self._bytes.get(what, (0, 0))
         self._bytes[what] = before_in + bytes_in, before_out + bytes_out
 
-    def of(self, what: Frontend | Server | Backend) -> tuple[int, int]:
+    def of(self, what: Counted) -> tuple[int, int]:
         """Bytes in and out of the sessions under way of a frontend, server or backend."""
         return self._bytes.get(what, (0, 0))
 
 
 def rows_of(
-    frontends: Sequence[Frontend], backends: Sequence[Backend], now: int
+    frontends: Sequence[Frontend],
+    backends: Sequence[Backend],
+    now: int,
+    listeners: Sequence[Listener] = (),
 ) -> list[StatisticsRow]:
-    """The rows of all sections at `now`: front, servers, back of each, in the file's order."""
+    """The rows of all sections at `now`: front, servers, back of each, in the file's order.
+
+    `listeners` have rows of their own where their section says `option socket-stats`.
+    """
     under_way = UnderWay(frontends)
     numbered: list[tuple[int, list[StatisticsRow]]] = []
     numbered += [
@@ -52,6 +67,10 @@ def rows_of(
         for front in frontends
         if not front.section.disabled
     ]
+    for listener in listeners:
+        section = listener.frontend.section
+        if section.socket_stats and not section.disabled:
+            numbered.append((section.number, [_listener(listener, under_way)]))
     for backend in backends:
         if backend.section.disabled:
             continue
@@ -84,6 +103,29 @@ def _front(frontend: Frontend, under_way: UnderWay, now: int) -> StatisticsRow:
     row.rate_lim = frontend.sessions_per_s or 0
     row.rate = row.conn_rate = frontend.rate.per_second(now)
     row.rate_max = row.conn_rate_max = frontend.rate.highest
+    return row
+
+
+def _listener(listener: Listener, under_way: UnderWay) -> StatisticsRow:
+    section, bind = listener.frontend.section, listener.bind
+    number = bind.id or listener.number
+    name = bind.name or f"sock-{number}"
+    status = "OPEN"
+    if bind.maxconn and listener.sessions >= bind.maxconn:
+        status = "FULL"
+    elif listener.is_paused:
+        status = "WAITING"
+    row = StatisticsRow(
+        section.name, name, TYPE_LISTENER, status, section.mode, iid=section.number, sid=number
+    )
+    bytes_in, bytes_out = under_way.of(listener)
+    row.scur = listener.sessions
+    row.smax = listener.sessions_max
+    row.slim = bind.maxconn or 0
+    row.stot = listener.sessions_total
+    row.bin = listener.bytes_in + bytes_in
+    row.bout = listener.bytes_out + bytes_out
+    row.addr = shown_address(bind.address)
     return row
 
 
