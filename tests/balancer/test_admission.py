@@ -21,6 +21,7 @@ from rabbitry.balancer.proxy_protocol import (
     EMPTY,
     NOT_A_HEADER,
     TIMED_OUT,
+    TRUNCATED,
     header_for,
 )
 from rabbitry.machine import (
@@ -174,6 +175,15 @@ def test_a_local_header_changes_nothing() -> None:
     talk.client(1)
     (link,) = opened(talk.bytes(1, header_for(2, None, None)))
     assert talk.connected(link)[0] == SendBytes(link, header_for(1, CLIENT, LOCAL))
+
+
+@pytest.mark.parametrize("ends", ["finish", "silence"])
+def test_half_a_header_is_none(ends: str) -> None:
+    talk = Conversation(configured(HEAD, bind=ASKING, front={"dontlognull": True}))
+    talk.client(1)
+    talk.bytes(1, HEADER[:20])
+    effects = talk.finished(1) if ends == "finish" else talk.pass_time(10_000 * MS)
+    assert [report.details["text"] for report in reports(effects)] == [TRUNCATED]
 
 
 @pytest.mark.parametrize(

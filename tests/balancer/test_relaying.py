@@ -226,6 +226,34 @@ def test_who_takes_no_bytes_is_broken_off(
     assert states(effects) == [state]
 
 
+@pytest.mark.parametrize(
+    ("front", "back", "finishes", "closed", "told"),
+    [
+        (False, True, "client", [("server", True), ("client", False)], ["client"]),
+        (False, True, "server", [], ["client"]),
+        (True, False, "client", [], ["server"]),
+        (True, True, "client", [("server", True), ("client", True)], ["client"]),
+    ],
+)
+def test_links_that_do_not_linger(
+    front: bool, back: bool, finishes: str, closed: list[tuple[str, bool]], told: list[str]
+) -> None:
+    """`option nolinger` on either side, as HAProxy 2.6.12 does it."""
+    settings = configured(PLAIN, front={"nolinger": front}, back={"nolinger": back})
+    talk = Conversation(settings)
+    server = talk.relaying(1)
+    names = {1: "client", server: "server"}
+    effects = talk.finished(1 if finishes == "client" else server)
+    assert [(names[link], abort) for link, abort in closes(effects)] == closed
+    heard = [names[effect.link] for effect in effects if isinstance(effect, FinishLink)]
+    assert heard == told
+    other = server if finishes == "client" else 1
+    if not closed:
+        effects = talk.finished(other)
+        assert sorted(closes(effects)) == [(server, back), (1, front)]
+    assert states(effects) == ["--"]
+
+
 def test_no_timeouts_no_timer() -> None:
     talk = Conversation("listen front\nbind 127.0.0.1:1\nserver a 127.0.0.1:11\n")
     talk.relaying(1)

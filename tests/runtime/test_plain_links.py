@@ -214,6 +214,24 @@ def test_what_the_peer_said_before_it_broke_the_link_is_read(run: Run) -> None:
     run(main())
 
 
+def test_who_is_closed_at_once_hears_of_a_reset(run: Run) -> None:
+    """An end in order would say that this was all."""
+
+    async def main() -> None:
+        link, owner, peer = begun()
+        loop = asyncio.get_running_loop()
+        link.write(b"h" * 5_000_000)
+        link.abort()
+        with pytest.raises(ConnectionResetError):
+            while await loop.sock_recv(peer, 1_000_000):
+                pass
+        assert owner.kinds() == [LinkOpened, LinkClosed]
+        peer.close()
+        owner.poller.stop()
+
+    run(main())
+
+
 def test_close_sends_what_waits_and_reads_on_until_the_peer_closes(run: Run) -> None:
     async def main() -> None:
         link, owner, peer = begun()

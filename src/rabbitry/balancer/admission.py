@@ -22,6 +22,7 @@ from rabbitry.balancer.proxy_protocol import (
     ABORTED,
     EMPTY,
     TIMED_OUT,
+    TRUNCATED,
     HeaderMistake,
     ProxyHeader,
     read_header,
@@ -86,6 +87,7 @@ class Admission:
             timeout_us=section.timeout_client_us,
             fin_timeout_us=section.timeout_client_fin_us,
             counts_alone=section.independent_streams,
+            is_abrupt=section.nolinger,
         )
         session = Session(listener, listener.frontend.backend, side, client, local, now)
         self._table.add(session)
@@ -221,12 +223,14 @@ class Admission:
 
     def greeting_ended(self, session: Session, reason: str, now: int) -> None:
         """The client left before it said whom it is for. `reason`: the link broke."""
-        text = ABORTED if reason else EMPTY
-        self._refuse(session, text, now, null=True)
+        if session.early:
+            self._refuse(session, TRUNCATED, now)
+        else:
+            self._refuse(session, ABORTED if reason else EMPTY, now, null=True)
 
     def greeting_expired(self, session: Session, now: int) -> None:
         """It took too long."""
-        self._refuse(session, TIMED_OUT, now)
+        self._refuse(session, TRUNCATED if session.early else TIMED_OUT, now)
 
     def _refuse(self, session: Session, text: str, now: int, *, null: bool = False) -> None:
         session.early.clear()

@@ -140,6 +140,8 @@ class Connecting:
             timeout_us=section.timeout_tunnel_us or section.timeout_server_us,
             fin_timeout_us=section.timeout_server_fin_us,
             counts_alone=section.independent_streams,
+            is_abrupt=section.nolinger,
+            ends_whole=section.nolinger,
         )
         self._table.by_link[link] = session
         options = server_link_options(server.line, section.keepalive)
@@ -153,14 +155,13 @@ class Connecting:
         assert server is not None and backend is not None
         self._table.close_link(session.server_side, abort=True)
         session.expires_at = None
-        if session.is_counted:
-            session.is_counted = False
-            server.counters.sessions -= 1
         session.failure = session.failure or ("s" if timed_out else "S", "C")
         self._observe(backend, server, False, now)
         # It may have been ended by that: its server is down, and `on-marked-down` ends sessions.
         if session.phase is not Phase.CONNECTING:
             return
+        session.is_counted = False
+        server.counters.sessions -= 1
         section = backend.section
         if session.retries >= section.retries:
             self._give_up(session, *session.failure, now)

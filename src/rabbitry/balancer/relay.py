@@ -214,7 +214,7 @@ class Relay:
         session.is_shut_down = True
         if session.phase is Phase.RELAYING:
             session.cause = why if session.cause == "-" else session.cause
-            self._relaying.shut_down(session, now)
+            self._relaying.shut_down(session)
         elif session.phase in _WITHOUT_SERVER:
             session.cause = why if session.cause == "-" else session.cause
             self._connecting.client_finished(session, now)

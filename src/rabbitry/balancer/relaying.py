@@ -14,6 +14,8 @@ src/stconn.c, `sc_app_shutr_conn`, `sc_app_shutw_conn`). Does not own what is co
   in milliseconds as HAProxy's; where both sides are due, it was the client.
 - A link that breaks is the fault of its side (CD, SD). The other gets what is under way to it; a
   server to which nothing is under way is broken off, as the client was.
+- With `option nolinger` links are reset instead of closed, and a server has no half-close: it is
+  broken off when its client has finished.
 - A session that is shut down by us (K, D, U) is closed on both sides, after what is under way.
 
 Invariants: a side that is over has no link, or one that is closing; a session whose two sides are
@@ -72,7 +74,8 @@ class Relaying:
         if session.is_shut_down:
             self._close_both(session, now)
         elif client.read_ended:
-            self._tell_finished(other, now)
+            self._tell_finished(other, client, now)
+            self._end_if_over(session, now)
 
     # --- what the links tell --------------------------------------------------------------------
 
@@ -120,9 +123,9 @@ class Relaying:
             if whose is not None:
                 whose.counters.response_errors += 1
 
-    def shut_down(self, session: Session, now: int) -> None:
-        """End a session that relays, from our side."""
-        self._close_both(session, now)
+    def shut_down(self, session: Session) -> None:
+        """End a session that relays, from our side, as soon as it is known what has passed."""
+        self.expired(session)
 
     # --- idleness -------------------------------------------------------------------------------
 
@@ -134,14 +137,17 @@ class Relaying:
         return min((at for at in due if at is not None), default=None)
 
     def expired(self, session: Session) -> None:
-        """A side may have been idle for too long: find out."""
+        """A side may have been idle for too long: ask what has passed."""
         session.is_measured = True
         links = [session.client_side.link, session.server_side.link]
         self._table.out.append(MeasureLinks(links))
 
     def check_expiry(self, session: Session, now: int) -> None:
-        """What passed is known: end what was idle for too long."""
+        """What passed is known: end what was idle for too long, or is shut down."""
         session.is_measured = False
+        if session.is_shut_down and session.phase is Phase.RELAYING:
+            self._close_both(session, now)
+            return
         client, server = session.client_side, session.server_side
         client_reads = _is_due(_read_expiry(client, server), now)
         server_reads = _is_due(_read_expiry(server, client), now)
@@ -172,13 +178,15 @@ class Relaying:
 
     def _stop_reading(self, side: Side, other: Side, now: int) -> None:
         side.read_ended = True
-        self._tell_finished(other, now)
+        self._tell_finished(other, side, now)
 
-    def _tell_finished(self, side: Side, now: int) -> None:
+    def _tell_finished(self, side: Side, other: Side, now: int) -> None:
         if side.write_ended:
             return
         side.write_ended = True
-        if side.is_open:
+        if side.ends_whole:
+            self._stop_reading(side, other, now)
+        elif side.is_open:
             self._table.out.append(FinishLink(side.link))
         if side.fin_timeout_us is not None:
             side.active_at = side.sent_at = now
@@ -187,13 +195,13 @@ class Relaying:
         """A side takes nothing: it is gone for us."""
         self._table.close_link(side, abort=True)
         side.waiting_bytes = 0
+        self._stop_reading(side, other, now)
         other.read_ended = True
-        self._tell_finished(other, now)
 
     def _close_both(self, session: Session, now: int) -> None:
-        for side in (session.client_side, session.server_side):
-            side.read_ended = True
-            self._tell_finished(side, now)
+        client, server = session.client_side, session.server_side
+        self._stop_reading(client, server, now)
+        self._stop_reading(server, client, now)
         self._end_if_over(session, now)
 
     def _end_if_over(self, session: Session, now: int) -> None:
@@ -203,7 +211,7 @@ class Relaying:
             if not (side.is_over and side.is_open):
                 continue
             if not side.waiting_bytes:
-                self._table.close_link(side)
+                self._table.close_link(side, abort=side.is_abrupt)
                 continue
             flushing = True
             if not side.is_closing:

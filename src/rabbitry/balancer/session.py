@@ -43,7 +43,8 @@ class Side:
     `waiting_bytes` are on the way to it and not taken, as last measured. `is_closing`: its link
     closes when it has taken them. `active_at` is when it last sent or took a byte, `sent_at` when
     it last sent one; with `counts_alone` only the latter keeps it from being idle (`option
-    independent-streams`).
+    independent-streams`). `is_abrupt` and `ends_whole` are what `option nolinger` makes of links:
+    the one is reset instead of closed, the other is not told of an end but closed.
     """
 
     link: int = 0
@@ -54,6 +55,8 @@ class Side:
     timeout_us: int | None = None
     fin_timeout_us: int | None = None
     counts_alone: bool = False
+    is_abrupt: bool = False
+    ends_whole: bool = False
     active_at: int = 0
     sent_at: int = 0
     sent_bytes: int = 0

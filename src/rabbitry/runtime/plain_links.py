@@ -14,9 +14,11 @@ nothing is told after `LinkClosed`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import select
 import socket
+import struct
 from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any, Protocol
@@ -57,6 +59,9 @@ READS_TO_THE_END_MAX = 64
 BUFFER = bytearray(BUFFER_BYTES)
 VIEW = memoryview(BUFFER)
 """What was read last; all links of a process share it, since nothing stays in it."""
+
+_RESET_AT_CLOSE = struct.pack("ii", 1, 0)
+"""SO_LINGER for a close that drops what waits and resets."""
 
 # A FIN behind the bytes is told with them (EPOLLRDHUP), so that both can be passed on in one turn.
 _FINISH = select.EPOLLRDHUP if hasattr(select, "epoll") else 8192
@@ -188,8 +193,12 @@ class PlainLink:
             self._all_sent()
 
     def abort(self) -> None:
-        """Close at once, whatever waits."""
+        """Close at once, whatever waits: the peer hears of a reset, not of an end in order, for it
+        may not have got all.
+        """
         self._closing = True
+        with contextlib.suppress(OSError):
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
         self._lose("")
 
     def pause_reading(self) -> None:
