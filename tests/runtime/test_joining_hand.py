@@ -16,8 +16,12 @@ from support.toy_machine import Run, Toy, driving, echo
 from rabbitry.machine import (
     Address,
     BytesReceived,
+    CloseLink,
+    Effect,
+    Event,
     JoinLinks,
     LinkClosed,
+    LinkFinished,
     LinkOpened,
     LinkOptions,
     LinksMeasured,
@@ -30,6 +34,7 @@ from rabbitry.machine import (
     SendBytes,
 )
 from rabbitry.runtime import joining_hand
+from rabbitry.runtime.descriptors import KEPT
 from rabbitry.runtime.joining_hand import JoiningHand
 
 
@@ -119,7 +124,7 @@ def test_joining_with_a_link_that_is_gone_stops_the_reading_of_the_other(run: Ru
     run(main())
 
 
-def test_without_descriptors_links_are_not_opened_and_that_is_said_once_a_second(
+def test_without_descriptors_links_are_not_opened_and_that_is_said_once(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def out_of_files(*arguments: Any) -> Any:
@@ -135,6 +140,38 @@ def test_without_descriptors_links_are_not_opened_and_that_is_said_once_a_second
             assert (await toy.saw(LinkClosed, 3)).reason == os.strerror(errno.EMFILE)
         assert [(report.level, report.what) for report in reports] == [
             ("error", "cannot open a link")
+        ]
+
+    run(main())
+
+
+def test_clients_wait_where_descriptors_are_used_up_and_that_is_said_once(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joining_hand, "open_files_limit", lambda: KEPT + 4)
+    reports: list[Report] = []
+
+    def close_finished(event: Event, now: int) -> list[Effect]:
+        return [CloseLink(event.link)] if isinstance(event, LinkFinished) else []
+
+    async def main() -> None:
+        toy = Toy(close_finished)
+        async with driving(toy, hand=JoiningHand(), on_report=reports.append) as (_, address):
+            place = address.host, address.port
+            clients = [socket.create_connection(place) for _ in range(4)]
+            await toy.saw(LinkOpened, 2)
+            await asyncio.sleep(0.02)
+            assert [type(each) for each in toy.events].count(LinkOpened) == 2
+            for client in clients[:2]:
+                client.close()
+            await toy.saw(LinkOpened, 4)
+            for client in clients[2:]:
+                client.close()
+        assert [(report.level, report.what) for report in reports] == [
+            (
+                "error",
+                "out of file descriptors (ulimit -n): new clients wait until others have left",
+            )
         ]
 
     run(main())

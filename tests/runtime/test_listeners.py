@@ -167,7 +167,7 @@ def test_ipv6_with_and_without_ipv4(run: Run, v6only: bool) -> None:
     run(main())
 
 
-def test_accepted_sockets_have_the_options_and_wait_while_paused(run: Run) -> None:
+def test_accepted_sockets_have_the_options_and_wait_while_paused_or_shut(run: Run) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         options = ListenOptions(links=LinkOptions(keepalive=True, keepalive_idle_s=33))
@@ -179,7 +179,11 @@ def test_accepted_sockets_have_the_options_and_wait_while_paused(run: Run) -> No
         with socket.create_connection(sock.getsockname()):
             await asyncio.sleep(0.01)
             assert accepted.empty()
+            listener.shut(True)
             listener.resume()
+            await asyncio.sleep(0.01)
+            assert accepted.empty()  # shut it is, paused or not
+            listener.shut(False)
             got = await accepted.get()
             assert got.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
             assert got.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 33

@@ -131,6 +131,7 @@ async def run_balancer(
     log = BalancerLog(configuration)
     more = configuration.process.processes - 1
     hand = Crew(more) if more > 0 else JoiningHand()
+    hand.keep_descriptors(_descriptors_kept(configuration))
     driver = Driver(machine, hand=hand, on_report=log.take)
     desk = BalancerDesk(driver, log, configuration)
 
@@ -158,6 +159,12 @@ async def run_balancer(
         await open_now.close()
         await driver.close(CLOSE_S)
         log.close()
+
+
+def _descriptors_kept(configuration: Configuration) -> int:
+    """What listeners and checks may need at once: an AMQP check has two links, an agent another."""
+    listeners = sum(len(frontend.binds) for frontend in configuration.frontends)
+    return listeners + 3 * sum(len(backend.servers) for backend in configuration.backends)
 
 
 async def _stop_softly(driver: Driver, open_now: Serving, stopping: asyncio.Event) -> None:

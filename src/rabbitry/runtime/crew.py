@@ -44,7 +44,7 @@ from rabbitry.machine import (
     WritingResumed,
 )
 from rabbitry.runtime import hand_messages as m
-from rabbitry.runtime.hand import Take, Tell
+from rabbitry.runtime.hand import Hand, Take, Tell
 from rabbitry.runtime.joining_hand import JoiningHand
 from rabbitry.runtime.listeners import ListenOptions
 from rabbitry.runtime.tls import Tls, TlsSettings
@@ -415,7 +415,7 @@ class Crew(JoiningHand):
         link = worker.links.pop(number, None)
         if link is not None:
             closing = number in self._closing
-            self.link_lost(link)
+            Hand.link_lost(self, link)  # it had no descriptor of this process
             self.take(LinkClosed(number, "" if closing else reason))
         elif self._opening_at.pop(number, None) is not None:
             worker.opening.pop(number, None)

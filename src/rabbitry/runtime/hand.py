@@ -30,6 +30,7 @@ from rabbitry.machine import (
     ResumeReading,
     StopListening,
 )
+from rabbitry.runtime.descriptors import COMPLAINT_PAUSE_S
 from rabbitry.runtime.links import LINGER_S, Link, address_of, reason_of
 from rabbitry.runtime.listeners import (
     ACCEPTS_PER_TURN_MAX,
@@ -93,6 +94,8 @@ class Hand:
         self._opening: dict[int, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._listeners: dict[str, Listener] = {}
+        self._shut = False
+        self._complained_at: dict[str, float] = {}
         self._next_link = first_link
         self._step = step
         self._ended = False
@@ -183,13 +186,27 @@ class Hand:
             self._accepted(name, peer, secure)
 
         def refused(why: str) -> None:
-            self.tell("error", "cannot accept", {"listener": name, "reason": why})
+            self.complain("cannot accept", {"listener": name, "reason": why})
 
         self._listeners[name] = Listener(
             self.loop, sock, accepted, refused, options, self.accepts_per_turn_max
         )
+        self._listeners[name].shut(self._shut)
         if not accepting:
             self._listeners[name].pause()
+
+    def shut_listeners(self, whether: bool) -> None:
+        """Accept nothing of any listener while they are shut, whatever the machine wants."""
+        self._shut = whether
+        for listener in self._listeners.values():
+            listener.shut(whether)
+
+    def complain(self, what: str, details: dict[str, object]) -> None:
+        """Tell of an error that may come again with every link: once in `COMPLAINT_PAUSE_S`."""
+        now = self.loop.time()
+        if now - self._complained_at.get(what, -COMPLAINT_PAUSE_S) >= COMPLAINT_PAUSE_S:
+            self._complained_at[what] = now
+            self.tell("error", what, details)
 
     def _accepted(self, name: str, sock: Any, secure: Tls | None) -> None:
         self._keep(self.loop.create_task(self._adopt(name, sock, secure)))
@@ -221,7 +238,8 @@ class Hand:
         """Return what a transport of asyncio talks to."""
         return Link(self, listener, number, name_peer)
 
-    async def _adopt(self, listener: str, sock: Any, tls: Tls | None) -> None:
+    async def _adopt(self, listener: str, sock: Any, tls: Tls | None) -> bool:
+        """Make a link of an accepted socket; return whether it became one."""
         peer = ""
         try:
             if tls is None:
@@ -244,6 +262,8 @@ class Hand:
                 }
                 self.tell("warning", "TLS handshake failed", what)
             sock.close()
+            return False
+        return True
 
     def open_link(self, effect: OpenLink) -> None:
         """Begin to open a link; `LinkOpened` or `LinkClosed` tells how that went."""

@@ -7,7 +7,7 @@ The name of a server is looked up when a link to it is opened, and the answer ke
 `NAME_KEPT_S`: HAProxy looks it up once, at its start, and asks for a restart when it changes.
 
 Invariants: as `Hand`; a link that breaks while it is opened is told with the reason, one that the
-system has no descriptor for too, and that is said once a second at most.
+system has no descriptor for too. Clients are let in as far as descriptors go (`descriptors`).
 """
 
 from __future__ import annotations
@@ -33,17 +33,21 @@ from rabbitry.machine import (
     MeasureLinks,
     OpenLink,
 )
+from rabbitry.runtime.descriptors import (
+    Door,
+    clients_affordable,
+    open_files_limit,
+    pipes_affordable,
+)
 from rabbitry.runtime.hand import Hand, Take, Tell, Usable
 from rabbitry.runtime.joinable_links import Joinable, JoinableLink, JoinablePlainLink
 from rabbitry.runtime.links import LINGER_S, Link, reason_of, set_options, set_up_socket
-from rabbitry.runtime.pipes import PipePool
+from rabbitry.runtime.pipes import PIPES_MAX, PipePool
 from rabbitry.runtime.poller import Poller
 from rabbitry.runtime.tls import HANDSHAKE_S, Tls, TlsFailed, client_context
 
 NAME_KEPT_S = 30.0
 """How long a looked-up name of a server is good."""
-
-COMPLAINT_PAUSE_S = 1.0
 
 _OUT_OF_FILES = {errno.EMFILE, errno.ENFILE}
 
@@ -58,17 +62,32 @@ class JoiningHand(Hand):
 
     def __init__(self, first_link: int = 1, step: int = 1) -> None:
         super().__init__(first_link, step)
-        self.pipes = PipePool()
+        self._open_files = open_files_limit()
+        pipes = pipes_affordable(self._open_files, PIPES_MAX)
+        self.pipes = PipePool(pipes)
+        self._door = Door(1, self.shut_listeners, self._tell_full)
+        self.keep_descriptors(0)
         self._joined: dict[int, Joinable] = {}
         self._connecting: dict[int, JoinablePlainLink] = {}
         self._places: dict[Address, tuple[float, _Place]] = {}
         self._contexts: dict[LinkTls, ssl.SSLContext] = {}
-        self._complained_at = 0.0
 
     def serve(self, take: Take, tell: Tell) -> None:
         """Hand events to `take` from now on."""
         super().serve(take, tell)
         self.poller = Poller(self.loop)
+
+    def keep_descriptors(self, kept: int) -> None:
+        """Let in no more clients than leave so many descriptors for other things."""
+        kept += 2 * self.pipes.pipes_max
+        self._door.clients_max = clients_affordable(self._open_files, kept)
+
+    def _tell_full(self) -> None:
+        clients, open_files = self._door.clients_max, self._open_files
+        self.complain(
+            "out of file descriptors (ulimit -n): new clients wait until others have left",
+            {"clients": clients, "open_files_max": open_files},
+        )
 
     def acts(self) -> dict[type[Effect], Callable[[Any], None]]:
         """Return what carries out each effect that concerns links and listeners."""
@@ -109,6 +128,8 @@ class JoiningHand(Hand):
         self._joined.pop(link.number, None)
         self._connecting.pop(link.number, None)
         super().link_lost(link)
+        if link.listener:
+            self._door.left()
 
     # --- links that come ------------------------------------------------------------------------
 
@@ -122,10 +143,18 @@ class JoiningHand(Hand):
         return JoinableLink(self, listener, number, name_peer)
 
     def _accepted(self, name: str, sock: Any, secure: Tls | None) -> None:
+        self._door.came()
         if secure is None:
             JoinablePlainLink(self, sock, name, 0, connecting=False).begin()
         else:
             super()._accepted(name, sock, secure)
+
+    async def _adopt(self, listener: str, sock: Any, tls: Tls | None) -> bool:
+        """Make a link of an accepted socket; return whether it became one."""
+        adopted = await super()._adopt(listener, sock, tls)
+        if not adopted:
+            self._door.left()
+        return adopted
 
     def link_made(self, link: Usable) -> bool:
         """Say whether a link that has just connected is wanted, and give it its number."""
@@ -133,7 +162,10 @@ class JoiningHand(Hand):
             del self._connecting[link.number]
             self.links[link.number] = link
             return True
-        return super().link_made(link)
+        made = super().link_made(link)
+        if link.listener and not made:
+            self._door.left()
+        return made
 
     # --- links that we open ---------------------------------------------------------------------
 
@@ -159,10 +191,8 @@ class JoiningHand(Hand):
         link.begin()
 
     def _not_opened(self, number: int, error: OSError) -> None:
-        now = self.loop.time()
-        if error.errno in _OUT_OF_FILES and now - self._complained_at >= COMPLAINT_PAUSE_S:
-            self._complained_at = now
-            self.tell("error", "cannot open a link", {"reason": reason_of(error)})
+        if error.errno in _OUT_OF_FILES:
+            self.complain("cannot open a link", {"reason": reason_of(error)})
         self.take(LinkClosed(number, reason_of(error)))
 
     async def _connect(self, effect: OpenLink) -> None:

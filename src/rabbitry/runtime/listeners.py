@@ -73,11 +73,13 @@ class Listener:
         self._accepts_per_turn_max = accepts_per_turn_max
         self._links = options.links if options is not None else None
         self._paused = False
+        self._shut = False
+        self._looking = False
         self._sock = sock
         self._accepted = accepted
         self._refused = refused
         self._rest: asyncio.TimerHandle | None = None
-        self._look(True)
+        self._review()
 
     @property
     def sock(self) -> socket.socket:
@@ -86,37 +88,42 @@ class Listener:
 
     def pause(self) -> None:
         """Accept nothing until `resume`: who comes waits in the backlog."""
-        if not self._paused:
-            self._paused = True
-            if self._rest is None:
-                self._look(False)
+        self._paused = True
+        self._review()
 
     def resume(self) -> None:
         """Accept again."""
-        if self._paused:
-            self._paused = False
-            if self._rest is None:
-                self._look(True)
+        self._paused = False
+        self._review()
+
+    def shut(self, whether: bool) -> None:
+        """Accept nothing while it is shut, whether paused or not."""
+        self._shut = whether
+        self._review()
 
     def close(self) -> None:
         """Accept nothing more and free the port."""
         if self._rest is not None:
             self._rest.cancel()
         if self._sock.fileno() >= 0:
-            self._look(False)
+            self._paused = True
+            self._review()
             self._sock.close()
 
-    def _look(self, whether: bool) -> None:
-        if self._sock.fileno() < 0:
-            return  # closed
-        if whether:
+    def _review(self) -> None:
+        """Look for links, or look no more."""
+        wanted = not (self._paused or self._shut or self._rest is not None)
+        if wanted == self._looking or self._sock.fileno() < 0:
+            return
+        self._looking = wanted
+        if wanted:
             self._loop.add_reader(self._sock.fileno(), self._accept)
         else:
             self._loop.remove_reader(self._sock.fileno())
 
     def _accept(self) -> None:
         for _ in range(self._accepts_per_turn_max):
-            if self._paused:  # by what the last one led to
+            if not self._looking:  # paused or shut by what the last one led to
                 return
             try:
                 sock, _peer = self._sock.accept()
@@ -127,8 +134,8 @@ class Listener:
                     self._look(False)
                     return
                 if error.errno in _OUT_OF_RESOURCES:
-                    self._look(False)
                     self._rest = self._loop.call_later(REST_S, self._wake)
+                    self._review()
                 self._refused(os.strerror(error.errno or 0))
                 return
             try:
@@ -142,8 +149,7 @@ class Listener:
 
     def _wake(self) -> None:
         self._rest = None
-        if not self._paused:
-            self._look(True)
+        self._review()
 
 
 async def bind(

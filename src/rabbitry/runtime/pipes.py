@@ -38,7 +38,8 @@ class Pipe(NamedTuple):
 class PipePool:
     """The pipes of a process."""
 
-    def __init__(self) -> None:
+    def __init__(self, pipes_max: int = PIPES_MAX) -> None:
+        self.pipes_max = pipes_max
         self._idle: list[Pipe] = []
         self.count = 0
 
@@ -46,7 +47,7 @@ class PipePool:
         """Return an empty pipe, or None where none can be had now."""
         if self._idle:
             return self._idle.pop()
-        if not CAN_SPLICE or self.count >= PIPES_MAX:
+        if not CAN_SPLICE or self.count >= self.pipes_max:
             return None
         try:
             pipe = Pipe(*os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC))

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from rabbitry.balancer.checking.results import INFO_SIZE_MAX, STATUSES, WITH_CODE, result
+from rabbitry.balancer.checking.results import (
+    INFO_SIZE_MAX,
+    OWN_WANTS,
+    STATUSES,
+    WITH_CODE,
+    result,
+)
 
 
 @pytest.mark.parametrize(
@@ -20,6 +26,13 @@ from rabbitry.balancer.checking.results import INFO_SIZE_MAX, STATUSES, WITH_COD
 )
 def test_a_status_says_what_it_means_for_the_server(status: str, outcome: str) -> None:
     assert result(status).outcome == outcome
+
+
+def test_a_check_that_we_cannot_make_says_nothing_of_the_server() -> None:
+    assert result("SOCKERR", "Connection reset by peer").outcome == "failed"
+    for want in OWN_WANTS:
+        assert result("SOCKERR", f"{want} at step 1 of tcp-check").outcome == "neutral"
+    assert result("L4CON", "Too many open files").outcome == "failed"
 
 
 def test_descriptions_are_haproxys() -> None:

@@ -33,6 +33,17 @@ def scripted(**section: object) -> CheckedServer:
     return checked(check="tcp-check", check_steps=SCRIPT, **section)
 
 
+def test_a_check_that_finds_no_descriptor_leaves_the_server_as_it_is() -> None:
+    stage = checked()
+    stage.opened(-1)
+    for link in (-2, -3, -4):
+        stage.pass_time(1000)
+        stage.closed(link, "Too many open files")
+    assert stage.found == ("SOCKERR", "Too many open files")
+    assert stage.server.status == "UP"
+    assert stage.server.checks_failed == 0
+
+
 # --- time -----------------------------------------------------------------------------------------
 
 

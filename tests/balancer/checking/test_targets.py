@@ -69,3 +69,5 @@ def test_a_failure_under_tls_may_be_one_of_tls() -> None:
     assert secure.failure("wrong version number") == ("L6RSP", "SSL handshake failure")
     assert secure.failure("Connection reset by peer") == ("L6RSP", "SSL handshake failure")
     assert secure.failure("Connection refused") == ("L4CON", "Connection refused")
+    for target in (plain, secure):
+        assert target.failure("Too many open files") == ("SOCKERR", "Too many open files")

@@ -42,6 +42,14 @@ STATUSES: Final[dict[str, tuple[Outcome, str]]] = {
 WITH_CODE: Final = frozenset({"L7OK", "L7OKC", "L7STS", "PROCERR", "PROCTOUT", "PROCOK"})
 """Statuses beyond which a code is told: HAProxy's `>= HCHK_STATUS_L57DATA`."""
 
+OWN_WANTS: Final = (
+    "Too many open files",
+    "Too many open files in system",
+    "No buffer space available",
+    "Cannot allocate memory",
+)
+"""Why a link cannot be opened, whatever the server does: we lack something ourselves."""
+
 INFO_SIZE_MAX: Final = 127
 """HCHK_DESC_LEN less the zero at its end."""
 
@@ -58,7 +66,9 @@ class Result:
 
     @property
     def outcome(self) -> Outcome:
-        """What it means for the server."""
+        """What it means for the server: nothing, where the check could not be made for our want."""
+        if self.status == "SOCKERR" and self.info.startswith(OWN_WANTS):
+            return "neutral"
         return STATUSES[self.status][0]
 
     @property

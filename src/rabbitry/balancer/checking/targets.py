@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rabbitry.balancer.checking.results import Connect
+from rabbitry.balancer.checking.results import OWN_WANTS, Connect
 from rabbitry.balancer.configuration.model import ServerLine, ServerTls
 from rabbitry.balancer.link_options import server_link_options
 from rabbitry.balancer.proxy_protocol import header_for
@@ -53,6 +53,8 @@ class Target:
 
     def failure(self, reason: str) -> tuple[str, str]:
         """Status and text of this link's not opening for this reason."""
+        if reason in OWN_WANTS:
+            return "SOCKERR", reason
         if self.tls and reason not in _NOT_OF_TLS:
             return "L6RSP", "SSL handshake failure"
         return "L4CON", reason
