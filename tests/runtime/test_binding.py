@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from rabbitry.balancer.configuration.model import BindLine, BindTls, FrontendSection, Keepalive
+from rabbitry.balancer.configuration.model import (
+    MAXCONN_DEFAULT,
+    BindLine,
+    BindTls,
+    FrontendSection,
+    Keepalive,
+)
 from rabbitry.machine import Address, LinkOptions
 from rabbitry.runtime.binding import certificate_files, listen_options, tls_settings
 from rabbitry.runtime.listeners import BACKLOG, ListenOptions
@@ -20,7 +26,8 @@ def section(bind: BindLine, **different: object) -> FrontendSection:
 
 
 def test_what_is_not_said_is_as_the_system_has_it() -> None:
-    assert listen_options(BindLine(HERE), section(BindLine(HERE))) == ListenOptions()
+    options = listen_options(BindLine(HERE), section(BindLine(HERE)))
+    assert options == ListenOptions(backlog=MAXCONN_DEFAULT)
     assert listen_options(BindLine(HERE), None).backlog == BACKLOG
     assert tls_settings(BindLine(HERE)) is None
 
@@ -39,6 +46,13 @@ def test_options_of_the_line_and_of_its_section() -> None:
     bind = BindLine(HERE, backlog=8, v4v6=True)
     options = listen_options(bind, section(bind, backlog=7))
     assert (options.backlog, options.v6only) == (8, False)
+
+
+def test_as_many_may_wait_as_may_come_in() -> None:
+    bind = BindLine(HERE)
+    assert listen_options(bind, section(bind, maxconn=3000)).backlog == 3000
+    assert listen_options(BindLine(HERE, maxconn=2000), section(bind)).backlog == 2000
+    assert listen_options(bind, section(bind, maxconn=10)).backlog == BACKLOG
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
+import time
 from typing import Any
 
 import pytest
@@ -60,6 +62,30 @@ def test_timers_fire_once_in_order_and_not_before_their_time(run: Run) -> None:
         ]
         assert [name for name, _ in fired] == ["early", "moved", "late"]
         assert all(now >= due[name] for name, now in fired)
+
+    run(main())
+
+
+def test_what_came_while_we_were_busy_is_heard_before_a_timer_that_is_late(run: Run) -> None:
+    client = socket.socket()
+
+    def decide(event: Event, now: int) -> list[Effect]:
+        if isinstance(event, BytesReceived) and event.data == b"begin":
+            client.send(b"in time")
+            time.sleep(0.3)  # the process is busy, and the timer's time passes
+        return [SetTimer("silence", now + 200_000)] if isinstance(event, LinkOpened) else []
+
+    async def main() -> None:
+        toy = Toy(decide)
+        async with driving(toy) as (_, address):
+            client.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(client, (address.host, address.port))
+            await toy.saw(LinkOpened)
+            client.send(b"begin")
+            await toy.saw(TimerFired)
+            told = [event.data for event in toy.events if isinstance(event, BytesReceived)]
+            assert told == [b"begin", b"in time"]
+            client.close()
 
     run(main())
 

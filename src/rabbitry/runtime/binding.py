@@ -15,8 +15,14 @@ from rabbitry.runtime.tls import TlsFailed, TlsSettings
 
 
 def listen_options(bind: BindLine, section: FrontendSection | None) -> ListenOptions:
-    """Return how the socket is made, and what its links get."""
-    backlog = bind.backlog or (section.backlog if section is not None else None)
+    """Return how the socket is made, and what its links get.
+
+    Without `backlog` as many may wait as may come in (`listener_backlog` of HAProxy), but not fewer
+    than `BACKLOG`: who finds no room there is not refused, but has to ask again a second later.
+    """
+    backlog = bind.backlog
+    if section is not None:
+        backlog = backlog or section.backlog or max(bind.maxconn or section.maxconn, BACKLOG)
     return ListenOptions(
         backlog=backlog or BACKLOG,
         v6only=True if bind.v6only else False if bind.v4v6 else None,

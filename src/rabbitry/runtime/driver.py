@@ -52,6 +52,12 @@ from rabbitry.runtime.tls import TlsSettings
 
 __all__ = ["Driver", "DriverStopped", "ListenFailed", "MachineFailed"]
 
+LATE_US = 2_000
+"""A timer that fires later than this was held up by this process, not by the clock."""
+
+LATE_PAUSE_S = 0.001
+"""uvloop calls timers before it looks at sockets: after this pause it has looked."""
+
 _log = logging.getLogger("rabbitry")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO}
 _LEVELS |= {"warning": logging.WARNING, "error": logging.ERROR}
@@ -77,13 +83,17 @@ def _one_line(value: object) -> str:
 
 
 class _Timer:
-    """A timer that was set: fires at `at`; the event loop wakes us at `wakes_at`, never later."""
+    """A timer that was set: fires at `at`; the event loop wakes us at `wakes_at`, never later.
 
-    __slots__ = ("at", "handle", "wakes_at")
+    `late`: it is due, and waits until what has come meanwhile is told.
+    """
+
+    __slots__ = ("at", "handle", "late", "wakes_at")
 
     def __init__(self, at: int, handle: asyncio.TimerHandle) -> None:
         self.at = at
         self.wakes_at = at
+        self.late = False
         self.handle = handle
 
 
@@ -266,9 +276,16 @@ class Driver:
 
     def _wake(self, name: str) -> None:
         timer = self._timers[name]
-        if monotonic_ns() // 1000 < timer.at:
+        now = monotonic_ns() // 1000
+        if now < timer.at:
             timer.wakes_at = timer.at
+            timer.late = False
             timer.handle = self._wake_at(timer.at, name)
+            return
+        if now - timer.at > LATE_US and not timer.late:
+            # We were busy. What a timer is to miss may have come in time: it is heard first.
+            timer.late = True
+            timer.handle = self.loop.call_later(LATE_PAUSE_S, self._wake, name)
             return
         del self._timers[name]
         self.take(TimerFired(name))

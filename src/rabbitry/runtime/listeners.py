@@ -131,7 +131,7 @@ class Listener:
                 return
             except OSError as error:
                 if error.errno == errno.EINVAL:  # shut down by the process that shares it
-                    self._look(False)
+                    self.pause()
                     return
                 if error.errno in _OUT_OF_RESOURCES:
                     self._rest = self._loop.call_later(REST_S, self._wake)
