@@ -108,6 +108,8 @@ def test_limits_come_from_above() -> None:
     configuration = parse(text, "f", process_maxconn=70)
     assert [each.maxconn for each in configuration.frontends] == [70, 5]
     assert configuration.backends[0].fullconn == 8
+    several = parse("global\nnbthread 3\n" + text, "f", process_maxconn=70)
+    assert 3 * 70 in [each.maxconn for each in several.frontends]
     configuration = parse("global\nmaxconn 95\n" + text, "f", process_maxconn=70)
     assert [each.maxconn for each in configuration.frontends] == [95, 5]
     assert configuration.backends[0].fullconn == 10

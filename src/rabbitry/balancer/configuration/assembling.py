@@ -39,7 +39,8 @@ class _Assembly:
         self._reading = reading
         process = reading.process
         self._process = replace(process.settings, log_targets=process.log_targets)
-        self._maxconn = process.settings.maxconn or process_maxconn
+        # Each process has open files of its own.
+        self._maxconn = process.settings.maxconn or process_maxconn * process.settings.processes
         self._sections = reading.sections
         self._backs: dict[str, Section] = {}
         for section in self._sections:
