@@ -107,6 +107,8 @@ def test_what_tunes_is_ignored_with_a_warning() -> None:
         *("tfo", "nice", "thread", "defer-accept")
     ]
     assert warnings("bind 127.0.0.1:3 crt x") == ["crt"]
+    words = "ssl crt x no-tls-tickets ciphersuites A"
+    assert warnings(f"bind 127.0.0.1:3 {words}") == ["no-tls-tickets", "ciphersuites"]
     assert warnings("bind :3") == [":3"]
     assert warnings("bind 127.0.0.1:3 uid haproxy") == ["haproxy"]
 

@@ -169,3 +169,5 @@ def test_what_tunes_is_ignored_with_a_warning() -> None:
     assert warnings(f"server t 127.0.0.1:3 {words}") == [
         *("init-addr", "resolvers", "tfo", "cookie", "pool-max-conn")
     ]
+    words = "ssl verify none no-tls-tickets ciphersuites A"
+    assert warnings(f"server t 127.0.0.1:3 {words}") == ["no-tls-tickets", "ciphersuites"]

@@ -101,6 +101,8 @@ def read_words(reading: Reading, words: list[str], start: int, line: BindLine) -
         elif word not in KNOWN:
             raise Mistake(word, f"is not known on a 'bind' line: {hint(word, KNOWN)}")
         at += 1
+        if word in tls_words.READ_IN_VAIN:
+            reading.warn(word, f"is ignored: {tls_words.READ_IN_VAIN[word]}")
         if word == "ssl":
             encrypted = True
         elif word in tls_words.VERSION_WORDS:

@@ -204,6 +204,7 @@ def _stats(reading: Reading, words: list[str]) -> None:
     elif what == "maxconn":
         number = read_number(argument(words, 2, "a number"), 1, _INTEGER_MAX)
         _set(reading, runtime_maxconn=number)
+        reading.ignore(words, "runtime sockets take whoever connects")
     elif what == "socket":
         where = argument(words, 2, "a path or an address")
         line = bind_words.read_words(reading, words, 3, BindLine(NOWHERE))
@@ -255,6 +256,8 @@ def _ssl_default(reading: Reading, words: list[str]) -> None:
     field = _CIPHERS.get(what[0])
     if field is not None:
         value = argument(words, 1, "ciphers")
+        if field in tls_words.READ_IN_VAIN:
+            reading.ignore(words, tls_words.READ_IN_VAIN[field])
         if side == "bind":
             process.bind_tls = changed(process.bind_tls, **{field: value})
         else:
@@ -269,6 +272,8 @@ def _ssl_default(reading: Reading, words: list[str]) -> None:
         if word in ("ssl-min-ver", "ssl-max-ver"):
             value = argument(words, at, "a version")
             at += 1
+        if word in tls_words.READ_IN_VAIN:
+            reading.warn(word, f"is ignored: {tls_words.READ_IN_VAIN[word]}")
         if word in tls_words.IGNORED_WORDS:
             reading.warn(word, "is ignored: it tunes TLS")
         elif word not in tls_words.VERSION_WORDS:

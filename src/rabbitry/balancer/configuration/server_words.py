@@ -319,7 +319,10 @@ def _words(reading: Reading, words: list[str], at: int, draft: ServerDraft) -> S
             why = _WHY_IGNORED.get(word, "it tunes HAProxy's inside")
             reading.warn(word, f"is ignored: {why}")
             at += ignored
-        elif word in _FLAGS:
+            continue
+        if word in tls_words.READ_IN_VAIN:
+            reading.warn(word, f"is ignored: {tls_words.READ_IN_VAIN[word]}")
+        if word in _FLAGS:
             draft = _FLAGS[word](reading, draft, "")
         elif word in _ARGUMENTS:
             what, carry_out = _ARGUMENTS[word]

@@ -23,6 +23,12 @@ IGNORED_WORDS = {
 }  # fmt: skip
 """Words that only tune TLS, with how many words they take along."""
 
+READ_IN_VAIN = {
+    "ciphersuites": "TLS 1.3 has OpenSSL's own suites",
+    "no-tls-tickets": "TLS sessions are resumed by tickets",
+}
+"""Words that are kept, for rendering, but that Python's ssl does not carry out."""
+
 VERSION_WORDS = (
     *("ssl-min-ver", "ssl-max-ver", "tls-tickets", "no-tls-tickets"),
     *(f"{what}-{version}" for what in ("force", "no") for version in _OF_WORDS),
