@@ -165,6 +165,7 @@ class Frontend:
         "sessions_max",
         "sessions_per_s",
         "sessions_total",
+        "tls_sessions_total",
     )
 
     def __init__(self, section: FrontendSection, backend: Backend | None) -> None:
@@ -177,6 +178,7 @@ class Frontend:
         self.sessions_max = 0
         self.sessions_total = 0
         self.connections_total = 0
+        self.tls_sessions_total = 0
         self.is_shut_down = False
         self.rate = Rate()
         # Bytes of ended sessions; those under way count their own.

@@ -21,6 +21,7 @@ def _clear_counters(world: World, call: Call) -> str:
         frontend.rate.highest = 0
         if everything:
             frontend.connections_total = frontend.sessions_total = 0
+            frontend.tls_sessions_total = 0
             bytes_in, bytes_out = under_way.of(frontend)
             # What is under way is added when it ends; what it has moved so far shall not count.
             frontend.bytes_in, frontend.bytes_out = -bytes_in, -bytes_out

@@ -98,6 +98,7 @@ def _front(frontend: Frontend, under_way: UnderWay, now: int) -> StatisticsRow:
     row.slim = frontend.maxconn
     row.stot = frontend.sessions_total
     row.conn_tot = frontend.connections_total
+    row.cells = {"ssl_sess": frontend.tls_sessions_total}
     row.bin = frontend.bytes_in + bytes_in
     row.bout = frontend.bytes_out + bytes_out
     row.rate_lim = frontend.sessions_per_s or 0
