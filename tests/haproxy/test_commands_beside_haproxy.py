@@ -398,61 +398,6 @@ def test_one_session_is_ended() -> None:
     )
 
 
-def test_add_and_delete_a_server() -> None:
-    def script(side: Side) -> object:
-        port = side.names["s2"]
-        answers = [side.ask(f"add server front/s3 127.0.0.1:{port} weight 2")]
-        before = side.figures("status", "sid")
-        answers.append(side.ask("enable server front/s3"))
-        names = [side.reach() for _ in range(3)]
-        answers.append(side.ask("del server front/s3"))
-        answers.append(side.ask("disable server front/s3"))
-        answers.append(side.ask("del server front/s3"))
-        return answers, before, names, side.figures("status")
-
-    text = "listen front\n    bind 127.0.0.1:{front}\n    server s1 127.0.0.1:{s1}\n    server s2 127.0.0.1:{s2} weight 0\n"
-    assert play(text, script) == (
-        [
-            "New server registered.",
-            "",
-            "Only servers in maintenance mode can be deleted.",
-            "",
-            "Server deleted.",
-        ],
-        {
-            "FRONTEND": ["OPEN", "0"],
-            "s1": ["no check", "1"],
-            "s2": ["no check", "2"],
-            "s3": ["MAINT", "3"],
-            "BACKEND": ["UP", "0"],
-        },
-        ["s1", "s2", "s2"],
-        {"FRONTEND": ["OPEN"], "s1": ["no check"], "s2": ["no check"], "BACKEND": ["UP"]},
-    )
-
-
-def test_add_and_delete_server_mistakes() -> None:
-    def script(side: Side) -> object:
-        commands = (
-            "add server front/s1 127.0.0.1:1",
-            "add server front 127.0.0.1:1",
-            "add server back/s3 127.0.0.1:1",
-            "add server front/s3",
-            "del server front/s1",
-            "del server front/s9",
-        )
-        return [side.ask(command) for command in commands]
-
-    assert play(PLAIN, script) == [
-        "Already exists a server with the same name in backend.",
-        "Require 'backend/server'.",
-        "No such backend.",
-        "'server' expects <name> and <addr>[:<port>] as arguments.",
-        "Only servers in maintenance mode can be deleted.",
-        "No such server.",
-    ]
-
-
 def test_global_maxconn_by_hand() -> None:
     def script(side: Side) -> object:
         commands = (

@@ -38,6 +38,11 @@ RIGHT = {
             server s1 127.0.0.1:20002 # another
             description a\\ long\\ "story"
         """,
+    "environment": """
+        listen front
+            bind "${RABBITRY_TEST_HOST}:20001"
+            server s1 ${RABBITRY_TEST_HOST}:20002
+        """,
     "units_of_time": """
         listen front
             bind 127.0.0.1:20001

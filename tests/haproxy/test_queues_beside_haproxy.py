@@ -155,6 +155,36 @@ def test_client_that_says_it_is_done_leaves_the_queue() -> None:
     )
 
 
+def test_all_servers_are_full() -> None:
+    """What waits at the backend takes the first server that has room."""
+
+    def script(side: Side) -> object:
+        links = [side.connect() for _ in range(2)]
+        names = [link.line() for link in links]
+        third = side.connect()
+        wait_queued(side, 1)
+        links[1].close()
+        names.append(third.line())
+        third.close()
+        links[0].close()
+        return names, side.told(3), side.figures("qcur", "qmax", "smax")
+
+    assert play(TWO % ("", "", ""), script) == (
+        ["s1", "s2", "s2"],
+        [
+            "front front/s2 N/N 3 -- 3/3/2/0/0 0/0",
+            "front front/s2 N/N 3 -- 2/2/1/0/0 0/1",
+            "front front/s1 N/N 3 -- 1/1/0/0/0 0/0",
+        ],
+        {
+            "FRONTEND": ["", "", "3"],
+            "s1": ["0", "0", "1"],
+            "s2": ["0", "0", "1"],
+            "BACKEND": ["0", "1", "3"],
+        },
+    )
+
+
 def test_full_server_is_passed_over() -> None:
     def script(side: Side) -> object:
         links = [side.connect() for _ in range(4)]
@@ -294,19 +324,4 @@ def test_server_maxconn_from_minconn_and_fullconn() -> None:
     assert play(ONE % ("minconn 2 maxconn 100", "fullconn 1000"), script) == (
         ["s1", "s1"],
         {"FRONTEND": ["", "4", "1000"], "s1": ["0", "2", "100"], "BACKEND": ["2", "4", "1000"]},
-    )
-
-
-def test_client_that_is_done_before_it_is_let_in() -> None:
-    def script(side: Side) -> object:
-        first, second = side.connect(), side.connect()
-        first.line()
-        second.finish()
-        side.pause(0.1)
-        first.close()
-        return second.ends(), side.told(2)
-
-    assert play(ONE % ("", "maxconn 1"), script) == (
-        (b"s1\n", "fin"),
-        ["front front/s1 N/N 3 -- 1/1/0/0/0 0/0", "front front/s1 N/N 3 -- 1/1/0/0/0 0/0"],
     )

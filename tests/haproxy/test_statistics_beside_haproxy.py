@@ -143,6 +143,24 @@ def test_sessions_under_way_are_in_the_rows() -> None:
     }
 
 
+def test_disabled_frontend_section_has_no_rows() -> None:
+    def script(side: Side) -> object:
+        return sorted(side.rows())
+
+    text = (
+        PLAIN + "listen off\n    disabled\n    bind 127.0.0.1:{off}\n    server s3 127.0.0.1:{s3}\n"
+    )
+    text = text.replace("bind 127.0.0.1:{off}", "bind 127.0.0.1:{front}")
+    assert play(text, script) == [
+        ("front", "BACKEND"),
+        ("front", "FRONTEND"),
+        ("front", "s1"),
+        ("front", "s2"),
+        ("page", "BACKEND"),
+        ("page", "FRONTEND"),
+    ]
+
+
 def test_csv_of_the_page_has_its_type() -> None:
     def script(side: Side) -> object:
         return [

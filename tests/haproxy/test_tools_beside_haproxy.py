@@ -110,6 +110,15 @@ def test_haproxyadmin_ends_sessions() -> None:
     assert play(TWO, script) == (True, (b"", "fin"), ["front front/s1 N/N 3 K- 1/1/0/0/0 0/0"])
 
 
+def test_haproxyadmin_steers_frontends() -> None:
+    def script(side: Side) -> object:
+        frontend = admin(side).frontend("front")
+        seen = [(frontend.disable(), frontend.status), (frontend.enable(), frontend.status)]
+        return seen, side.reach(), frontend.shutdown(), frontend.status
+
+    assert play(TWO, script) == ([(True, "PAUSED"), (True, "OPEN")], "s1", True, "STOP")
+
+
 def test_haproxyadmin_counts_and_clears() -> None:
     def script(side: Side) -> object:
         for _ in range(3):

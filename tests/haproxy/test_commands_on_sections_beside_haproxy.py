@@ -1,0 +1,133 @@
+"""Frontends taken away and servers added by commands, beside HAProxy 2.6."""
+
+# ruff: noqa: E501 - answers are as long as they are
+from __future__ import annotations
+
+from support.balancer_sides import Side
+from support.beside_haproxy import play
+
+TWO = """
+listen front
+    bind 127.0.0.1:{front}
+    %s
+    server s1 127.0.0.1:{s1} %s
+    server s2 127.0.0.1:{s2} %s
+"""
+PLAIN = TWO % ("", "", "")
+STATE = ("status", "weight", "uweight", "act", "bck", "slim")
+
+
+def after(*commands: str, text: str = PLAIN) -> tuple[list[str], dict[str, list[str]], list[str]]:
+    """What these commands answer, the state they leave, and whom three clients reach then."""
+
+    def script(side: Side) -> tuple[list[str], dict[str, list[str]], list[str]]:
+        answers = [side.ask(command) for command in commands]
+        names = []
+        for _ in range(3):
+            link = side.connect()
+            names.append(link.line())
+            link.close()
+        return answers, side.figures(*STATE), names
+
+    return play(text, script)
+
+
+def said(*commands: str, text: str = PLAIN) -> list[str]:
+    """What these commands answer."""
+    return play(text, lambda side: [side.ask(command) for command in commands])
+
+
+def test_frontend_taken_away_for_a_while() -> None:
+    def script(side: Side) -> object:
+        answers = [side.ask("disable frontend front")]
+        states = [side.figures("status")["FRONTEND"]]
+        answers.append(side.ask("disable frontend front"))
+        answers.append(side.ask("enable frontend front"))
+        states.append(side.figures("status")["FRONTEND"])
+        return answers, states, side.reach(), side.notices(2)
+
+    assert play(PLAIN, script) == (
+        ["", "All sockets are already disabled.", ""],
+        [["PAUSED"], ["OPEN"]],
+        "s1",
+        ["Paused proxy front.", "Resumed proxy front."],
+    )
+
+
+def test_frontend_taken_away_for_good() -> None:
+    def script(side: Side) -> object:
+        link = side.connect()
+        link.line()
+        answer = side.ask("shutdown frontend front")
+        link.send(b"x")
+        echo = link.exactly(1)
+        again = side.ask("enable frontend front")
+        try:
+            refused = side.connect().line()
+        except ConnectionRefusedError:
+            refused = "refused"
+        return answer, echo, again, refused, side.figures("status"), side.notices(1)
+
+    assert play(PLAIN, script) == (
+        "",
+        b"x",
+        "Frontend was previously shut down, cannot enable.",
+        "refused",
+        {"FRONTEND": ["STOP"], "s1": ["no check"], "s2": ["no check"], "BACKEND": ["UP"]},
+        ["Proxy front stopped (cumulated conns: FE: 1, BE: 1)."],
+    )
+
+
+def test_add_and_delete_a_server() -> None:
+    def script(side: Side) -> object:
+        port = side.names["s2"]
+        answers = [side.ask(f"add server front/s3 127.0.0.1:{port} weight 2")]
+        before = side.figures("status", "sid")
+        answers.append(side.ask("enable server front/s3"))
+        names = [side.reach() for _ in range(3)]
+        answers.append(side.ask("del server front/s3"))
+        answers.append(side.ask("disable server front/s3"))
+        answers.append(side.ask("del server front/s3"))
+        return answers, before, names, side.figures("status")
+
+    text = "listen front\n    bind 127.0.0.1:{front}\n    server s1 127.0.0.1:{s1}\n    server s2 127.0.0.1:{s2} weight 0\n"
+    assert play(text, script) == (
+        [
+            "New server registered.",
+            "",
+            "Only servers in maintenance mode can be deleted.",
+            "",
+            "Server deleted.",
+        ],
+        {
+            "FRONTEND": ["OPEN", "0"],
+            "s1": ["no check", "1"],
+            "s2": ["no check", "2"],
+            "s3": ["MAINT", "3"],
+            "BACKEND": ["UP", "0"],
+        },
+        ["s1", "s2", "s2"],
+        {"FRONTEND": ["OPEN"], "s1": ["no check"], "s2": ["no check"], "BACKEND": ["UP"]},
+    )
+
+
+def test_add_and_delete_server_mistakes() -> None:
+    def script(side: Side) -> object:
+        commands = (
+            "add server front/s1 127.0.0.1:1",
+            "add server front 127.0.0.1:1",
+            "add server back/s3 127.0.0.1:1",
+            "add server front/s3",
+            "del server front/s1",
+            "del server front/s9",
+        )
+        return [side.ask(command) for command in commands]
+
+    assert play(PLAIN, script) == [
+        "Already exists a server with the same name in backend.",
+        "Require 'backend/server'.",
+        "No such backend.",
+        "'server' expects <name> and <addr>[:<port>] as arguments.",
+        "Only servers in maintenance mode can be deleted.",
+        "No such server.",
+    ]
