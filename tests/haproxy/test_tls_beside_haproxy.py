@@ -46,6 +46,41 @@ def greets_once(arrival: Arrival) -> None:
     arrival.rest()
 
 
+def test_tls_ends_in_order(certificates: Certificates) -> None:
+    """The server's end reaches the client as close_notify."""
+
+    def script(side: Side) -> object:
+        link = side.connect(tls=certificates.client())
+        link.line()
+        side.servers["s1"].arrival(0).finish()
+        ending = link.rest()
+        link.close()
+        return ending, side.told(1)
+
+    assert play(front(certificates), script, {"s1": greets_once}) == (
+        (b"", "fin"),
+        ["front~ front/s1 N/N 3 -- 1/1/0/0/0 0/0"],
+    )
+
+
+def test_large_transfer_over_tls(certificates: Certificates) -> None:
+    payload = bytes(range(256)) * 2048
+
+    def script(side: Side) -> object:
+        link = side.connect(tls=certificates.client())
+        link.line()
+        for offset in range(0, len(payload), 32768):
+            link.send(payload[offset : offset + 32768])
+        back = link.exactly(len(payload))
+        link.close()
+        return back == payload, side.told(1)
+
+    assert play(front(certificates), script) == (
+        True,
+        ["front~ front/s1 N/N 524291 -- 1/1/0/0/0 0/0"],
+    )
+
+
 def test_tls_to_the_server(certificates: Certificates) -> None:
     def script(side: Side) -> object:
         link = side.connect()
@@ -118,6 +153,20 @@ listen front
         (b"", "fin"),
         ["front front/s1 N/-1 0 SC 1/1/0/0/0 0/0"],
         {"FRONTEND": [""], "s1": ["1"], "BACKEND": ["1"]},
+    )
+
+
+def test_tls_on_both_sides(certificates: Certificates) -> None:
+    def script(side: Side) -> object:
+        link = side.connect(tls=certificates.client())
+        name = link.line()
+        link.close()
+        return name, side.told(1)
+
+    text = front(certificates, server="ssl verify none")
+    assert play(text, script, {"s1": behind_tls(certificates)}) == (
+        "s1",
+        ["front~ front/s1 N/N 3 -- 1/1/0/0/0 0/0"],
     )
 
 

@@ -95,7 +95,8 @@ class Ending:
             connect_ms = connect_us // 1000 - wait_us // 1000
         details: dict[str, object] = {
             "client": client_text(session),
-            "frontend": frontend.section.name,
+            # `~`: it came by TLS (configuration.txt 8.2.2, frontend_name).
+            "frontend": frontend.section.name + "~" * (session.listener.bind.tls is not None),
             "backend": (backend or frontend).section.name,
             "server": server.name if server is not None else "<NOSRV>",
             "wait_ms": -1 if wait_us is None else wait_us // 1000,
