@@ -134,7 +134,6 @@ def test_out_of_descriptors_is_said_once_and_all_goes_on(
 @pytest.mark.parametrize(
     ("process", "more"),
     [
-        ("", "rate-limit sessions 200"),
         ("maxconnrate 200", ""),
         ("nbthread 2", "rate-limit sessions 200"),
     ],
