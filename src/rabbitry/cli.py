@@ -382,6 +382,7 @@ def reload(config: Path | None = None, /, *, socket: Path | None = None) -> int:
     socket
         The runtime socket, if it is not in the file.
     """
+    from rabbitry.balancer.configuration.model import ConfigurationError
     from rabbitry.commands.reload import reload as reload_balancer
     from rabbitry.commands.reload import socket_of
     from rabbitry.console.configuration_files import read_configuration
@@ -389,7 +390,12 @@ def reload(config: Path | None = None, /, *, socket: Path | None = None) -> int:
     if socket is None:
         if config is None:
             raise UserError("name the balancer's file, as in `rabbitry reload haproxy.cfg`")
-        socket = socket_of(read_configuration(config), config)
+        try:
+            configuration = read_configuration(config)
+        except ConfigurationError as error:
+            print(f"{error}\nnothing was changed", file=sys.stderr)
+            return EXIT_USAGE
+        socket = socket_of(configuration, config)
     return reload_balancer(socket)
 
 

@@ -7,6 +7,7 @@ Owns the finding of the balancer's runtime socket, and what people are told. Wha
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 
 from rabbitry.balancer.configuration.model import Configuration
@@ -30,7 +31,8 @@ def reload(socket: Path) -> int:
         print("\n".join([*(f"warning: {line}" for line in lines), "reloaded"]))
         return 0
     if first == "Success=0":
-        raise UserError("\n".join([*lines, "nothing was changed"]), EXIT_USAGE)
+        print("\n".join([*lines, "nothing was changed"]), file=sys.stderr)
+        return EXIT_USAGE
     raise UserError(
         f"the balancer at {socket} does not know `reload`: is it one of ours, "
         "and the socket one of 'level admin'?",

@@ -43,6 +43,7 @@ class RuntimeSockets:
         self._files: list[Path] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(CONNECTIONS_MAX)
+        self._closed = False
 
     async def open(
         self,
@@ -58,10 +59,14 @@ class RuntimeSockets:
             self._start(self._accept(sock, each.bind.level, timeout_us))
 
     async def close(self) -> None:
-        """Listen no more and end all connections."""
-        for task in list(self._tasks):
+        """Listen no more and end all connections, but for one whose own line asks for this: it
+        has an answer to send, and ends by itself then.
+        """
+        self._closed = True
+        others = self._tasks - {asyncio.current_task()}
+        for task in others:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*others, return_exceptions=True)
         for sock in self._sockets:
             sock.close()
         for path in self._files:
@@ -115,7 +120,7 @@ class RuntimeSockets:
             for line in lines:
                 text = await self._run_line(terminal, line)
                 await self._send(sock, text.encode(), terminal)
-                if terminal.is_closing:
+                if terminal.is_closing or self._closed:
                     return
             if lines and not terminal.prompt:
                 return
