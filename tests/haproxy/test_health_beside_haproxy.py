@@ -312,3 +312,47 @@ def test_server_without_a_check() -> None:
         return side.figures(*CHECK, *COUNTS, "downtime", "lastchg")["s1"][:-1]
 
     assert play(ONE % ("", ""), script) == ["no check", "", "", "", "", "", "", "", "", "", "", ""]
+
+
+def test_sessions_of_a_server_that_goes_down_are_ended() -> None:
+    def script(side: Side) -> object:
+        link = side.connect()
+        name = link.line()
+        other = side.connect()
+        other.line()
+        side.servers["s1"].go()
+        ending = link.rest()
+        other.send(b"x")
+        return name, ending, side.told(1), other.exactly(1), side.notices(1, "Server")
+
+    shut = " on-marked-down shutdown-sessions"
+    assert play(TWO % ("", QUICK + shut, QUICK + shut), script) == (
+        "s1",
+        (b"", "fin"),
+        ["front front/s1 N/N 3 D- 2/2/1/0/0 0/0"],
+        b"x",
+        [
+            'Server front/s1 is DOWN, reason: Layer4 connection problem, info: "Connection refused", check duration: Nms. 1 active and 0 backup servers left. 1 sessions active, 0 requeued, 0 remaining in queue.'
+        ],
+    )
+
+
+def test_sessions_at_backups_end_when_a_server_comes() -> None:
+    def script(side: Side) -> object:
+        side.notices(1, "s1 is DOWN")
+        link = side.connect()
+        name = link.line()
+        side.servers["s1"].come()
+        return name, link.ends(), side.told(1), side.reach(), side.notices(2, "Server")
+
+    text = TWO % ("", QUICK + " on-marked-up shutdown-backup-sessions", "backup")
+    assert play(text, script, {"s1": None}) == (
+        "s2",
+        (b"", "fin"),
+        ["front front/s2 N/N 3 U- 1/1/0/0/0 0/0"],
+        "s1",
+        [
+            'Server front/s1 is DOWN, reason: Layer4 connection problem, info: "Connection refused", check duration: Nms. 0 active and 1 backup servers left. Running on backup. 0 sessions active, 0 requeued, 0 remaining in queue.',
+            "Server front/s1 is UP, reason: Layer4 check passed, check duration: Nms. 1 active and 1 backup servers online. 0 sessions requeued, 0 total in queue.",
+        ],
+    )

@@ -262,3 +262,18 @@ def test_v2_header_of_a_wrong_version() -> None:
         ],
         [],
     )
+
+
+def test_client_that_goes_before_its_header_is_whole() -> None:
+    def script(side: Side) -> object:
+        link = side.connect()
+        link.send(b"PROXY TCP4 192.0")
+        link.finish()
+        ending = link.ends()[0]
+        side.log.wait(lambda _: bool(side.log.told_of_clients()), "the client")
+        return ending, side.log.told_of_clients()
+
+    assert play(ONE % ("accept-proxy", ""), script) == (
+        b"",
+        ["127.0.0.1:N [N] front/1: Truncated PROXY protocol header received"],
+    )

@@ -416,3 +416,21 @@ def test_server_that_closes_while_the_client_sends() -> None:
         ["front front/s1 N/N 3 -- 1/1/0/0/0 0/0"],
         {"FRONTEND": ["5", "3", ""], "s1": ["5", "3", "0"], "BACKEND": ["5", "3", "0"]},
     )
+
+
+def test_client_that_resets() -> None:
+    def script(side: Side) -> object:
+        link = side.connect()
+        link.line()
+        link.reset()
+        return (
+            side.told(1),
+            side.servers["s1"].arrival(0).wait(),
+            side.figures("cli_abrt", "srv_abrt"),
+        )
+
+    assert play(ONE % "", script) == (
+        ["front front/s1 N/N 3 CD 1/1/0/0/0 0/0"],
+        (b"", "rst"),
+        {"FRONTEND": ["", ""], "s1": ["1", "0"], "BACKEND": ["1", "0"]},
+    )

@@ -230,3 +230,24 @@ def test_alpn_is_agreed_on(certificates: Certificates) -> None:
         return link.line(), link.sock.selected_alpn_protocol()
 
     assert play(front(certificates, "alpn amqp"), script) == ("s1", "amqp")
+
+
+def test_tls_at_the_front(certificates: Certificates) -> None:
+    def script(side: Side) -> object:
+        link = side.connect(tls=certificates.client())
+        name = link.line()
+        link.send(b"hello")
+        echo = link.exactly(5)
+        link.close()
+        return name, echo, side.told(1), side.figures("bin", "bout", "stot", "ssl_sess")
+
+    assert play(front(certificates), script) == (
+        "s1",
+        b"hello",
+        ["front~ front/s1 N/N 8 -- 1/1/0/0/0 0/0"],
+        {
+            "FRONTEND": ["5", "8", "1", "1"],
+            "s1": ["5", "8", "1", "0"],
+            "BACKEND": ["5", "8", "1", "0"],
+        },
+    )
