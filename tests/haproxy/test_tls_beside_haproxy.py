@@ -251,3 +251,21 @@ def test_tls_at_the_front(certificates: Certificates) -> None:
             "BACKEND": ["5", "8", "1", "0"],
         },
     )
+
+
+def test_tls_with_accept_proxy(certificates: Certificates) -> None:
+    """The header comes before the handshake."""
+
+    def script(side: Side) -> object:
+        link = side.connect()
+        link.send(b"PROXY TCP4 192.0.2.7 192.0.2.8 4321 5672\r\n")
+        link.sock = certificates.client().wrap_socket(link.sock, server_hostname="127.0.0.1")
+        name = link.line()
+        link.close()
+        return name, side.told(1), side.sessions(1)[0].client
+
+    assert play(front(certificates, "accept-proxy"), script) == (
+        "s1",
+        ["front~ front/s1 N/N 3 -- 1/1/0/0/0 0/0"],
+        "192.0.2.7:4321",
+    )

@@ -71,6 +71,8 @@ def test_tls(verify: str, verified: bool, required: bool) -> None:
         minimum_version="TLSv1.2",
         alpn=("amqp",),
     )
+    greeted = tls_settings(BindLine(HERE, tls=tls, accept_proxy=True))
+    assert greeted is not None and greeted.after_proxy_header
     with pytest.raises(TlsFailed, match="needs a certificate"):
         tls_settings(BindLine(HERE, tls=BindTls(())))
 

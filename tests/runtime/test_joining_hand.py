@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.certificates import Certificates
 from support.relaying_machine import relaying
 from support.toy_machine import Run, Toy, driving, echo
 
@@ -29,13 +30,16 @@ from rabbitry.machine import (
     MeasureLinks,
     OpenLink,
     PauseListening,
+    PauseReading,
     Report,
     ResumeListening,
+    ResumeReading,
     SendBytes,
 )
 from rabbitry.runtime import joining_hand
 from rabbitry.runtime.descriptors import KEPT
 from rabbitry.runtime.joining_hand import JoiningHand
+from rabbitry.runtime.tls import TlsSettings
 
 
 def test_options_reach_the_socket(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,3 +250,77 @@ def test_the_end_of_the_driver_ends_joined_links_and_frees_everything(
 
     run(main())
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+HEADER = b"PROXY TCP4 192.0.2.7 192.0.2.8 4321 5672\r\n"
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_proxy_header_comes_before_the_handshake(run: Run, tmp_path: Path, held: bool) -> None:
+    files = Certificates(tmp_path)
+
+    def decide(event: Event, now: int) -> list[Effect]:
+        if held and isinstance(event, LinkOpened):
+            return [PauseReading(event.link)]
+        return echo(event, now)
+
+    async def main() -> None:
+        toy = Toy(decide)
+        tls = TlsSettings(cert=files.cert, key=files.key, after_proxy_header=True)
+        async with driving(toy, hand=JoiningHand()) as (driver, _):
+            address = await driver.listen("tls", "127.0.0.1", 0, tls)
+            reader, writer = await asyncio.open_connection(address.host, address.port)
+            writer.write(HEADER)
+            await writer.start_tls(files.client(), server_hostname="127.0.0.1")
+            writer.write(b"hello")
+            link = (await toy.saw(LinkOpened)).link
+            if held:
+                await driver.ask([])
+                assert toy.of(link) == [LinkOpened]
+                await driver.ask([ResumeReading(link)])
+            assert await reader.readexactly(len(HEADER) + 5) == HEADER + b"hello"
+            writer.transport.abort()
+
+    run(main())
+
+
+@pytest.mark.parametrize("begin", [b"", HEADER[:9], b"GET / HTTP/1.0\r\n\r\n", b"PROXY X\r\n"])
+def test_what_is_no_proxy_header_reaches_the_machine_without_tls(
+    run: Run, tmp_path: Path, begin: bytes
+) -> None:
+    """It says what is wrong; nobody gets past the handshake that way: it will be no header."""
+    files = Certificates(tmp_path)
+
+    async def main() -> None:
+        toy = Toy()
+        tls = TlsSettings(cert=files.cert, key=files.key, after_proxy_header=True)
+        async with driving(toy, hand=JoiningHand()) as (driver, _):
+            address = await driver.listen("tls", "127.0.0.1", 0, tls)
+            _, writer = await asyncio.open_connection(address.host, address.port)
+            writer.write(begin)
+            writer.write_eof()
+            await toy.saw(LinkFinished)
+            came = [event.data for event in toy.events if isinstance(event, BytesReceived)]
+            assert b"".join(came) == begin
+            writer.close()
+
+    run(main())
+
+
+def test_a_client_that_says_no_proxy_header_does_not_stay(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = Certificates(tmp_path)
+    monkeypatch.setattr(joining_hand, "HANDSHAKE_S", 0.05)
+
+    async def main() -> None:
+        toy = Toy()
+        tls = TlsSettings(cert=files.cert, key=files.key, after_proxy_header=True)
+        async with driving(toy, hand=JoiningHand()) as (driver, _):
+            address = await driver.listen("tls", "127.0.0.1", 0, tls)
+            reader, writer = await asyncio.open_connection(address.host, address.port)
+            assert await reader.read() == b""
+            assert LinkOpened not in [type(event) for event in toy.events]
+            writer.close()
+
+    run(main())

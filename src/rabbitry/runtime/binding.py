@@ -51,6 +51,7 @@ def tls_settings(bind: BindLine) -> TlsSettings | None:
         minimum_version=tls.minimum_version,
         maximum_version=tls.maximum_version or "",
         alpn=tls.alpn,
+        after_proxy_header=bind.accept_proxy,
     )
 
 

@@ -234,11 +234,13 @@ class Hand:
         listener: str,
         number: int,
         name_peer: Callable[[dict[str, Any] | None], str | None] | None = None,
+        early: bytes = b"",
     ) -> Link:
-        """Return what a transport of asyncio talks to."""
+        """Return what a transport of asyncio talks to. `early` came before its handshake."""
+        assert not early
         return Link(self, listener, number, name_peer)
 
-    async def _adopt(self, listener: str, sock: Any, tls: Tls | None) -> bool:
+    async def _adopt(self, listener: str, sock: Any, tls: Tls | None, early: bytes = b"") -> bool:
         """Make a link of an accepted socket; return whether it became one."""
         peer = ""
         try:
@@ -247,7 +249,7 @@ class Hand:
             else:
                 peer = str(address_of(sock.getpeername()))
                 await self.loop.connect_accepted_socket(
-                    lambda: self.make_link(listener, 0, tls.peer_name),
+                    lambda: self.make_link(listener, 0, tls.peer_name, early),
                     sock,
                     ssl=tls.context(),
                     ssl_handshake_timeout=HANDSHAKE_S,

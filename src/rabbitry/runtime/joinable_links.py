@@ -15,12 +15,14 @@ measures of both; all that came before either has then been sent on, or waits fo
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any, Protocol
 
 from rabbitry.machine import (
+    BytesReceived,
     Event,
     LinkClosed,
     LinkFinished,
@@ -275,7 +277,7 @@ class JoinablePlainLink(PlainLink):
 class JoinableLink(Link):
     """A link on a transport that can be joined: those with TLS."""
 
-    __slots__ = ("_active_at", "_full", "_gone", "_partner", "_received_bytes")
+    __slots__ = ("_active_at", "_full", "_gone", "_partner", "_received_bytes", "early")
 
     def __init__(
         self,
@@ -285,6 +287,7 @@ class JoinableLink(Link):
         name_peer: Callable[[dict[str, Any] | None], str | None] | None = None,
     ) -> None:
         super().__init__(owner, listener, number, name_peer)
+        self.early = b""  # came before the handshake; the machine hears it first
         self._partner: Joinable | None = None
         self._full = False
         self._gone = False
@@ -338,6 +341,14 @@ class JoinableLink(Link):
             self._pause()
 
     # --- what the transport tells ---------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Tell `LinkOpened`, and of what came before."""
+        super().connection_made(transport)
+        if self._held:
+            self._rest = self.early
+        elif self.early and not (self._closing or self._silent):
+            self._owner.take(BytesReceived(self.number, self.early))
 
     def data_received(self, data: bytes) -> None:
         """Send on what came, or tell `BytesReceived`."""

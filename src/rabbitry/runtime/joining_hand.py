@@ -12,6 +12,7 @@ system has no descriptor for too. Clients are let in as far as descriptors go (`
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ipaddress
 import os
@@ -22,6 +23,7 @@ from typing import Any, cast
 
 from rabbitry.machine import (
     Address,
+    BytesReceived,
     CloseLink,
     Effect,
     JoinLinks,
@@ -44,6 +46,7 @@ from rabbitry.runtime.joinable_links import Joinable, JoinableLink, JoinablePlai
 from rabbitry.runtime.links import LINGER_S, Link, reason_of, set_options, set_up_socket
 from rabbitry.runtime.pipes import PIPES_MAX, PipePool
 from rabbitry.runtime.poller import Poller
+from rabbitry.runtime.proxy_greeting import read_greeting
 from rabbitry.runtime.tls import HANDSHAKE_S, Tls, TlsFailed, client_context
 
 NAME_KEPT_S = 30.0
@@ -138,9 +141,12 @@ class JoiningHand(Hand):
         listener: str,
         number: int,
         name_peer: Callable[[dict[str, Any] | None], str | None] | None = None,
+        early: bytes = b"",
     ) -> Link:
         """Return what a transport of asyncio talks to."""
-        return JoinableLink(self, listener, number, name_peer)
+        link = JoinableLink(self, listener, number, name_peer)
+        link.early = early
+        return link
 
     def _accepted(self, name: str, sock: Any, secure: Tls | None) -> None:
         self._door.came()
@@ -149,9 +155,27 @@ class JoiningHand(Hand):
         else:
             super()._accepted(name, sock, secure)
 
-    async def _adopt(self, listener: str, sock: Any, tls: Tls | None) -> bool:
+    async def _adopt(self, listener: str, sock: Any, tls: Tls | None, early: bytes = b"") -> bool:
         """Make a link of an accepted socket; return whether it became one."""
-        adopted = await super()._adopt(listener, sock, tls)
+        early = b""
+        if tls is not None and tls.settings.after_proxy_header:
+            try:
+                async with asyncio.timeout(HANDSHAKE_S):
+                    early, is_header = await read_greeting(self.loop, sock)
+            except OSError:
+                sock.close()
+                self._door.left()
+                return False
+            except BaseException:
+                sock.close()
+                raise
+            if not is_header:  # the machine will say so, and close it
+                link = JoinablePlainLink(self, sock, listener, 0, connecting=False)
+                link.begin()
+                if early and link.number:
+                    self.take(BytesReceived(link.number, early))
+                return True
+        adopted = await super()._adopt(listener, sock, tls, early)
         if not adopted:
             self._door.left()
         return adopted

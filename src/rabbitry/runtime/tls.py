@@ -42,6 +42,7 @@ class TlsSettings:
     None: a certificate names nobody, and EXTERNAL is not offered, as RabbitMQ has it without its
     plugin. (py-amqp takes EXTERNAL wherever it is offered.) `ciphers` are OpenSSL's names up to TLS
     1.2; versions are written "TLSv1.2", empty: from 1.2 to the newest; `alpn` is what is offered.
+    `after_proxy_header`: a client says a PROXY header before its handshake.
     """
 
     cert: str
@@ -54,6 +55,7 @@ class TlsSettings:
     minimum_version: str = ""
     maximum_version: str = ""
     alpn: tuple[str, ...] = ()
+    after_proxy_header: bool = False
 
 
 class Tls:
