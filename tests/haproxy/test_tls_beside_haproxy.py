@@ -269,3 +269,50 @@ def test_tls_with_accept_proxy(certificates: Certificates) -> None:
         ["front~ front/s1 N/N 3 -- 1/1/0/0/0 0/0"],
         "192.0.2.7:4321",
     )
+
+
+def test_client_that_speaks_no_tls(certificates: Certificates) -> None:
+    def script(side: Side) -> object:
+        link = side.connect()
+        link.send(b"AMQP\0\0\x09\x01" * 4)
+        link.ends()
+        side.log.wait(lambda _: bool(side.log.told_of_clients()), "the client")
+        return side.log.told_of_clients(), len(side.servers["s1"].arrivals)
+
+    assert play(front(certificates), script) == (
+        ["127.0.0.1:N [N] front/1: SSL handshake failure"],
+        0,
+    )
+
+
+def test_client_that_goes_in_the_handshake(certificates: Certificates) -> None:
+    def script(side: Side) -> object:
+        link = side.connect()
+        link.finish()
+        link.ends()
+        side.log.wait(lambda _: bool(side.log.told_of_clients()), "the client")
+        return side.log.told_of_clients()
+
+    assert play(front(certificates), script) == [
+        "127.0.0.1:N [N] front/1: Connection closed during SSL handshake"
+    ]
+
+
+def test_client_must_have_a_certificate(certificates: Certificates) -> None:
+    def script(side: Side) -> object:
+        known = side.connect(tls=certificates.client("rabbit"))
+        name = known.line()
+        known.close()
+        told = side.told(1)
+        stranger = side.connect(tls=certificates.client())
+        ending = stranger.ends()
+        side.log.wait(lambda _: len(side.log.told_of_clients()) > 1, "the client")
+        return name, ending[0], side.log.told_of_clients()[1], told[0]
+
+    text = front(certificates, f"ca-file {certificates.ca} verify required")
+    assert play(text, script) == (
+        "s1",
+        b"",
+        "127.0.0.1:N [N] front/1: SSL handshake failure",
+        "front~ front/s1 N/N 3 -- 1/1/0/0/0 0/0",
+    )

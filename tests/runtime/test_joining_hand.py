@@ -311,12 +311,13 @@ def test_a_client_that_says_no_proxy_header_does_not_stay(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = Certificates(tmp_path)
+    told: list[Report] = []
     monkeypatch.setattr(joining_hand, "HANDSHAKE_S", 0.05)
 
     async def main() -> None:
         toy = Toy()
         tls = TlsSettings(cert=files.cert, key=files.key, after_proxy_header=True)
-        async with driving(toy, hand=JoiningHand()) as (driver, _):
+        async with driving(toy, hand=JoiningHand(), on_report=told.append) as (driver, _):
             address = await driver.listen("tls", "127.0.0.1", 0, tls)
             reader, writer = await asyncio.open_connection(address.host, address.port)
             assert await reader.read() == b""
@@ -324,3 +325,40 @@ def test_a_client_that_says_no_proxy_header_does_not_stay(
             writer.close()
 
     run(main())
+    assert [report.details["text"] for report in told] == [
+        "Timeout while waiting for PROXY protocol header"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("header", "begin", "text", "peer"),
+    [
+        (b"", b"AMQP\0\0\x09\x01", "SSL handshake failure", "127.0.0.1:"),
+        (b"", b"", "Connection closed during SSL handshake", "127.0.0.1:"),
+        (HEADER, b"GET / HTTP/1.0\r\n", "SSL handshake failure", "192.0.2.7:4321"),
+    ],
+)
+def test_handshakes_that_fail_are_told_of_in_haproxys_words(
+    run: Run, tmp_path: Path, header: bytes, begin: bytes, text: str, peer: str
+) -> None:
+    files = Certificates(tmp_path)
+    told: list[Report] = []
+
+    async def main() -> None:
+        toy = Toy()
+        tls = TlsSettings(cert=files.cert, key=files.key, after_proxy_header=bool(header))
+        async with driving(toy, hand=JoiningHand(), on_report=told.append) as (driver, _):
+            address = await driver.listen("tls", "127.0.0.1", 0, tls)
+            reader, writer = await asyncio.open_connection(address.host, address.port)
+            writer.write(header + begin)
+            writer.write_eof()
+            await reader.read()
+            writer.close()
+            assert LinkOpened not in [type(event) for event in toy.events]
+
+    run(main())
+    (report,) = told
+    assert (report.level, report.what) == ("info", "TLS handshake failed")
+    assert (report.details["listener"], report.details["text"]) == ("tls", text)
+    assert str(report.details["peer"]).startswith(peer)
+    assert report.details["total_ms"] >= 0

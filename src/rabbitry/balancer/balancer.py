@@ -23,6 +23,7 @@ from rabbitry.balancer.commands.showing import info_fields
 from rabbitry.balancer.commands.terminal import Terminal
 from rabbitry.balancer.commands.world import World
 from rabbitry.balancer.configuration.model import BindLine, Configuration, FrontendSection
+from rabbitry.balancer.handshakes import refusal
 from rabbitry.balancer.proxies import Proxies
 from rabbitry.balancer.relay import Relay
 from rabbitry.balancer.statistics.gathering import rows_of
@@ -139,6 +140,15 @@ class Balancer:
     def section_of(self, listener: str) -> FrontendSection:
         """Return the frontend's section that this listener belongs to."""
         return self.proxies.listener_named(listener).frontend.section
+
+    def told_of_handshake(self, told: Report) -> Report | None:
+        """What people are told of a client whose handshake failed, in place of what the edge tells:
+        `listener` (its name), `peer` (an address), `text` and `total_ms`; None: nothing.
+        """
+        details = told.details
+        listener = self.proxies.listener_named(details["listener"])
+        total_ms = int(details["total_ms"])  # as text, if a worker process told of it
+        return refusal(listener, details["peer"], details["text"], total_ms)
 
     def _next_link(self) -> int:
         self._last_link -= 1

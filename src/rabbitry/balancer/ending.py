@@ -13,9 +13,11 @@ all limits are free then.
 
 from __future__ import annotations
 
-from rabbitry.balancer.session import Phase, Session
+from rabbitry.balancer.session import Listener, Phase, Session
 from rabbitry.balancer.session_table import SessionTable
-from rabbitry.machine import Report
+from rabbitry.machine import Address, Report
+
+_NOWHERE = str(Address("", 0))
 
 
 class Ending:
@@ -154,9 +156,14 @@ def str_of(address: object) -> str:
 
 def client_text(session: Session) -> str:
     """The client in HAProxy's log lines; one of a Unix socket has only the socket's number."""
-    if session.listener.is_unix and session.client.host[:1] in ("", "/", "@"):
-        return f"unix:{session.listener.number}"
-    return str_of(session.client)
+    return name_of_client(session.listener, str(session.client))
+
+
+def name_of_client(listener: Listener, client: str) -> str:
+    """A client of this listener at this address, as `client_text` has it."""
+    if listener.is_unix and (client == _NOWHERE or client[:1] in ("/", "@")):
+        return f"unix:{listener.number}"
+    return str_of(client)
 
 
 def _is_remarkable(session: Session) -> bool:

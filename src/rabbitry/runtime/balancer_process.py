@@ -24,13 +24,14 @@ from rabbitry.balancer.configuration.model import (
     FrontendSection,
     RuntimeSocket,
 )
-from rabbitry.machine import Address
+from rabbitry.machine import Address, Report
 from rabbitry.runtime.balancer_desk import BalancerDesk
 from rabbitry.runtime.balancer_log import BalancerLog
 from rabbitry.runtime.binding import listen_options, tls_settings
 from rabbitry.runtime.crew import Crew
 from rabbitry.runtime.driver import Driver, DriverStopped, MachineFailed
 from rabbitry.runtime.errors import EXIT_SOFTWARE
+from rabbitry.runtime.hand import HANDSHAKE_FAILED
 from rabbitry.runtime.joining_hand import JoiningHand
 from rabbitry.runtime.privileges import become, pid_file
 from rabbitry.runtime.runtime_socket import RunLine, RuntimeSockets
@@ -132,7 +133,13 @@ async def run_balancer(
     more = configuration.process.processes - 1
     hand = Crew(more) if more > 0 else JoiningHand()
     hand.keep_descriptors(_descriptors_kept(configuration))
-    driver = Driver(machine, hand=hand, on_report=log.take)
+
+    def take(report: Report) -> None:
+        told = machine.told_of_handshake(report) if report.what == HANDSHAKE_FAILED else report
+        if told is not None:
+            log.take(told)
+
+    driver = Driver(machine, hand=hand, on_report=take)
     desk = BalancerDesk(driver, log, configuration)
 
     async def run_line(terminal: Terminal, line: str) -> str:

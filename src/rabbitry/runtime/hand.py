@@ -77,6 +77,9 @@ class Usable(Protocol):
         ...
 
 
+HANDSHAKE_FAILED = "TLS handshake failed"
+
+
 class Hand:
     """Links of this process. `serve` before all else, in the running loop.
 
@@ -243,6 +246,7 @@ class Hand:
     async def _adopt(self, listener: str, sock: Any, tls: Tls | None, early: bytes = b"") -> bool:
         """Make a link of an accepted socket; return whether it became one."""
         peer = ""
+        began = self.loop.time()
         try:
             if tls is None:
                 await self.loop.connect_accepted_socket(lambda: self.make_link(listener, 0), sock)
@@ -256,16 +260,20 @@ class Hand:
                     ssl_shutdown_timeout=LINGER_S,
                 )
         except OSError as error:  # gone before it was ours: never opened, so nothing to tell
-            if isinstance(error, ssl.SSLError):
-                what: dict[str, object] = {
-                    "listener": listener,
-                    "peer": peer,
-                    "reason": error.strerror or str(error),
-                }
-                self.tell("warning", "TLS handshake failed", what)
+            if peer:
+                self.tell_handshake(listener, peer, error, self.loop.time() - began, early)
             sock.close()
             return False
         return True
+
+    def tell_handshake(
+        self, listener: str, peer: str, error: OSError, took_s: float, early: bytes
+    ) -> None:
+        """Tell that the TLS handshake of a client has failed."""
+        if isinstance(error, ssl.SSLError):
+            reason = error.strerror or str(error)
+            details: dict[str, object] = {"listener": listener, "peer": peer, "reason": reason}
+            self.tell("warning", HANDSHAKE_FAILED, details)
 
     def open_link(self, effect: OpenLink) -> None:
         """Begin to open a link; `LinkOpened` or `LinkClosed` tells how that went."""

@@ -21,6 +21,8 @@ import ssl
 from collections.abc import Callable
 from typing import Any, cast
 
+from rabbitry.balancer import handshakes
+from rabbitry.balancer.proxy_protocol import read_header
 from rabbitry.machine import (
     Address,
     BytesReceived,
@@ -41,9 +43,9 @@ from rabbitry.runtime.descriptors import (
     open_files_limit,
     pipes_affordable,
 )
-from rabbitry.runtime.hand import Hand, Take, Tell, Usable
+from rabbitry.runtime.hand import HANDSHAKE_FAILED, Hand, Take, Tell, Usable
 from rabbitry.runtime.joinable_links import Joinable, JoinableLink, JoinablePlainLink
-from rabbitry.runtime.links import LINGER_S, Link, reason_of, set_options, set_up_socket
+from rabbitry.runtime.links import LINGER_S, Link, address_of, reason_of, set_options, set_up_socket
 from rabbitry.runtime.pipes import PIPES_MAX, PipePool
 from rabbitry.runtime.poller import Poller
 from rabbitry.runtime.proxy_greeting import read_greeting
@@ -159,16 +161,11 @@ class JoiningHand(Hand):
         """Make a link of an accepted socket; return whether it became one."""
         early = b""
         if tls is not None and tls.settings.after_proxy_header:
-            try:
-                async with asyncio.timeout(HANDSHAKE_S):
-                    early, is_header = await read_greeting(self.loop, sock)
-            except OSError:
-                sock.close()
+            greeting = await self._greeted(listener, sock)
+            if greeting is None:
                 self._door.left()
                 return False
-            except BaseException:
-                sock.close()
-                raise
+            early, is_header = greeting
             if not is_header:  # the machine will say so, and close it
                 link = JoinablePlainLink(self, sock, listener, 0, connecting=False)
                 link.begin()
@@ -179,6 +176,45 @@ class JoiningHand(Hand):
         if not adopted:
             self._door.left()
         return adopted
+
+    async def _greeted(self, listener: str, sock: socket.socket) -> tuple[bytes, bool] | None:
+        """Read a PROXY header off a socket (`read_greeting`); None: it was told of and closed."""
+        began = self.loop.time()
+        peer = ""
+        try:
+            peer = str(address_of(sock.getpeername()))
+            async with asyncio.timeout(HANDSHAKE_S):
+                return await read_greeting(self.loop, sock)
+        except OSError as error:
+            sock.close()
+            is_late = isinstance(error, TimeoutError)
+            text = handshakes.HEADER_TOOK_TOO_LONG if is_late else handshakes.HEADER_BROKEN
+            if peer:
+                self._tell_refused(listener, peer, text, self.loop.time() - began)
+            return None
+        except BaseException:
+            sock.close()
+            raise
+
+    def tell_handshake(
+        self, listener: str, peer: str, error: OSError, took_s: float, early: bytes
+    ) -> None:
+        """Tell that the TLS handshake of a client has failed, in HAProxy's words."""
+        header = read_header(early) if early else None
+        if header is not None and header.source is not None:
+            peer = str(header.source)
+        if isinstance(error, ssl.SSLError):
+            text = handshakes.FAILED
+        elif error.errno:
+            text = handshakes.BROKEN
+        else:  # asyncio's own
+            is_late = isinstance(error, ConnectionAbortedError)
+            text = handshakes.TOOK_TOO_LONG if is_late else handshakes.CLOSED
+        self._tell_refused(listener, peer, text, took_s)
+
+    def _tell_refused(self, listener: str, peer: str, text: str, took_s: float) -> None:
+        details: dict[str, object] = {"listener": listener, "peer": peer, "text": text}
+        self.tell("info", HANDSHAKE_FAILED, details | {"total_ms": int(took_s * 1000)})
 
     def link_made(self, link: Usable) -> bool:
         """Say whether a link that has just connected is wanted, and give it its number."""
