@@ -243,6 +243,16 @@ class Hand:
         assert not early
         return Link(self, listener, number, name_peer)
 
+    async def secure(self, sock: Any, make: Callable[[], Link], context: ssl.SSLContext) -> None:
+        """Make a link with TLS of an accepted socket. Raises OSError, also for its handshake."""
+        await self.loop.connect_accepted_socket(
+            make,
+            sock,
+            ssl=context,
+            ssl_handshake_timeout=HANDSHAKE_S,
+            ssl_shutdown_timeout=LINGER_S,
+        )
+
     async def _adopt(self, listener: str, sock: Any, tls: Tls | None, early: bytes = b"") -> bool:
         """Make a link of an accepted socket; return whether it became one."""
         peer = ""
@@ -252,12 +262,8 @@ class Hand:
                 await self.loop.connect_accepted_socket(lambda: self.make_link(listener, 0), sock)
             else:
                 peer = str(address_of(sock.getpeername()))
-                await self.loop.connect_accepted_socket(
-                    lambda: self.make_link(listener, 0, tls.peer_name, early),
-                    sock,
-                    ssl=tls.context(),
-                    ssl_handshake_timeout=HANDSHAKE_S,
-                    ssl_shutdown_timeout=LINGER_S,
+                await self.secure(
+                    sock, lambda: self.make_link(listener, 0, tls.peer_name, early), tls.context()
                 )
         except OSError as error:  # gone before it was ours: never opened, so nothing to tell
             if peer:

@@ -288,6 +288,7 @@ class JoinableLink(Link):
     ) -> None:
         super().__init__(owner, listener, number, name_peer)
         self.early = b""  # came before the handshake; the machine hears it first
+        self._half_closes = True  # also with TLS: see `tls_transport`
         self._partner: Joinable | None = None
         self._full = False
         self._gone = False

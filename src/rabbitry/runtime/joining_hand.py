@@ -45,11 +45,12 @@ from rabbitry.runtime.descriptors import (
 )
 from rabbitry.runtime.hand import HANDSHAKE_FAILED, Hand, Take, Tell, Usable
 from rabbitry.runtime.joinable_links import Joinable, JoinableLink, JoinablePlainLink
-from rabbitry.runtime.links import LINGER_S, Link, address_of, reason_of, set_options, set_up_socket
+from rabbitry.runtime.links import Link, address_of, reason_of, set_options, set_up_socket
 from rabbitry.runtime.pipes import PIPES_MAX, PipePool
 from rabbitry.runtime.poller import Poller
 from rabbitry.runtime.proxy_greeting import read_greeting
 from rabbitry.runtime.tls import HANDSHAKE_S, Tls, TlsFailed, client_context
+from rabbitry.runtime.tls_transport import accept_tls, connect_tls
 
 NAME_KEPT_S = 30.0
 """How long a looked-up name of a server is good."""
@@ -156,6 +157,10 @@ class JoiningHand(Hand):
             JoinablePlainLink(self, sock, name, 0, connecting=False).begin()
         else:
             super()._accepted(name, sock, secure)
+
+    async def secure(self, sock: Any, make: Callable[[], Link], context: ssl.SSLContext) -> None:
+        """Make a link with TLS of an accepted socket, each direction with an end of its own."""
+        await accept_tls(sock, make, context, HANDSHAKE_S)
 
     async def _adopt(self, listener: str, sock: Any, tls: Tls | None, early: bytes = b"") -> bool:
         """Make a link of an accepted socket; return whether it became one."""
@@ -274,14 +279,12 @@ class JoiningHand(Hand):
         try:
             if not connected:
                 await self._connected(sock)
-            await self.loop.create_connection(
+            await connect_tls(
+                sock,
                 lambda: self.make_link("", effect.link, lambda certificate: None),
-                sock=sock,
-                ssl=context,
-                # asyncio wants a name; an empty one asks for none.
-                server_hostname=options.tls.sni or options.tls.verify_host or "",
-                ssl_handshake_timeout=HANDSHAKE_S,
-                ssl_shutdown_timeout=LINGER_S,
+                context,
+                options.tls.sni or options.tls.verify_host or "",
+                HANDSHAKE_S,
             )
         except BaseException:
             sock.close()

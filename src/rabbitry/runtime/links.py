@@ -90,6 +90,7 @@ class Link(asyncio.Protocol):
         "_closing",
         "_finish_received",
         "_finish_sent",
+        "_half_closes",
         "_held",
         "_linger",
         "_name_peer",
@@ -125,6 +126,7 @@ class Link(asyncio.Protocol):
         self._slice_bytes = SLICE_BYTES_AT_FIRST
         self._silent = False
         self._name_peer = name_peer
+        self._half_closes = name_peer is None
         self._finish_received = False
         self._finish_sent = False
         self._linger: asyncio.TimerHandle | None = None
@@ -215,7 +217,7 @@ class Link(asyncio.Protocol):
         self.tell(LinkFinished(self.number))
         if self._finish_sent and not self._closing:
             self.close()
-        return self._name_peer is None
+        return self._half_closes
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell `LinkClosed`."""
@@ -248,7 +250,7 @@ class Link(asyncio.Protocol):
         """Send a FIN after what waits; close when the peer has finished too."""
         if self._closing or self._finish_sent:
             return
-        if self._name_peer is not None:
+        if not self._half_closes:
             self.close()
             return
         self._finish_sent = True
@@ -268,8 +270,8 @@ class Link(asyncio.Protocol):
         if self._finish_received:
             self.transport.close()  # nothing unread can be left, so no reset can follow
             return
-        if self._name_peer is not None:
-            # TLS has no half-close: it says goodbye, and reads until the peer has done so too.
+        if not self._half_closes:
+            # asyncio's TLS has no half-close: it says goodbye, and reads until the peer did too.
             self.transport.resume_reading()
             self.transport.close()
             return
