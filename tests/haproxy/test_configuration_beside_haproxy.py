@@ -195,6 +195,12 @@ WRONG = {
         "listen front\n bind 127.0.0.1:20001\n server s1 127.0.0.1:1 track back/s9",
         3,
     ),
+    "server_in_a_frontend": ("frontend front\n bind 127.0.0.1:20001\n server s1 127.0.0.1:1", 3),
+    "defaults_of_servers_in_a_frontend": (
+        "frontend front\n bind 127.0.0.1:20001\n default-server check",
+        3,
+    ),
+    "quote_left_open": ('listen front\n bind "127.0.0.1:20001', 2),
     "name_missing": ("listen\n bind 127.0.0.1:20001", 1),
     "name_with_a_star": ("listen fr*nt\n bind 127.0.0.1:20001", 1),
     "expect_without_pattern": (

@@ -356,3 +356,32 @@ def test_sessions_at_backups_end_when_a_server_comes() -> None:
             "Server front/s1 is UP, reason: Layer4 check passed, check duration: Nms. 1 active and 1 backup servers online. 0 sessions requeued, 0 total in queue.",
         ],
     )
+
+
+def test_failed_sessions_count_where_observed() -> None:
+    """`observe layer4`: connects that fail take the server down, without waiting for the check."""
+
+    def script(side: Side) -> object:
+        checked(side)
+        side.servers["s1"].go()
+        ends = [side.connect().ends() for _ in range(2)]
+        side.notices(1, "is DOWN")
+        return ends, side.notices(1, "Server"), when(side, "DOWN", *CHECK[1:], "hanafail")
+
+    text = ONE % (
+        "retries 0",
+        "check inter 20s observe layer4 error-limit 2 on-error mark-down",
+    )
+    assert play(text, script) == (
+        [(b"", "fin"), (b"", "fin")],
+        [
+            'Server front/s1 is DOWN, reason: Health analyze, info: "Detected 2 consecutive errors, last one was: L4 unsuccessful connection". 0 active and 0 backup servers left. 1 sessions active, 0 requeued, 0 remaining in queue.'
+        ],
+        [
+            "HANA",
+            "",
+            "Detected 2 consecutive errors, last one was: L4 unsuccessful connection",
+            "Health analyze",
+            "1",
+        ],
+    )

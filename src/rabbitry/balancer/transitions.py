@@ -321,6 +321,7 @@ class Transitions:
         group: Admin = Admin.READY,
     ) -> None:
         backend = self._backend(server)
+        duration_us = check.duration_us if check is not None else None  # of `observe`: none
         details: dict[str, object] = {
             "proxy": backend.section.name,
             "server": server.name,
@@ -336,7 +337,7 @@ class Transitions:
             "explanation": reason,
             "info": check.info if check is not None else "",
             "code": check.code if check is not None else None,
-            "check_duration_ms": (check.duration_us or 0) // 1000 if check is not None else -1,
+            "check_duration_ms": -1 if duration_us is None else duration_us // 1000,
             "active_left": len(backend.active_usable),
             "backups_left": len(backend.backup_usable),
             "sessions": server.counters.sessions,

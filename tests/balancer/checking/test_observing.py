@@ -42,6 +42,9 @@ def test_marked_down_at_once() -> None:
     each, observing = stage("mark-down")
     fail(each, observing)
     assert each.server.status == "DOWN"
+    each.take()
+    (down,) = [report for report in each.reports if report.what == "server is down"]
+    assert down.details["check_duration_ms"] == -1
 
 
 def test_sudden_death_leaves_one_more_failure() -> None:

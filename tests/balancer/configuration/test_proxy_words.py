@@ -92,9 +92,12 @@ def test_the_wrong_side_is_ignored_with_a_warning() -> None:
         (warning,) = read(text + line + "\n").warnings
         assert "is ignored: it is not of a 'backend'" in warning
     text = LISTEN + "frontend f\nbind 127.0.0.1:3\ntimeout client 1\ndefault_backend l\n"
-    for line in ("server s 127.0.0.1:9", "retries 5", "balance source", "timeout server 5"):
+    for line in ("retries 5", "balance source", "timeout server 5"):
         (warning,) = read(text + line + "\n").warnings
         assert "is ignored: it is not of a 'frontend'" in warning
+    for line in ("server s 127.0.0.1:9", "default-server check"):
+        (mistake,) = mistakes(text + line + "\n")
+        assert "cannot stand in a 'frontend'" in mistake
 
 
 @pytest.mark.parametrize(

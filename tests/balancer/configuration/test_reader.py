@@ -156,6 +156,8 @@ def test_a_section_must_listen_somewhere() -> None:
 
 def test_a_wrong_bind_is_one_mistake() -> None:
     assert len(mistakes("listen a\nbind nonsense\n")) == 1
+    (only,) = mistakes('listen a\n  bind "127.0.0.1:1\n')
+    assert "quote" in only
 
 
 def test_a_word_before_any_section() -> None:

@@ -60,7 +60,7 @@ KNOWN = (*_FLAGS, *_ARGUMENTS, *tls_words.VERSION_WORDS)
 def bind(reading: Reading, words: list[str]) -> None:
     """A `bind` line: its addresses, each with all of its words."""
     section = reading.here
-    section.told_where = True  # even if wrongly: one mistake is enough
+    section.told_where = True
     where = argument(words, 1, "HOST:PORT")
     prefix = reading.process.unix_prefix
     addresses = [

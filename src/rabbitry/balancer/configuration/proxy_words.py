@@ -2,9 +2,9 @@
 
 Owns the table of them and those that are not a family of their own (`bind_words`, `server_words`,
 `option_words`, `stats_words`, `log_words`, `tcp_check_words`). A keyword of the wrong side
-(`retries` in a `frontend`) is ignored with a warning, as in HAProxy. `REFUSED` has what HAProxy
-understands and we do not: it decides, protects or rewrites; to leave it out would be worse than
-to stop.
+(`retries` in a `frontend`) is ignored with a warning, as in HAProxy, or refused (`server`).
+`REFUSED` has what HAProxy understands and we do not: it decides, protects or rewrites; to leave it
+out would be worse than to stop.
 """
 
 from __future__ import annotations
@@ -108,6 +108,9 @@ REFUSED = {
     ),
 }
 
+_REFUSED_IN_FRONTENDS = ("server", "default-server")
+"""What HAProxy refuses on the wrong side instead of ignoring it (server.c, `_srv_parse_init`)."""
+
 FRONT, BACK, BOTH = "frontend", "backend", ""
 
 
@@ -119,6 +122,8 @@ def read_proxy(reading: Reading, words: list[str]) -> None:
         if section.keyword == "defaults" and not in_defaults:
             raise Mistake(word, "cannot stand in 'defaults': write it in the section itself")
         if (side == FRONT and not section.is_front) or (side == BACK and not section.is_back):
+            if word in _REFUSED_IN_FRONTENDS:
+                raise Mistake(word, "cannot stand in a 'frontend': write it in its backend")
             why = f"it is not of a '{section.keyword}'"
             reading.warn(word, f"is ignored: {why}")
             return

@@ -128,6 +128,8 @@ class _Reader:
                 self._read_words(words)
         except Mistake as mistake:
             self._reading.refuse(mistake)
+            if line.split(maxsplit=1)[:1] == ["bind"] and self._reading.section is not None:
+                self._reading.section.told_where = True  # one mistake is enough
 
     def _read_words(self, words: list[str]) -> None:
         while words and words[-1] == "":
