@@ -269,3 +269,22 @@ def test_what_nobody_else_has_is_said(run: Run, tmp_path: Path) -> None:
         await play.end()
 
     run(main())
+
+
+def test_one_that_was_only_waited_for_is_left_alone_when_its_asker_goes(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rolling_restart, "TELL_S", 0)
+
+    async def main() -> None:
+        play = Play(tmp_path)
+        play.queues = [queue("q", "a", ["b"], ["a"])]
+        play.gone_after = 0  # with the first line that tells of the wait
+        await asyncio.gather(*(node.joined.wait() for node in play.nodes.values()))
+        before = play.nodes["a"].pid
+        assert await play.restart("a", "b") == []
+        assert play.nodes["a"].pid == before
+        assert not any("stopping" in line for line in play.lines)
+        await play.end()
+
+    run(main())

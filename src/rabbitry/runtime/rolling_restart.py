@@ -6,7 +6,8 @@ node); it starts, joins, and has caught up; the balancer hears so; only then the
 waiting is for, and that it takes long, is told as it goes. A wait that is too long ends the restart
 there: nothing is taken down that another node may lack something of.
 
-When nobody waits for the end any more (Ctrl-C), the node at hand is finished and no other begun.
+When nobody waits for the end any more (Ctrl-C), a node at hand is finished and no other begun; one
+that was only waited for is left as it is.
 """
 
 from __future__ import annotations
@@ -90,13 +91,18 @@ class RollingRestart:
             if self._asker.gone:
                 _log.info("restart given up by its asker, restarted=%s", ",".join(done))
                 break
-            await self._restart(node)
+            if not await self._restart(node):
+                break
             done.append(node.name)
         return done
 
-    async def _restart(self, node: ManagedProcess) -> None:
+    async def _restart(self, node: ManagedProcess) -> bool:
+        """Restart it; False: its asker went away before it was touched."""
         name = node.name
-        await self._must(name, "another replica is in sync", self._only_there)
+        await self._must(name, "another replica is in sync", self._only_there, while_asked=True)
+        if self._asker.gone:
+            _log.info("restart given up by its asker while it waited, node=%s", name)
+            return False
         if alone := await self._alone(name):
             self._tell(f"{name}: no other node has {_named(alone)}: away until it is back")
         if led := await self._led(name):
@@ -114,6 +120,7 @@ class RollingRestart:
             self._tell(f"{name}: in sync")
         finally:
             await self._into_rounds(name)
+        return True
 
     async def _out_of_rounds(self, name: str) -> None:
         """Let the balancer send nobody there: whoever is cut off finds another node at once."""
@@ -155,21 +162,27 @@ class RollingRestart:
         finally:
             joined.cancel()
 
-    async def _must(self, name: str, what: str, find: Find) -> None:
-        """Wait until `find` finds no queue that keeps us from going on; else raise `UserError`."""
-        if left := await self._wait(name, what, find, self._timeout_s):
+    async def _must(self, name: str, what: str, find: Find, *, while_asked: bool = False) -> None:
+        """Wait until `find` finds no queue that keeps us from going on; else raise `UserError`.
+
+        `while_asked`: or until nobody waits for the end any more.
+        """
+        left = await self._wait(name, what, find, self._timeout_s, while_asked=while_asked)
+        if left and not (while_asked and self._asker.gone):
             raise UserError(
                 f"{name}: not so within {self._timeout_s:g} s: {what}, of {_named(left)}; "
                 "nothing more was restarted, and `rabbitry status` shows how it goes on",
                 EXIT_NOT_SO,
             )
 
-    async def _wait(self, name: str, what: str, find: Find, bound_s: float) -> list[Queue]:
+    async def _wait(
+        self, name: str, what: str, find: Find, bound_s: float, *, while_asked: bool = False
+    ) -> list[Queue]:
         """Wait until `find` finds no queue, and tell of those it does; return what is left."""
         began = told = monotonic()
         while found := await find(name):
             now = monotonic()
-            if now - began > bound_s:
+            if now - began > bound_s or (while_asked and self._asker.gone):
                 break
             if now - told >= TELL_S:
                 told = now
