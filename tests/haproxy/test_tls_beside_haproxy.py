@@ -316,3 +316,58 @@ def test_client_must_have_a_certificate(certificates: Certificates) -> None:
         "127.0.0.1:N [N] front/1: SSL handshake failure",
         "front~ front/s1 N/N 3 -- 1/1/0/0/0 0/0",
     )
+
+
+@pytest.mark.parametrize(
+    ("begin", "told"),
+    [
+        (
+            b"PROXY TCP4 192.0.2.7 192.0.2.8 4321 5672\r\n",
+            "192.0.2.7:N [N] front/1: Connection closed during SSL handshake",
+        ),
+        (
+            b"PROXY TCP4 192.0.2.7 ",
+            "127.0.0.1:N [N] front/1: Truncated PROXY protocol header received",
+        ),
+        (
+            b"\x16\x03\x01\x02\x00\x01" * 6,
+            "127.0.0.1:N [N] front/1: Received something which does not look like a PROXY protocol"
+            " header",
+        ),
+    ],
+)
+def test_tls_with_accept_proxy_that_comes_to_nothing(
+    certificates: Certificates, begin: bytes, told: str
+) -> None:
+    def script(side: Side) -> object:
+        link = side.connect()
+        link.send(begin)
+        link.finish()
+        ending = link.ends()[0]
+        side.log.wait(lambda _: bool(side.log.told_of_clients()), "the client")
+        return ending, side.log.told_of_clients()
+
+    assert play(front(certificates, "accept-proxy"), script) == (b"", [told])
+
+
+def test_several_threads_have_headers_and_failures(certificates: Certificates) -> None:
+    def script(side: Side) -> object:
+        names = []
+        for count in range(1, 7):
+            link = side.connect()
+            link.send(b"PROXY TCP4 192.0.2.7 192.0.2.8 4321 5672\r\n")
+            if count % 2:
+                link.send(b"GET / HTTP/1.0\r\n\r\n")
+                link.ends()
+            else:
+                link.sock = certificates.client().wrap_socket(
+                    link.sock, server_hostname="127.0.0.1"
+                )
+                names.append(link.line())
+                link.close()
+            side.log.wait(lambda _, n=count: len(side.log.told_of_clients()) >= n, "the client")
+        return names, side.log.told_of_clients()[::2]
+
+    text = "global\n    nbthread 2\n" + front(certificates, "accept-proxy")
+    failed = "192.0.2.7:N [N] front/1: SSL handshake failure"
+    assert play(text, script) == (["s1"] * 3, [failed] * 3)
