@@ -218,3 +218,32 @@ def test_a_client_without_a_header_counts_as_long_as_it_waits() -> None:
     talk.client(2)
     assert CloseLink(1) in talk.pass_time(10_000 * MS)
     assert opened(talk.bytes(2, HEADER)) != []
+
+
+def held_with(data: bytes) -> tuple[Conversation, list[object]]:
+    """A client that says this while another has the only place, then gets the place."""
+    text = HEAD.replace("bind 127.0.0.1:1\n", "bind 127.0.0.1:1 accept-proxy\n") + "    maxconn 1\n"
+    talk = Conversation(text)
+    talk.client(1)
+    talk.bytes(1, b"PROXY TCP4 10.1.1.1 10.2.2.2 1 2\r\n")
+    talk.client(2)
+    assert opened(talk.bytes(2, data)) == []
+    return talk, list(talk.closed(1, RESET))
+
+
+def test_a_header_that_came_at_the_door_is_read_when_its_client_is_let_in() -> None:
+    _, effects = held_with(b"PROXY TCP4 10.1.1.9 10.2.2.2 1 2\r\nAMQP")
+    assert len(opened(effects)) == 1  # type: ignore[arg-type]
+
+
+def test_what_came_at_the_door_and_is_no_header_is_refused() -> None:
+    talk, effects = held_with(b"no header at all, and long enough to know")
+    assert opened(effects) == []  # type: ignore[arg-type]
+    assert (2, False) in closes(effects)  # type: ignore[arg-type]
+    assert talk.row("FRONTEND").scur == 0
+
+
+def test_half_a_header_that_came_at_the_door_is_waited_for() -> None:
+    talk, effects = held_with(b"PROXY TCP4 10.1.1.9 ")
+    assert opened(effects) == []  # type: ignore[arg-type]
+    assert len(opened(talk.bytes(2, b"10.2.2.2 1 2\r\n"))) == 1

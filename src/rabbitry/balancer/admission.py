@@ -103,6 +103,8 @@ class Admission:
         came_in = []
         while (session := self._next(now)) is not None:
             self._let_in(session, now)
+            if self._is_refused_for_early_bytes(session, now):
+                continue
             came_in.append(session)
         newest, self._newest = self._newest, None
         if newest is not None and newest.phase is Phase.HELD:
@@ -111,6 +113,12 @@ class Admission:
         self._review_listeners(now)
         self.is_due = False
         return came_in
+
+    def _is_refused_for_early_bytes(self, session: Session, now: int) -> bool:
+        """Take a header that came before reading was paused; whether it was none."""
+        if session.phase is not Phase.GREETING or not session.early:
+            return False
+        return not self.greeted(session, b"", now) and session.phase is not Phase.GREETING
 
     def _next(self, now: int) -> Session | None:
         """Who has waited longest of those who may come in."""
