@@ -232,6 +232,7 @@ def _texts_of_cells(row: str) -> list[str]:
 def test_hiding_and_looking() -> None:
     def script(side: Side) -> object:
         side.notices(1, "is DOWN")
+        side.figures_when(lambda found: found["s2"][0] == "UP", "status")
         seen = []
         for options in (
             ";csv;up",
