@@ -22,7 +22,7 @@ from rabbitry.balancer.commands.runner import run_line
 from rabbitry.balancer.commands.showing import info_fields
 from rabbitry.balancer.commands.terminal import Terminal
 from rabbitry.balancer.commands.world import World
-from rabbitry.balancer.configuration.model import BindLine, Configuration, FrontendSection
+from rabbitry.balancer.configuration.model import BindLine, Configuration
 from rabbitry.balancer.handshakes import refusal
 from rabbitry.balancer.proxies import Proxies
 from rabbitry.balancer.relay import Relay
@@ -136,10 +136,6 @@ class Balancer:
     def listeners(self) -> list[tuple[str, BindLine]]:
         """Where to listen, each with its name."""
         return [(name, listener.bind) for name, listener in self.proxies.listeners.items()]
-
-    def section_of(self, listener: str) -> FrontendSection:
-        """Return the frontend's section that this listener belongs to."""
-        return self.proxies.listener_named(listener).frontend.section
 
     def told_of_handshake(self, told: Report) -> Report | None:
         """What people are told of a client whose handshake failed, in place of what the edge tells:

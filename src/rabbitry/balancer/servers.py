@@ -363,11 +363,6 @@ class Server:
         """How many health and agent checks failed while it was up."""
         return self.health.failed + self.agent.failed
 
-    @property
-    def health_max(self) -> int:
-        """The health of a server that is up and has not failed lately."""
-        return self.health.top
-
     # --- weight and places ------------------------------------------------------------------
 
     def throttle_percent(self, now: int) -> int | None:
