@@ -97,6 +97,8 @@ class LinkOptions:
 
     `keepalive` asks for TCP's keepalive, with the times that follow it; `tcp_user_timeout_ms` is
     how long sent bytes may stay unacknowledged; `source` is our side's address (port 0: any).
+    `greeting` goes before all else, before the handshake of TLS, too; `names_itself` puts a line of
+    the PROXY protocol (version 1) with the link's own two addresses there.
     """
 
     tls: LinkTls | None = None
@@ -106,6 +108,13 @@ class LinkOptions:
     keepalive_count: int = 0
     tcp_user_timeout_ms: int = 0
     source: Address | None = None
+    greeting: bytes = b""
+    names_itself: bool = False
+
+    @property
+    def greets(self) -> bool:
+        """Whether something goes before all else."""
+        return self.names_itself or bool(self.greeting)
 
 
 class Measure(NamedTuple):

@@ -16,7 +16,7 @@ from support.balancer_conversation import (
     states,
 )
 
-from rabbitry.balancer.configuration.model import Balance, ServerLine
+from rabbitry.balancer.configuration.model import Balance, ServerLine, ServerTls
 from rabbitry.balancer.connecting import EARLY_SIZE_BYTES_MAX
 from rabbitry.machine import (
     Address,
@@ -238,6 +238,15 @@ def test_the_server_is_told_whom_the_client_is() -> None:
     line = b"PROXY TCP4 10.0.0.1 10.0.0.9 40000 5672\r\n"
     assert talk.connected(link)[0] == SendBytes(link, line + b"AMQP")
     assert talk.row("FRONTEND").bin == 4
+
+
+def test_a_server_with_tls_is_told_before_the_handshake() -> None:
+    talk = Conversation(configured(ONE, a={"send_proxy": 1, "tls": ServerTls("none")}))
+    (opening,) = (each for each in talk.client(1) if isinstance(each, OpenLink))
+    assert opening.options is not None
+    assert opening.options.greeting == b"PROXY TCP4 10.0.0.1 10.0.0.9 40000 5672\r\n"
+    talk.bytes(1, b"AMQP")
+    assert talk.connected(opening.link)[0] == SendBytes(opening.link, b"AMQP")
 
 
 def test_servers_are_chosen_by_the_clients_address() -> None:

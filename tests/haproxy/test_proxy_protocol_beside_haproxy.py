@@ -7,6 +7,7 @@ import re
 import socket
 import struct
 
+import pytest
 from support.balancer_sides import Side
 from support.beside_haproxy import play
 from support.scripted_servers import Arrival, listens
@@ -276,4 +277,57 @@ def test_client_that_goes_before_its_header_is_whole() -> None:
     assert play(ONE % ("accept-proxy", ""), script) == (
         b"",
         ["127.0.0.1:N [N] front/1: Truncated PROXY protocol header received"],
+    )
+
+
+CHECKS_THAT_TELL = {
+    "a_step": (
+        "option tcp-check\n    tcp-check connect send-proxy\n    tcp-check send x\\r\n",
+        "send-proxy",
+        b"PROXY TCP4 127.0.0.1 127.0.0.1 N N\r\nx\r",
+    ),
+    "a_script": (
+        "option tcp-check\n    tcp-check expect string hello",
+        "check-send-proxy",
+        b"PROXY TCP4 127.0.0.1 127.0.0.1 N N\r\n",
+    ),
+    "as_sessions": (
+        "option tcp-check\n    tcp-check expect string hello",
+        "send-proxy",
+        b"PROXY TCP4 127.0.0.1 127.0.0.1 N N\r\n",
+    ),
+    "version_2": (
+        "option tcp-check\n    tcp-check send x\\r\n",
+        "send-proxy-v2 check-send-proxy",
+        v2(0, 0, b"") + b"x\r",
+    ),
+    "a_step_in_version_2": (
+        "option tcp-check\n    tcp-check connect send-proxy\n    tcp-check send x\\r\n",
+        "send-proxy-v2 port {s1}",
+        v2(0, 0, b"") + b"x\r",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHECKS_THAT_TELL)
+def test_checks_tell_of_themselves(name: str) -> None:
+    """Version 1 names the check's own two addresses, version 2 says LOCAL."""
+    steps, words, truth = CHECKS_THAT_TELL[name]
+
+    def script(side: Side) -> object:
+        data, _ = side.servers["s1"].arrival(0).wait()
+        return re.sub(rb"\d+ \d+\r", b"N N\r", data)
+
+    text = ONE % ("", f"check inter 300 {words}")
+    text = text.replace("server", f"{steps}\n    server")
+    assert play(text, script, {"s1": greets_after_a_line}) == truth
+
+
+def test_a_check_that_only_connects_tells_of_itself() -> None:
+    def script(side: Side) -> object:
+        data, _ = side.servers["s1"].arrival(0).wait()
+        return re.sub(rb"\d+ \d+\r", b"N N\r", data)
+
+    assert play(ONE % ("", "check inter 300 send-proxy"), script) == (
+        b"PROXY TCP4 127.0.0.1 127.0.0.1 N N\r\n"
     )

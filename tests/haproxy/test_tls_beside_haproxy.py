@@ -9,7 +9,7 @@ import pytest
 from support.balancer_sides import Side
 from support.beside_haproxy import play
 from support.certificates import Certificates
-from support.scripted_servers import Arrival, greets
+from support.scripted_servers import Arrival, Behaviour, greets
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ listen front
 """
 
 
-def behind_tls(certificates: Certificates) -> object:
+def behind_tls(certificates: Certificates) -> Behaviour:
     """A server that takes the handshake and greets."""
 
     def behaviour(arrival: Arrival) -> None:
@@ -98,6 +98,39 @@ def test_tls_to_the_server(certificates: Certificates) -> None:
         b"hello",
         ["front front/s1 N/N 8 -- 1/1/0/0/0 0/0"],
     )
+
+
+def test_a_server_with_tls_is_told_before_the_handshake(certificates: Certificates) -> None:
+    """The PROXY header, of sessions and of checks."""
+    told: list[bytes] = []
+
+    def behaviour(arrival: Arrival) -> None:
+        header = b""
+        while not header.endswith(b"\n"):  # not a byte of the handshake behind it
+            header += arrival.sock.recv(1)
+        told.append(header)
+        behind_tls(certificates)(arrival)
+
+    def script(side: Side) -> object:
+        side.figures_when(lambda rows: rows["s1"][0] == "L6OK", "check_status")
+        link = side.connect()
+        name = link.line()
+        link.send(b"hello")
+        echo = link.exactly(5)
+        link.close()
+        return name, echo, side.told(1)
+
+    text = """
+listen front
+    bind 127.0.0.1:{front}
+    server s1 127.0.0.1:{s1} ssl verify none send-proxy check inter 300
+"""
+    assert play(text, script, {"s1": behaviour}) == (
+        "s1",
+        b"hello",
+        ["front front/s1 N/N 8 -- 1/1/0/0/0 0/0"],
+    )
+    assert all(line.startswith(b"PROXY TCP4 127.0.0.1 127.0.0.1 ") for line in told)
 
 
 def test_tls_to_a_server_that_is_verified(certificates: Certificates) -> None:

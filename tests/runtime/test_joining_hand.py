@@ -181,6 +181,23 @@ def test_clients_wait_where_descriptors_are_used_up_and_that_is_said_once(
     run(main())
 
 
+def test_a_greeting_goes_before_all_else(run: Run) -> None:
+    async def main() -> None:
+        server, toy = Toy(echo), Toy()
+        async with (
+            driving(server, hand=JoiningHand()) as (_, address),
+            driving(toy, hand=JoiningHand()) as (driver, _),
+        ):
+            options = LinkOptions(greeting=b"hello", names_itself=True)
+            await driver.ask([OpenLink(-1, address, options)])
+            await toy.saw(LinkOpened)
+            peer = (await server.saw(LinkOpened)).peer
+            names = f"127.0.0.1 127.0.0.1 {peer.port} {address.port}"
+            assert (await server.saw(BytesReceived)).data == f"PROXY TCP4 {names}\r\nhello".encode()
+
+    run(main())
+
+
 @pytest.mark.parametrize(
     ("tls", "reason"),
     [

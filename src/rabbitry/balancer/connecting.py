@@ -21,6 +21,7 @@ or WAITING has a place at its server, or is about to choose one anew.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import ip_address
 
 from rabbitry.balancer.backends import Backend
@@ -145,6 +146,9 @@ class Connecting:
         )
         self._table.by_link[link] = session
         options = server_link_options(server.line, section.keepalive)
+        if options is not None and options.tls is not None and server.line.send_proxy:
+            # Before the handshake; without one it goes with the first bytes (`relaying`).
+            options = replace(options, greeting=session.proxy_header())
         opening = OpenLink(link, server.address, options, beside=session.client_side.link)
         self._table.out.append(opening)
         self._expire_in(session, section.timeout_connect_us, now)

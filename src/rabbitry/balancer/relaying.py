@@ -25,7 +25,6 @@ over has ended, or is FLUSHING and waits for the links to close.
 from __future__ import annotations
 
 from rabbitry.balancer.ending import Ending
-from rabbitry.balancer.proxy_protocol import header_for
 from rabbitry.balancer.session import Phase, Session, Side
 from rabbitry.balancer.session_table import SessionTable
 from rabbitry.machine import (
@@ -59,10 +58,8 @@ class Relaying:
         if section.timeout_tunnel_us is not None:
             client.timeout_us = section.timeout_tunnel_us
             client.active_at = client.sent_at = now
-        if server.line.send_proxy:
-            local = session.local or session.listener.bind.address
-            header = header_for(server.line.send_proxy, session.client, local)
-            session.early.insert(0, header)
+        if server.line.send_proxy and server.line.tls is None:
+            session.early.insert(0, session.proxy_header())
         if session.early:
             self._table.out.append(SendBytes(other.link, b"".join(session.early)))
             session.early.clear()

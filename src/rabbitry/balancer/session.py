@@ -15,6 +15,7 @@ from enum import Enum
 
 from rabbitry.balancer.backends import Backend
 from rabbitry.balancer.configuration.model import BindLine, FrontendSection
+from rabbitry.balancer.proxy_protocol import header_for
 from rabbitry.balancer.rates import Rate
 from rabbitry.balancer.servers import Server
 from rabbitry.machine import Address
@@ -130,6 +131,12 @@ class Session:
     def timer(self) -> str:
         """The name of its one timer."""
         return f"session {self.client_side.link}"
+
+    def proxy_header(self) -> bytes:
+        """What tells its server of its client (`send-proxy`)."""
+        assert self.server is not None
+        local = self.local or self.listener.bind.address
+        return header_for(self.server.line.send_proxy, self.client, local)
 
     def blame(self, cause: str, stage: str) -> bool:
         """Note why it ends: the first to say so is right (src/stream.c). True if this was it."""

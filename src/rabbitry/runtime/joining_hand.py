@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from rabbitry.balancer import handshakes
-from rabbitry.balancer.proxy_protocol import read_header
+from rabbitry.balancer.proxy_protocol import header_for, read_header
 from rabbitry.machine import (
     Address,
     BytesReceived,
@@ -236,7 +236,8 @@ class JoiningHand(Hand):
 
     def open_link(self, effect: OpenLink) -> None:
         """Begin to open a link; `LinkOpened` or `LinkClosed` tells how that went."""
-        if effect.options is not None and effect.options.tls is not None:
+        options = effect.options
+        if options is not None and (options.tls is not None or options.greets):
             super().open_link(effect)
             return
         place = self._known_place(effect.address)
@@ -264,26 +265,32 @@ class JoiningHand(Hand):
         """Open a link whose server must be looked up first, or that has TLS. Raises OSError."""
         options = effect.options
         place = self._known_place(effect.address) or await self._look_up(effect.address)
-        if options is None or options.tls is None:
+        if options is None or not (options.tls is not None or options.greets):
             if self._opening.pop(effect.link, None) is not None:
                 try:
                     self._open_plain(effect, place)
                 except OSError as error:
                     self._not_opened(effect.link, error)
             return
+        tls = options.tls
         try:
-            context = self._context(options.tls)
+            context = self._context(tls) if tls is not None else None
         except TlsFailed as failure:
             raise OSError(0, str(failure)) from None
         sock, connected = _begin_to_connect(place, options)
         try:
             if not connected:
                 await self._connected(sock)
+            if options.greets:
+                await self.loop.sock_sendall(sock, _greeting(sock, options))
+            if tls is None or context is None:
+                JoinablePlainLink(self, sock, "", effect.link, connecting=False).begin()
+                return
             await connect_tls(
                 sock,
                 lambda: self.make_link("", effect.link, lambda certificate: None),
                 context,
-                options.tls.sni or options.tls.verify_host or "",
+                tls.sni or tls.verify_host or "",
                 HANDSHAKE_S,
             )
         except BaseException:
@@ -363,6 +370,14 @@ class JoiningHand(Hand):
         finally:
             self.poller.stop()
             self.pipes.close()
+
+
+def _greeting(sock: socket.socket, options: LinkOptions) -> bytes:
+    """Return what is said on this connected socket before all else."""
+    if not options.names_itself:
+        return options.greeting
+    own, peer = address_of(sock.getsockname()), address_of(sock.getpeername())
+    return header_for(1, own, peer) + options.greeting
 
 
 def _begin_to_connect(place: _Place, options: LinkOptions | None) -> tuple[socket.socket, bool]:

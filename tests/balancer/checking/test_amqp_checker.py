@@ -156,5 +156,7 @@ def test_the_end_is_in_order() -> None:
 
 def test_the_proxy_header_goes_first() -> None:
     stage = CheckedServer(line(check_send_proxy=1), check="amqp", amqp_check=AmqpCheck())
-    stage.begin(AmqpChecker(stage.desk, stage.backend, stage.server, AmqpCheck(), 0))
-    assert bytes_sent(stage.opened(-1)) == [b"PROXY UNKNOWN\r\nAMQP\x00\x00\x09\x01"]
+    checker = AmqpChecker(stage.desk, stage.backend, stage.server, AmqpCheck(), 0)
+    (opening,) = (each for each in stage.begin(checker) if isinstance(each, OpenLink))
+    assert opening.options is not None and opening.options.names_itself
+    assert bytes_sent(stage.opened(-1)) == [b"AMQP\x00\x00\x09\x01"]

@@ -14,7 +14,7 @@ from rabbitry.machine import OpenLink
 def test_a_link_belongs_to_who_opened_it() -> None:
     stage = CheckedServer(line())
     checker = RunChecker(stage.desk, stage.backend, stage.server)
-    link = stage.desk.open(checker, Target(PLACE, None, b""))
+    link = stage.desk.open(checker, Target(PLACE, None))
     assert stage.out == [OpenLink(link, PLACE)]
     assert stage.desk.by_link == {link: checker}
 

@@ -14,7 +14,7 @@ from support.checked_server import (
 from rabbitry.balancer.checking.run_checker import RunChecker
 from rabbitry.balancer.configuration.model import CheckStep
 from rabbitry.balancer.servers import Admin
-from rabbitry.machine import Address, OpenLink
+from rabbitry.machine import Address, LinkOptions, OpenLink
 
 REFUSED = "Connection refused"
 SCRIPT = (CheckStep("send", data=b"ping"), CheckStep("expect", match="string", data=b"pong"))
@@ -163,11 +163,10 @@ def test_a_last_word_is_not_lost_by_closing() -> None:
 def test_the_proxy_header_goes_first() -> None:
     settings = line(check_send_proxy=1)
     stage = CheckedServer(settings, check="tcp-check", check_steps=SCRIPT)
-    stage.begin(RunChecker(stage.desk, stage.backend, stage.server))
-    assert bytes_sent(stage.opened(-1)) == [b"PROXY UNKNOWN\r\nping"]
-    stage = CheckedServer(settings)
-    stage.begin(RunChecker(stage.desk, stage.backend, stage.server))
-    assert bytes_sent(stage.opened(-1)) == [b"PROXY UNKNOWN\r\n"]
+    effects = stage.begin(RunChecker(stage.desk, stage.backend, stage.server))
+    (opening,) = (each for each in effects if isinstance(each, OpenLink))
+    assert opening.options == LinkOptions(names_itself=True)
+    assert bytes_sent(stage.opened(-1)) == [b"ping"]
 
 
 # --- people ---------------------------------------------------------------------------------------

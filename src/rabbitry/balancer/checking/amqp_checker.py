@@ -93,9 +93,6 @@ class AmqpChecker:
     def link_opened(self, link: int, now: int) -> None:
         """A link is open."""
         self._now = now
-        target = self._targets.get(link)
-        if target is not None and target.header:
-            self.send(link, target.header)
         self.watch.opened(link, now)
         self._flush()
 

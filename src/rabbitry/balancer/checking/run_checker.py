@@ -113,8 +113,7 @@ class RunChecker:
         limit_us = self._backend.section.timeout_check_us
         if limit_us is not None:
             self._desk.out.append(SetTimer(self.timer, now + limit_us))
-        header = self._target.header if self._target is not None else b""
-        self._carry_out(self._run.opened(), now, header)
+        self._carry_out(self._run.opened(), now)
 
     def bytes_received(self, link: int, data: bytes, now: int) -> None:
         """The server has sent bytes."""
@@ -141,9 +140,9 @@ class RunChecker:
         else:
             self._carry_out(run.finished(), now)
 
-    def _carry_out(self, wants: list[Want], now: int, before: bytes = b"") -> None:
+    def _carry_out(self, wants: list[Want], now: int) -> None:
         out = self._desk.out
-        said = [before] if before else []
+        said: list[bytes] = []
         for want in wants:
             if isinstance(want, Connect):
                 if said and self._link:

@@ -10,7 +10,7 @@ Invariants: pure; a `Target` is made anew for every link, since an operator may 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from rabbitry.balancer.checking.results import OWN_WANTS, Connect
 from rabbitry.balancer.configuration.model import ServerLine, ServerTls
@@ -21,6 +21,13 @@ from rabbitry.machine import Address, LinkOptions
 
 # Of a server that is spoken to in plain otherwise, and has no word on verifying.
 _UNVERIFIED: Final = ServerTls(verify="none")
+
+# A connection on nobody's behalf: version 1 tells its own addresses, version 2 that it is LOCAL
+# (src/connection.c, `conn_send_proxy`, `make_proxy_line_v2`).
+_HEADERS: Final[dict[int, dict[str, Any]]] = {
+    1: {"names_itself": True},
+    2: {"greeting": header_for(2, None, None)},
+}
 
 # A reset is none of these: it came behind a connect.
 _NOT_OF_TLS: Final = frozenset(
@@ -40,11 +47,10 @@ _NOT_OF_TLS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A link to open, and the bytes that go before all others."""
+    """A link to open."""
 
     address: Address
     options: LinkOptions | None
-    header: bytes
 
     @property
     def tls(self) -> bool:
@@ -69,7 +75,7 @@ def health_target(server: Server, step: Connect) -> Target:
     if step.by_default:
         tls, proxy = line.check_tls, line.check_send_proxy
     else:
-        proxy = (line.check_send_proxy or 1) if step.send_proxy else 0
+        proxy = (2 if line.send_proxy == 2 else 1) if step.send_proxy else 0
         tls = None
         if step.tls:
             settings = line.script_tls or line.check_tls or line.tls or _UNVERIFIED
@@ -84,5 +90,6 @@ def agent_target(server: Server) -> Target:
 
 def _target(line: ServerLine, address: Address, tls: ServerTls | None, proxy: int) -> Target:
     options = server_link_options(replace(line, tls=tls), None)
-    # A connection on nobody's behalf has no addresses to tell.
-    return Target(address, options, header_for(proxy, None, None) if proxy else b"")
+    if proxy:
+        options = replace(options or LinkOptions(), **_HEADERS[proxy])
+    return Target(address, options)
