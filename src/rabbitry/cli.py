@@ -338,8 +338,12 @@ def balance(
     config: Annotated[list[Path] | None, Parameter(name=["--config", "-f"], negative="")] = None,
     check: Annotated[bool, Parameter(name=["--check", "-c"], negative="")] = False,
     render: Annotated[bool, Parameter(negative="")] = False,
+    daemon: Annotated[bool, Parameter(name=["--daemon", "-D"], negative="")] = False,
+    foreground: Annotated[bool, Parameter(name=["--foreground", "-db"], negative="")] = False,
 ) -> int:
-    """Run the balancer alone, in the foreground, on files in HAProxy's configuration language.
+    """Run the balancer alone, on files in HAProxy's configuration language.
+
+    In the foreground, until Ctrl-C, unless `daemon` is in the files.
 
     Exit code 2 and a line FILE:LINE: 'WORD' for every mistake, if the files are wrong.
 
@@ -355,6 +359,10 @@ def balance(
         Only say whether the files are right.
     render
         Only print the files as HAProxy 2.6 takes them, with the passwords that are in them.
+    daemon
+        Go to the background once it serves, as `daemon` in the files; exit code 0 then.
+    foreground
+        Stay in the foreground, whatever the files say.
     """
     from rabbitry.console import balancer_process
 
@@ -363,7 +371,8 @@ def balance(
         raise UserError("name a file to balance by; `rabbitry balance --help` has an example")
     if check or render:
         return balancer_process.check(paths, rendered=render)
-    return balancer_process.balance(*paths)
+    wanted = daemon or (False if foreground else None)
+    return balancer_process.balance(*paths, daemon=wanted)
 
 
 @app.command

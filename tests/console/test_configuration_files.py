@@ -75,7 +75,7 @@ def test_certificates_must_be_there(tmp_path: Path) -> None:
 
 def test_the_verdict_has_warnings_and_counts(tmp_path: Path) -> None:
     path = tmp_path / "a.cfg"
-    path.write_text("global\ndaemon\n" + LISTEN.format(name="a", port=1))
+    path.write_text("global\nmaster-worker\n" + LISTEN.format(name="a", port=1))
     *warnings, last = verdict([path]).splitlines()
-    assert warnings[0].startswith(f"warning: {path}:2: 'daemon'")
+    assert warnings[0].startswith(f"warning: {path}:2: 'master-worker'")
     assert last == f"{path}: valid (frontends: 1, servers: 1, warnings: {len(warnings)})"

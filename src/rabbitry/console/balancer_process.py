@@ -30,6 +30,7 @@ from rabbitry.machine import MICROSECONDS_PER_SECOND, Address
 from rabbitry.runtime.balancer_desk import BalancerDesk
 from rabbitry.runtime.balancer_log import log_to_standard_error
 from rabbitry.runtime.balancer_process import run_balancer
+from rabbitry.runtime.daemon import Detach, in_background
 from rabbitry.runtime.errors import EXIT_USAGE
 from rabbitry.runtime.listeners import ListenFailed
 from rabbitry.runtime.loop import run
@@ -82,8 +83,13 @@ def check(paths: Sequence[Path], *, rendered: bool = False) -> int:
     return 0
 
 
-def balance(*paths: Path, ready: int | None = None, supervised: bool = False) -> int:
-    """Run the balancer that the files describe until it is told to stop; return the exit code."""
+def balance(
+    *paths: Path, ready: int | None = None, supervised: bool = False, daemon: bool | None = False
+) -> int:
+    """Run the balancer that the files describe until it is told to stop; return the exit code.
+
+    `daemon`: in the background, and this process returns when it serves; None: if the files say so.
+    """
 
     def read() -> Configuration:
         return read_configuration(*paths)
@@ -96,23 +102,31 @@ def balance(*paths: Path, ready: int | None = None, supervised: bool = False) ->
         else:
             tell_failed(ready, "; ".join(error.mistakes))
         return EXIT_USAGE
-    log_to_standard_error()
-    raise_open_files_limit()
 
-    def serving(addresses: dict[str, Address]) -> None:
-        if ready is None:
-            listeners = ", ".join(f"{name} at {where}" for name, where in addresses.items())
-            print(f"ready: {listeners}", flush=True)
-        tell_ready(ready, listeners={name: str(where) for name, where in addresses.items()})
+    def serve(detach: Detach | None = None) -> int:
+        log_to_standard_error()
+        raise_open_files_limit()
 
-    work = run_balancer(
-        configuration, serve_page, read=read, serving=serving, supervised=supervised
-    )
-    try:
-        return run(work)
-    except (ListenFailed, TlsFailed, PrivilegesFailed, OSError) as error:
-        tell_failed(ready, str(error))
-        return EXIT_USAGE
+        def serving(addresses: dict[str, Address]) -> None:
+            if ready is None:
+                listeners = ", ".join(f"{name} at {where}" for name, where in addresses.items())
+                print(f"ready: {listeners}", flush=True)
+            tell_ready(ready, listeners={name: str(where) for name, where in addresses.items()})
+            if detach is not None:
+                detach()
+
+        work = run_balancer(
+            configuration, serve_page, read=read, serving=serving, supervised=supervised
+        )
+        try:
+            return run(work)
+        except (ListenFailed, TlsFailed, PrivilegesFailed, OSError) as error:
+            tell_failed(ready, str(error))
+            return EXIT_USAGE
+
+    if daemon is None:
+        daemon = configuration.process.daemon
+    return in_background(serve) if daemon else serve()
 
 
 def main(arguments: list[str]) -> int:

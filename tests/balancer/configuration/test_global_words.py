@@ -84,10 +84,10 @@ def test_the_environment_can_be_set_for_what_is_below() -> None:
 
 
 def test_what_tunes_is_ignored_with_a_warning() -> None:
-    lines = "daemon\nchroot /x\ntune.bufsize 5\ncpu-map 1 0\nno busy-polling\nmaster-worker"
+    lines = "chroot /x\ntune.bufsize 5\ncpu-map 1 0\nno busy-polling\nmaster-worker"
     warnings = read(f"global\n{lines}\n" + LISTEN).warnings
     assert [each.split("'")[1] for each in warnings] == [
-        *("daemon", "chroot", "tune.bufsize", "cpu-map", "master-worker")
+        *("chroot", "tune.bufsize", "cpu-map", "master-worker")
     ]
 
 

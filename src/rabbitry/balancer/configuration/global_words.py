@@ -222,7 +222,6 @@ def _stats(reading: Reading, words: list[str]) -> None:
 def _daemon(reading: Reading, words: list[str]) -> None:
     at_most(words, 0)
     _set(reading, daemon=True)
-    reading.ignore(words, "the balancer stays in the foreground")
 
 
 def _unix_bind(reading: Reading, words: list[str]) -> None:
