@@ -18,14 +18,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.idle import connections_that_fit
-from bench.processes import Server, SideError, free_ports
+from bench.ports import free_ports
+from bench.processes import Server, SideError
 from bench.scenarios import RABBITRY
 
 HAPROXY = "haproxy"
 DIRECT = "direct"
 """The load without a balancer: what the generator and its backend can reach."""
 
-PORTS_FROM = 23000
 SESSIONS = 10_000
 SESSIONS_SPARED = 50
 """Of the file's maxconn, for the harness's own looks at the port."""
@@ -165,7 +165,7 @@ def _pss_bytes(pid: int) -> int:
 @contextlib.contextmanager
 def configuration_file(backend: int, threads: int) -> Iterator[tuple[str, int]]:
     """One file for both sides, in a directory that goes with the context; and its port."""
-    port = free_ports(1, first=PORTS_FROM)
+    port = free_ports()
     with tempfile.TemporaryDirectory(prefix="rabbitry-bench-") as directory:
         file = Path(directory, "haproxy.cfg")
         maxconn = sessions_that_fit() + SESSIONS_SPARED

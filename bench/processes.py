@@ -1,4 +1,4 @@
-"""Broker processes as seen from outside: ports, CPU time, memory, output, ending them.
+"""Broker processes as seen from outside: CPU time, memory, output, ending them.
 
 Owns what both sides of the comparison need from the operating system. Linux only (``/proc``).
 """
@@ -24,24 +24,6 @@ MEMORY_FILE_SYSTEMS = ("tmpfs", "ramfs")
 
 class SideError(Exception):
     """One side of the comparison cannot be started or used; one line for the user."""
-
-
-def free_ports(count: int, *, first: int = 21000, last: int = 31999) -> int:
-    """The first of ``count`` consecutive free loopback ports, below the ephemeral range.
-
-    Raises SideError where there are none. Free when looked at: nothing keeps them so.
-    """
-    for base in range(first, last - count, count):
-        with contextlib.ExitStack() as stack:
-            try:
-                for port in range(base, base + count):
-                    probe = stack.enter_context(socket.socket())
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return base
-    raise SideError(f"no {count} consecutive free ports on 127.0.0.1 from {first} to {last}")
 
 
 def parse_cpu_ticks(stat: str) -> int:

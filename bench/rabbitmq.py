@@ -21,7 +21,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.processes import Server, SideError, disk_directory, free_ports
+from bench.ports import free_ports
+from bench.processes import Server, SideError, disk_directory
 
 SCRIPTS = Path("/usr/lib/rabbitmq/bin")
 START_TIMEOUT_S = 90

@@ -20,10 +20,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.processes import Server, SideError, disk_directory, free_ports
+from bench.ports import free_ports
+from bench.processes import Server, SideError, disk_directory
 
 START_TIMEOUT_S = 30.0
-PORTS_FROM = 26000  # RabbitMQ's side looks from 21000
 
 
 def command() -> str:
@@ -163,7 +163,7 @@ def running(
 def _start_single(
     stack: contextlib.ExitStack, directory: str, profile: str, options: tuple[str, ...]
 ) -> SingleNode:
-    port = free_ports(1, first=PORTS_FROM)
+    port = free_ports()
     profiler = [sys.executable, "-m", "cProfile", "-o", profile] if profile else []
     arguments = [*profiler, command(), "node", "--listen", f"127.0.0.1:{port}", *options]
     node = SingleNode(directory, port, arguments)
@@ -174,7 +174,7 @@ def _start_single(
 
 
 def _start_cluster(stack: contextlib.ExitStack, directory: str) -> Cluster:
-    base = free_ports(5, first=PORTS_FROM)
+    base = free_ports(5)
     balancer_port, stats_port = base + 3, base + 4
     ports = ("--port", str(base), "--balancer-port", str(balancer_port))
     arguments = ["up", "--data-dir", directory, *ports, "--stats-port", str(stats_port)]

@@ -1,9 +1,8 @@
-"""bench.processes: reading /proc, finding ports, ending processes with their children."""
+"""bench.processes: reading /proc, ending processes with their children."""
 
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench import processes
+from bench.ports import free_ports
 from bench.processes import Memory, Server, SideError
 
 
@@ -63,13 +63,6 @@ def test_own_process_has_cpu_time_and_memory() -> None:
     assert processes.rss_bytes([os.getpid()]) > 1 << 20
 
 
-def test_free_ports_step_over_a_taken_one() -> None:
-    base = processes.free_ports(3)
-    with socket.create_server(("127.0.0.1", base + 1)):
-        other = processes.free_ports(3)
-    assert not base <= other + 2 <= base + 4
-
-
 def test_waiting_for_a_line_finds_it_or_says_how_the_process_ended() -> None:
     code = "print('hello'); print('ready: here'); print('last word')"
     server = Server([sys.executable, "-c", code])
@@ -82,7 +75,7 @@ def test_waiting_for_a_line_finds_it_or_says_how_the_process_ended() -> None:
 def test_waiting_for_a_port_ends_with_the_process() -> None:
     server = Server([sys.executable, "-c", "print('port in use')"])
     with pytest.raises(SideError, match="ended: port in use"):
-        server.wait_for_port(processes.free_ports(1), 30.0)
+        server.wait_for_port(free_ports(), 30.0)
     server.stop()
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from support.client_brokers import wait_for_words
 from support.client_environment import ROOT, Environment
-from support.running_cluster import free_ports
 
+from bench.ports import free_ports
 from bench.processes import Server
 
 EXAMPLE = ROOT / "examples" / "fastapi"
@@ -23,7 +23,7 @@ PATIENCE_S = 30.0
 @contextlib.contextmanager
 def application(environment: Environment, broker_url: str) -> Iterator[tuple[str, Server]]:
     """The URL of the running example, and its process."""
-    port = free_ports(1)
+    port = free_ports()
     variables = {**os.environ, "AMQP_URL": broker_url}
     variables.pop("PYTHONPATH", None)
     command = [str(environment.python), "-m", "uvicorn", "--app-dir", str(EXAMPLE), "orders:app"]

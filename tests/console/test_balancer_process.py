@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.ports import free_ports
 from rabbitry.console.balancer_process import check, main
 
 PATIENCE_S = 20
@@ -58,11 +59,11 @@ SERVERS = ("rabbit", "rabbit_1", "rabbit_2")
 class ToyServer:
     """Says its name to whoever connects, then echoes."""
 
-    def __init__(self, name: str, port: int = 0) -> None:
+    def __init__(self, name: str, port: int | None = None) -> None:
         self.name = name
         self._links: list[socket.socket] = []
-        self._sock = socket.create_server(("127.0.0.1", port))
-        self.port: int = self._sock.getsockname()[1]
+        self.port = free_ports() if port is None else port
+        self._sock = socket.create_server(("127.0.0.1", self.port))
         threading.Thread(target=self._accept, daemon=True).start()
 
     def die(self) -> None:
@@ -126,12 +127,7 @@ class Process:
 @pytest.fixture
 def ports() -> dict[str, int]:
     """Free ports, all different."""
-    names = ("front", "page")
-    socks = [socket.create_server(("127.0.0.1", 0)) for _ in names]
-    found = {name: sock.getsockname()[1] for name, sock in zip(names, socks, strict=True)}
-    for sock in socks:
-        sock.close()
-    return found
+    return {name: free_ports() for name in ("front", "page")}
 
 
 @pytest.fixture

@@ -15,7 +15,9 @@ import pytest
 from support.many_links import HELLO, Crowd, ManyServer
 from support.running_balancer import RunningBalancer
 from support.scripted_links import Link
-from support.scripted_servers import Behaviour, ScriptedServer, free_port, greets
+from support.scripted_servers import Behaviour, ScriptedServer, greets
+
+from bench.ports import free_ports
 
 pytestmark = pytest.mark.processes
 
@@ -49,7 +51,7 @@ def serve() -> Iterator[Serve]:
     servers: list[ScriptedServer] = []
 
     def start(name: str = "s1", behaviour: Behaviour = greets) -> ScriptedServer:
-        server = ScriptedServer(name, behaviour, free_port())
+        server = ScriptedServer(name, behaviour, free_ports())
         servers.append(server)
         server.come()
         return server
@@ -102,7 +104,7 @@ def front(port: int, *servers: str, more: str = "") -> str:
 def test_out_of_descriptors_is_said_once_and_all_goes_on(
     balance: Balance, serve: Serve, connect: Connect, processes: int
 ) -> None:
-    port, page = free_port(), free_port()
+    port, page = free_ports(), free_ports()
     server = serve()
     line = f"s1 127.0.0.1:{server.port} check inter 300ms fall 3"
     balancer = balance(front(port, line) + PAGE % page, f"nbthread {processes}", open_files=200)
@@ -141,7 +143,7 @@ def test_out_of_descriptors_is_said_once_and_all_goes_on(
 def test_a_storm_waits_for_the_admission_rate_and_all_are_served(
     balance: Balance, process: str, more: str
 ) -> None:
-    port = free_port()
+    port = free_ports()
     with ManyServer() as server:
         balancer = balance(front(port, f"s1 127.0.0.1:{server.port}", more=more), process)
         crowd = Crowd(port, 300)
@@ -154,7 +156,7 @@ def test_a_storm_waits_for_the_admission_rate_and_all_are_served(
 
 def test_twenty_thousand_links(balance: Balance) -> None:
     sessions = min(10_000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
-    port = free_port()
+    port = free_ports()
     with ManyServer() as server:
         line = f"s1 127.0.0.1:{server.port} check inter 1s fall 2"
         balancer = balance(front(port, line), "nbthread 2\n    maxconn 20000")
@@ -173,7 +175,7 @@ def test_twenty_thousand_links(balance: Balance) -> None:
 
 
 def test_clients_that_do_not_read_cost_little_and_nobody_else(balance: Balance) -> None:
-    port = free_port()
+    port = free_ports()
     with ManyServer(flood=True) as server:
         balancer = balance(front(port, f"s1 127.0.0.1:{server.port}"))
         empty_bytes = balancer.memory_bytes()
@@ -196,7 +198,7 @@ def test_clients_that_do_not_read_cost_little_and_nobody_else(balance: Balance) 
 def test_clients_that_break_off_wherever_they_are_leave_nothing_behind(
     balance: Balance, serve: Serve, connect: Connect
 ) -> None:
-    port = free_port()
+    port = free_ports()
     server = serve()
     line = f"s1 127.0.0.1:{server.port} maxconn 3"
     balancer = balance(front(port, line), "nbthread 2")
@@ -226,7 +228,7 @@ def test_clients_that_break_off_wherever_they_are_leave_nothing_behind(
 def test_a_client_that_vanished_is_asked_by_keepalive_and_ended_by_its_timeout(
     balance: Balance, serve: Serve, connect: Connect
 ) -> None:
-    port = free_port()
+    port = free_ports()
     server = serve()
     more = "option tcpka\n    clitcpka-idle 100s\n    srvtcpka-idle 50s\n    timeout client 1s"
     balance(front(port, f"s1 127.0.0.1:{server.port}", more=more))
@@ -259,7 +261,7 @@ def _port(place: str) -> int:
 def test_servers_that_refuse_or_never_answer_are_gone_around(
     balance: Balance, serve: Serve, connect: Connect
 ) -> None:
-    port = free_port()
+    port = free_ports()
     refusing, hanging, good = serve("s1"), serve("s2"), serve("s3")
     refusing.go()
     hanging.hang()
@@ -273,7 +275,7 @@ def test_servers_that_refuse_or_never_answer_are_gone_around(
 
 
 def test_all_servers_down_then_back(balance: Balance, serve: Serve, connect: Connect) -> None:
-    port = free_port()
+    port = free_ports()
     server = serve()
     line = f"s1 127.0.0.1:{server.port} maxconn 1 check inter 50ms fall 1 rise 1"
     balancer = balance(front(port, line))
@@ -295,7 +297,7 @@ def test_all_servers_down_then_back(balance: Balance, serve: Serve, connect: Con
 
 
 def test_sigterm_in_a_storm_ends_it_in_order(balance: Balance) -> None:
-    port = free_port()
+    port = free_ports()
     with ManyServer() as server:
         balancer = balance(front(port, f"s1 127.0.0.1:{server.port}"))
         crowd = Crowd(port, 1500)
@@ -310,7 +312,7 @@ def test_sigterm_in_a_storm_ends_it_in_order(balance: Balance) -> None:
 def test_killed_and_started_again_on_the_same_port(
     balance: Balance, serve: Serve, connect: Connect
 ) -> None:
-    port = free_port()
+    port = free_ports()
     server = serve()
     balancer = balance(front(port, f"s1 127.0.0.1:{server.port}"), "nbthread 2")
     links = [connect(port) for _ in range(20)]

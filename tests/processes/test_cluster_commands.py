@@ -27,8 +27,9 @@ from support.running_cluster import (
     RunningCluster,
     accepts,
     all_gone_after,
-    free_ports,
 )
+
+from bench.ports import free_ports
 
 Up = Callable[..., RunningCluster]
 

@@ -18,10 +18,11 @@ from pathlib import Path
 
 import pytest
 from support.raw_client import RawClient
-from support.running_cluster import NODES, PATIENCE_S, RABBITRY, RunningCluster, free_ports
+from support.running_cluster import NODES, PATIENCE_S, RABBITRY, RunningCluster
 from support.running_node import RunningNode
 
 from bench import rabbitmq
+from bench.ports import free_ports
 from rabbitry.wire.methods import BasicQos, ConnectionClose
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]

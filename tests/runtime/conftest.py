@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -29,24 +27,3 @@ def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, Any]], 
             return runner.run(bounded())
 
     return run_to_end
-
-
-@pytest.fixture
-def free_port() -> Callable[[int], int]:
-    """Return a function that finds `count` ports in a row that nobody listens on."""
-
-    # Below what systems give to outgoing connections: such a port may be taken at any moment.
-    ports = range(20_000, 32_000)
-
-    def find(count: int) -> int:
-        for _ in range(100):
-            first = random.randrange(ports.start, ports.stop - count)
-            try:
-                for port in range(first, first + count):
-                    socket.create_server(("127.0.0.1", port)).close()
-            except OSError:
-                continue
-            return first
-        raise AssertionError("no ports to be had")
-
-    return find

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from bench.ports import free_ports
 from rabbitry.balancer.configuration.model import (
     BindLine,
     Configuration,
@@ -29,13 +30,6 @@ from rabbitry.runtime.balancer_socket import ask_balancer
 from rabbitry.runtime.listeners import ListenFailed
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def configuration(front: int, server: int, page: int) -> Configuration:
@@ -96,7 +90,7 @@ def test_relays_answers_questions_and_ends_at_sigterm(
 
     async def main() -> None:
         server = await asyncio.start_server(echo, "127.0.0.1", 0)
-        front = free_port()
+        front = free_ports()
         settings = configuration(front, server.sockets[0].getsockname()[1], 1)
         settings = replace(settings, process=replace(settings.process, processes=processes))
         serving: asyncio.Future[dict[str, Address]] = asyncio.Future()
@@ -156,7 +150,7 @@ class _Play:
 
     async def begin(self) -> None:
         self.server = await asyncio.start_server(echo, "127.0.0.1", 0)
-        self.port = free_port()
+        self.port = free_ports()
         self.text = self.listening_at(self.port)
         _LINES.addFilter(self.note)
         serving: asyncio.Future[dict[str, Address]] = asyncio.Future()
@@ -211,7 +205,7 @@ def test_a_new_file_is_taken_at_sigusr2_and_sessions_stay(
         play = _Play()
         await play.begin()
         reader, writer = await play.connect(play.port)
-        other = free_port()
+        other = free_ports()
         play.text = "listen front\nbind nonsense\n"
         signal.raise_signal(signal.SIGUSR2)
         await play.until_logged("nothing was changed")

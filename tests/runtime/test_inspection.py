@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from bench.ports import free_ports
 from rabbitry.machine import Address
 from rabbitry.runtime.data_directory import Layout
 from rabbitry.runtime.inspection import balancer_page, disk_use, gather_status
@@ -59,20 +60,18 @@ def test_the_page_of_the_balancer(run: Run) -> None:
     assert run(page_of(b"")) == ""
 
 
-def test_nobody_there_is_an_empty_page(run: Run, free_port: Callable[[int], int]) -> None:
-    assert run(balancer_page(Address("127.0.0.1", free_port(1)))) == ""
+def test_nobody_there_is_an_empty_page(run: Run) -> None:
+    assert run(balancer_page(Address("127.0.0.1", free_ports()))) == ""
 
 
-def test_what_is_known_and_what_is_seen(
-    run: Run, tmp_path: Path, free_port: Callable[[int], int]
-) -> None:
+def test_what_is_known_and_what_is_seen(run: Run, tmp_path: Path) -> None:
     async def main() -> None:
         def spawn() -> Child:
             arguments = [sys.executable, "-S", "-c", "import sys; sys.stdin.read()"]
             return Child("x", arguments, log=tmp_path / "x.log")
 
         nodes = {name: ManagedProcess(name, 1, spawn) for name in ("rabbit", "rabbit_1")}
-        settings = UpSettings(tmp_path, nodes=2, statistics_port=free_port(1))
+        settings = UpSettings(tmp_path, nodes=2, statistics_port=free_ports())
         found = await gather_status(settings, Layout(tmp_path), ask, nodes, None)
         assert (found.pid, found.data_dir) == (os.getpid(), str(tmp_path))
         assert [(one.name, one.state, one.alarms) for one in found.nodes] == [

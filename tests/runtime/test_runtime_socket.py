@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bench.ports import free_ports
 from rabbitry.balancer.commands.terminal import LINE_BYTES_MAX, Terminal
 from rabbitry.balancer.configuration.model import BindLine, RuntimeSocket
 from rabbitry.machine import Address
@@ -138,9 +139,7 @@ def test_those_beyond_the_limit_wait(run: Run, tmp_path: Path) -> None:
 
 def test_tcp(run: Run) -> None:
     async def main() -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_ports()
         sockets = RuntimeSockets(answer)
         await sockets.open([RuntimeSocket(BindLine(Address("127.0.0.1", port)))], SECOND_US)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)

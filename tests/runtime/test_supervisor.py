@@ -19,11 +19,11 @@ from typing import Any
 import pika
 import pytest
 
+from bench.ports import free_ports
 from rabbitry.runtime import control
 from rabbitry.runtime.errors import UserError
 
 PATIENCE_S = 30.0
-FreePort = Callable[[int], int]
 
 
 class Rabbits:
@@ -78,11 +78,11 @@ class Rabbits:
 
 
 @pytest.fixture
-def up(tmp_path: Path, free_port: FreePort) -> Iterator[Callable[..., Rabbits]]:
+def up(tmp_path: Path) -> Iterator[Callable[..., Rabbits]]:
     started: list[Rabbits] = []
 
     def start(name: str = "data", port: int | None = None, *more: str) -> Rabbits:
-        rabbits = Rabbits(tmp_path / name, port or free_port(5), *more)
+        rabbits = Rabbits(tmp_path / name, port or free_ports(5), *more)
         started.append(rabbits)
         return rabbits
 
@@ -224,9 +224,9 @@ def test_after_a_kill_of_all_what_is_not_durable_is_gone(up: Callable[..., Rabbi
 
 
 @pytest.mark.processes
-def test_two_never_share_a_data_directory(up: Callable[..., Rabbits], free_port: FreePort) -> None:
+def test_two_never_share_a_data_directory(up: Callable[..., Rabbits]) -> None:
     rabbits = up().ready()
-    second = up(port=free_port(5))
+    second = up(port=free_ports(5))
     assert second.complaint() == (
         f"rabbitry: a Rabbitry is already running in {rabbits.data_dir} "
         f"(pid {rabbits.process.pid}); use --data-dir or `rabbitry stop`\n"
@@ -245,9 +245,9 @@ def test_two_never_share_a_data_directory(up: Callable[..., Rabbits], free_port:
     ],
 )
 def test_a_port_in_use_is_one_line_and_nothing_stays(
-    up: Callable[..., Rabbits], free_port: FreePort, offset: int, what: str, hint: str
+    up: Callable[..., Rabbits], offset: int, what: str, hint: str
 ) -> None:
-    port = free_port(5)
+    port = free_ports(5)
     with socket.create_server(("127.0.0.1", port + offset)):
         rabbits = up(port=port)
         complaint = rabbits.complaint()

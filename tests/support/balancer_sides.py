@@ -30,8 +30,10 @@ from typing import Any
 
 from support.haproxy_lines import SessionLine, SyslogCatcher, read_session_line, without_durations
 from support.scripted_links import PATIENCE_S, Link
-from support.scripted_servers import Behaviour, ScriptedServer, free_port, greets
+from support.scripted_servers import Behaviour, ScriptedServer, greets
 from support.warm_balancer import WarmBalancers
+
+from bench.ports import free_ports
 
 HAPROXY = shutil.which("haproxy") or shutil.which("/usr/sbin/haproxy")
 START_S = 20.0
@@ -45,7 +47,7 @@ class Names(dict[str, Any]):
     front the path of a socket."""
 
     def __missing__(self, name: str) -> Any:
-        self[name] = self["dir"] / name if name.startswith("unix_") else free_port()
+        self[name] = self["dir"] / name if name.startswith("unix_") else free_ports()
         return self[name]
 
 

@@ -14,9 +14,8 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-from support.running_cluster import free_ports
-
 from bench import rabbitmq, rabbitry
+from bench.ports import free_ports
 from bench.processes import Server, SideError
 
 START_TIMEOUT_S = 60.0

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import random
 import select
 import signal
 import socket
@@ -22,6 +21,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.ports import free_ports
+
 PATIENCE_S = 30.0
 """Far more than anything here takes: a hang becomes a failure."""
 
@@ -29,23 +30,6 @@ RABBITRY = [sys.executable, "-m", "rabbitry"]
 NODES = ["rabbit", "rabbit_1", "rabbit_2"]
 
 Status = dict[str, Any]
-
-
-PORTS = range(20_000, 32_000)
-"""Below what systems give to outgoing connections: such a port may be taken at any moment."""
-
-
-def free_ports(count: int) -> int:
-    """Return the first of `count` ports in a row that nobody listens on."""
-    for _ in range(100):
-        first = random.randrange(PORTS.start, PORTS.stop - count)
-        try:
-            for port in range(first, first + count):
-                socket.create_server(("127.0.0.1", port)).close()
-        except OSError:
-            continue
-        return first
-    raise AssertionError("no ports to be had")
 
 
 class RunningCluster:

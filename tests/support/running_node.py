@@ -6,7 +6,9 @@ import select
 import subprocess
 from pathlib import Path
 
-from support.running_cluster import PATIENCE_S, RABBITRY, free_ports
+from support.running_cluster import PATIENCE_S, RABBITRY
+
+from bench.ports import free_ports
 
 
 class RunningNode:
@@ -14,7 +16,7 @@ class RunningNode:
 
     def __init__(self, data_dir: Path, environment: dict[str, str] | None = None) -> None:
         self.data_dir = data_dir
-        self.port = free_ports(1)
+        self.port = free_ports()
         self._environment = environment
         self.begin()
 

@@ -7,8 +7,6 @@ connection. Does not own what clients do (`scripted_links`).
 from __future__ import annotations
 
 import contextlib
-import itertools
-import os
 import socket
 import threading
 import time
@@ -17,20 +15,6 @@ from collections.abc import Callable
 from support.scripted_links import PATIENCE_S, Link
 
 Behaviour = Callable[["Arrival"], None]
-
-# Below the range that outgoing connections take, else one of them may sit on a port to be opened.
-_ports = itertools.cycle(range(20000 + os.getpid() * 37 % 8000, 32000))
-_ports_lock = threading.Lock()
-
-
-def free_port() -> int:
-    """A port that nobody listens at, and that no outgoing connection will take."""
-    with _ports_lock:
-        for port in _ports:
-            with socket.socket() as sock, contextlib.suppress(OSError):
-                sock.bind(("127.0.0.1", port))
-                return port
-    raise AssertionError("unreachable")
 
 
 class Arrival(Link):
