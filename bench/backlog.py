@@ -2,7 +2,8 @@
 
 Owns the scenario `backlog` of ``bench.run``, which runs alone too (``python -m bench.backlog``):
 one node, one durable queue, persistent messages with confirms and nobody who consumes; then a
-publisher and a consumer at the same time on the deep queue; then SIGKILL, a new start until the
+publisher and a consumer at the same time on the deep queue; then, in turns, publishing alone and
+consuming alone on the deep queue and on a short one beside it; then SIGKILL, a new start until the
 first delivery, and all of it consumed with acks. Every delivery is counted: a message that was
 confirmed and is not there is an error.
 
@@ -21,6 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from statistics import median
 from typing import Protocol
 
 from bench import frames, load, rabbitmq, rabbitry
@@ -36,6 +38,10 @@ WINDOW = 2000
 PREFETCH = 2000
 THROUGH = 100_000
 """Messages published to and consumed from the queue while it is deep; at most a fifth of it."""
+
+TURNS = 3
+"""How often the deep queue and a short one take turns. What depth costs is told by the medians: a
+disk that is written to all the time gets slower for both."""
 
 TIMEOUT_S = 300.0
 SAMPLE_S = 0.2
@@ -76,6 +82,16 @@ class Part:
 
 
 @dataclasses.dataclass(frozen=True)
+class Depth:
+    """A deep queue beside a short one on the same node: messages a second, one figure a turn."""
+
+    deep_publish_per_s: list[int]
+    short_publish_per_s: list[int]
+    deep_consume_per_s: list[int]
+    short_consume_per_s: list[int]
+
+
+@dataclasses.dataclass(frozen=True)
 class Starts:
     """Starting the killed process again, until its first delivery, in seconds.
 
@@ -101,6 +117,7 @@ class Backlog:
     deep_memory: Memory
     disk_bytes: int
     through_per_s: int
+    depth: Depth
     starts: Starts
     empty_start_s: float
     consumed: Part
@@ -161,6 +178,8 @@ def measure(side: str, node: Node, messages: int, size: int, say: Callable[[str]
     through = _part(flowing, "publisher", "consumer")
     through_per_s = min(through.publish_per_s, through.consume_per_s)
     say(f"backlog: {side}, through the deep queue: {through_per_s:,} msgs/s")
+    depth = _in_turns(work, flowing)
+    say(f"backlog: {side}, deep beside short: {_beside(depth)}")
     starts = _starts(node, work)
     say(f"backlog: {side}, killed, delivers in {starts.warm_s:.1f} s, cold {starts.cold_s:.1f} s")
     consumed = _alone(work, "consumer", node)
@@ -174,10 +193,29 @@ def measure(side: str, node: Node, messages: int, size: int, say: Callable[[str]
         deep_memory=deep_memory,
         disk_bytes=disk_bytes,
         through_per_s=through_per_s,
+        depth=depth,
         starts=starts,
         empty_start_s=round(_start_until_connected(node), 2),
         consumed=consumed,
     )
+
+
+def _in_turns(work: Load, flowing: Load) -> Depth:
+    """``flowing`` is of the deep queue. As many messages go into each queue as come out again."""
+    short = dataclasses.replace(work, count=flowing.count, prefix="short")
+    load.declare_queues(short)
+    rates = Depth([], [], [], [])
+    for turn in range(TURNS):
+        queues = (
+            (flowing, rates.deep_publish_per_s, rates.deep_consume_per_s),
+            (short, rates.short_publish_per_s, rates.short_consume_per_s),
+        )
+        for queue, published, _ in queues if turn % 2 else queues[::-1]:
+            published.append(_part(queue, "publisher").publish_per_s)
+        for queue, _, consumed in queues if turn % 2 else queues[::-1]:
+            consumed.append(_part(queue, "consumer").consume_per_s)
+    load.delete_queues(short)
+    return rates
 
 
 def _alone(work: Load, role: load.Role, node: Node) -> Part:
@@ -310,6 +348,17 @@ def _rates(part: Part) -> str:
     return f"{part.per_s:,} ({part.first_tenth_per_s:,}..{part.last_tenth_per_s:,})"
 
 
+def _beside(depth: Depth) -> str:
+    """Ratios of medians: deep by short, publishing and consuming."""
+    publishing = median(depth.deep_publish_per_s) / median(depth.short_publish_per_s)
+    consuming = median(depth.deep_consume_per_s) / median(depth.short_consume_per_s)
+    return f"{publishing:.2f} in, {consuming:.2f} out"
+
+
+def _medians(deep: list[int], short: list[int]) -> str:
+    return f"{median(deep):,.0f} / {median(short):,.0f}"
+
+
 def _mebibytes(held: Memory) -> str:
     return f"{held.anon_bytes // MEBIBYTE} + {held.file_bytes // MEBIBYTE}"
 
@@ -320,6 +369,15 @@ _LINES: tuple[tuple[str, Callable[[Backlog], str]], ...] = (
     ("MiB anon + file, deep", lambda one: _mebibytes(one.deep_memory)),
     ("MiB on disk", lambda one: f"{one.disk_bytes // MEBIBYTE}"),
     ("in and out while deep/s", lambda one: f"{one.through_per_s:,}"),
+    ("deep by short", lambda one: _beside(one.depth)),
+    (
+        "published/s, deep / short",
+        lambda one: _medians(one.depth.deep_publish_per_s, one.depth.short_publish_per_s),
+    ),
+    (
+        "consumed/s, deep / short",
+        lambda one: _medians(one.depth.deep_consume_per_s, one.depth.short_consume_per_s),
+    ),
     ("start to first delivery, s", lambda one: f"{one.starts.warm_s:.2f}"),
     ("the same, nothing in page cache", lambda one: f"{one.starts.cold_s:.2f}"),
     ("start when empty, s", lambda one: f"{one.empty_start_s:.2f}"),

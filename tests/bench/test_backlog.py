@@ -8,7 +8,7 @@ import os
 import pytest
 
 from bench import backlog, load
-from bench.backlog import Backlog, Part, Peak, Starts
+from bench.backlog import Backlog, Depth, Part, Peak, Starts
 from bench.connection import LoadError
 from bench.load import Load
 from bench.processes import Memory, SideError
@@ -21,6 +21,7 @@ FOUND = Backlog(
     deep_memory=HELD,
     disk_bytes=3 << 20,
     through_per_s=13,
+    depth=Depth([30, 40, 80], [50, 41, 42], [7, 6, 6], [8, 9, 1]),
     starts=Starts(1.5, 2.5, HELD),
     empty_start_s=0.5,
     consumed=Part(20, 21, 22, HELD),
@@ -36,6 +37,8 @@ def test_the_table_has_a_column_for_each_side() -> None:
     assert rows["start when empty, s"] == ["0.50", "7.25"]
     assert rows["the same, nothing in page cache"] == ["2.50", "2.50"]
     assert rows["consumed/s (first..last tenth)"] == ["20", "(21..22)"] * 2
+    assert rows["deep by short"] == ["0.95", "in,", "0.75", "out"] * 2
+    assert rows["published/s, deep / short"] == ["40", "/", "42"] * 2
     assert rows["MiB anon + file, deep"] == ["48", "+", "16"] * 2
 
 
