@@ -9,10 +9,10 @@ from typing import Any
 
 
 def ranges_of(positions: Sequence[int]) -> list[tuple[int, int]]:
-    """Return ascending positions as inclusive ranges: 1, 2, 3, 7 -> (1, 3), (7, 7)."""
+    """Return ascending positions, each once, as inclusive ranges: 1, 2, 3, 7 -> (1, 3), (7, 7)."""
     if not positions:
         return []
-    if isinstance(positions, range) and positions.step == 1:
+    if positions[-1] - positions[0] == len(positions) - 1:  # as of most runs
         return [(positions[0], positions[-1])]
     ranges = []
     first = last = positions[0]

@@ -306,43 +306,43 @@ class LmdbStore:
 
     # --- reading --------------------------------------------------------------------------------
 
-    def _begin_read(self) -> lmdb.Transaction[bytes] | None:
+    def _begin_read(self) -> lmdb.Transaction[memoryview] | None:
         with self._gate:
             if self._environment is None:
                 return None
             try:
-                view = self._environment.begin(buffers=False)
+                view = self._environment.begin(buffers=True)
             except lmdb.ReadersFullError:  # it will see what is there when it comes to it
                 return None
             self._reading += 1
             return view
 
-    def _end_read(self, view: lmdb.Transaction[bytes]) -> None:
+    def _end_read(self, view: lmdb.Transaction[memoryview]) -> None:
         view.abort()
         with self._gate:
             self._reading -= 1
             self._gate.notify_all()
 
-    def _read(self, view: lmdb.Transaction[bytes] | None, keys: list[bytes]) -> Values:
+    def _read(self, view: lmdb.Transaction[memoryview] | None, keys: list[bytes]) -> Values:
         if view is None:
             view = self._begin_read()
             if view is None:
                 _log.error("the store cannot be read: it is not open")
                 return [None] * len(keys)
         try:
-            records = [view.get(key, db=self._tables[1]) for key in keys]
+            return [self._value(view, key) for key in keys]
         except lmdb.Error as error:
             _log.error("the store cannot be read: %s", error)
             return [None] * len(keys)
         finally:
             self._end_read(view)
-        values: Values = []
-        for key, record in zip(keys, records, strict=True):
-            value = None if record is None else _opened(key, record)
-            if record is not None and value is None:
-                _log.error("a stored value is not what was written key=%s", key.hex())
-            values.append(value)
-        return values
+
+    def _value(self, view: lmdb.Transaction[memoryview], key: bytes) -> bytes | None:
+        record = view.get(key, db=self._tables[1])
+        value = None if record is None else _opened(key, record)
+        if record is not None and value is None:
+            _log.error("a stored value is not what was written key=%s", key.hex())
+        return value
 
     # --- what is there at the start -------------------------------------------------------------
 
@@ -376,9 +376,9 @@ class LmdbStore:
             return []
         try:
             found = [(key, view.get(key, db=self._tables[1])) for key in keys]
+            return [key for key, record in found if record is not None and not _sound(key, record)]
         finally:
             self._end_read(view)
-        return [key for key, record in found if record is not None and _opened(key, record) is None]
 
     def _check_rest(self, keys: list[bytes]) -> None:
         for start in range(0, len(keys), _CHECK_STRETCH):
@@ -432,9 +432,13 @@ def _sealed(key: bytes, value: bytes) -> bytes:
     return crc32(value, crc32(key)).to_bytes(4, "big") + value
 
 
-def _opened(key: bytes, record: bytes) -> bytes | None:
-    value = record[4:]
-    return value if record[:4] == crc32(value, crc32(key)).to_bytes(4, "big") else None
+def _sound(key: bytes, record: bytes | memoryview) -> bool:
+    return record[:4] == crc32(record[4:], crc32(key)).to_bytes(4, "big")
+
+
+def _opened(key: bytes, record: bytes | memoryview) -> bytes | None:
+    """Return the value, copied out of the map, once: large copies cost a page fault a page."""
+    return bytes(record[4:]) if _sound(key, record) else None
 
 
 def _outlasting(executor: ThreadPoolExecutor, work: Callable[[], _Answer]) -> Awaitable[_Answer]:

@@ -33,7 +33,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 def reusable_bytes(
     environment: lmdb.Environment,
-    transaction: lmdb.Transaction[bytes],
+    transaction: lmdb.Transaction[bytes] | lmdb.Transaction[memoryview],
     tables: Sequence[lmdb._Database],
 ) -> int:
     """Return the bytes of the pages that neither these tables nor that of their names use.
