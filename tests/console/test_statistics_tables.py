@@ -159,6 +159,15 @@ def test_arrows() -> None:
     assert "DOWN 1/2 &uarr;" in render_table([rising], PLAIN)
     sinking = row("r", TYPE_SERVER, "UP 2/3", check_health=3, check_rise=2, check_fall=3)
     assert "UP 2/3 &darr;" in render_table([sinking], PLAIN)
+    healthy = row("r", TYPE_SERVER, "UP", check_health=4, check_rise=2, check_fall=3)
+    assert "&darr;" not in render_table([healthy], PLAIN)
+    forced = row("r", TYPE_SERVER, "NOLB")
+    assert "NOLB &darr;" in render_table([forced], PLAIN)
+
+
+def test_nothing_clips_what_hovering_shows() -> None:
+    """A box that scrolls for itself would show it where the table was before it was scrolled."""
+    assert "<div" not in render_table([FRONT, SERVER, BACK], PLAIN).partition("<tr")[0]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import http.client
 import re
 import socket
@@ -10,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 from support.balancer_sides import Side
-from support.beside_haproxy import play
+from support.beside_haproxy import PREAMBLE, play
 from support.scripted_links import PATIENCE_S
 
 SERVERS = """
@@ -222,6 +223,70 @@ def test_a_row_tells_what_it_tells() -> None:
     play(ADMIN, script)
 
 
+STATES = """
+listen front
+    bind 127.0.0.1:{front}
+    server checked 127.0.0.1:{s1} check inter 300
+    server spare 127.0.0.1:{s1} check inter 300 backup
+    server plain 127.0.0.1:{s1}
+    server off 127.0.0.1:{s1} disabled
+    server tracking 127.0.0.1:{s1} track front/checked
+    server weightless 127.0.0.1:{s1} check inter 300 weight 0
+    server gone 127.0.0.1:{s2} check inter 300 fastinter 50
+    server sparegone 127.0.0.1:{s2} check inter 300 fastinter 50 backup
+    server sinking 127.0.0.1:{s3} check inter 100 fall 1000
+    server rising 127.0.0.1:{s4} check inter 100 rise 1000
+"""
+
+
+def test_states_on_the_page() -> None:
+    """Colour and status of a server in each state, and of what is forced upon it."""
+
+    def script(side: Side) -> object:
+        side.figures_when(lambda rows: rows["sinking"] == ["L4OK"], "check_status")
+        side.figures_when(lambda rows: rows["rising"] == ["DOWN"], "status")
+        for gone in ("gone", "sparegone"):
+            side.notices(1, f"front/{gone} is DOWN")
+        side.servers["s3"].go()
+        side.servers["s4"].come()
+        side.figures_when(lambda rows: "/1000" in rows["sinking"][0], "status")
+        side.figures_when(lambda rows: "/1000" in rows["rising"][0], "status")
+        seen = [_colours_and_states(side)]
+        for names, actions in (
+            (("checked", "spare"), ("maint", "ready", "dhlth", "hnolb", "hdown", "hrunn")),
+            (("plain", "sinking", "gone", "off"), ("drain", "ready")),
+        ):
+            form = "&".join(f"s={name}" for name in names)
+            for action in actions:
+                side.post("/stats", f"{form}&action={action}&b=front", "page")
+                seen.append(_colours_and_states(side))
+        return seen
+
+    admin = PREAMBLE.replace("stats uri /stats", "stats uri /stats\n    stats admin if TRUE")
+    seen = play(STATES, script, {"s2": None, "s4": None}, preamble=admin)
+    assert seen[0]["sinking"] == ("active_going_down", "N UP some of 1000 ↓")  # type: ignore[index]
+
+
+def _colours_and_states(side: Side) -> dict[str, tuple[str, str]]:
+    """The class of each row of servers, and the cell that tells its state."""
+    body = html.unescape(side.get("/stats")[1].decode("utf-8"))
+    found = {}
+    for colour, row in _rows(body):
+        if not re.match("active|backup_|maintain", colour):
+            continue
+        cells = _texts_of_cells(row)
+        name = re.findall(r'name="s" value="(\w+)"', row)[0]
+        state = next(cell for cell in cells if re.match("N [A-Z]|no check", cell))
+        found[name] = colour, re.sub(r"\d+/1000", "some of 1000", state)
+    return found
+
+
+def _rows(body: str) -> list[tuple[str, str]]:
+    """The rows of the tables: class, and markup."""
+    _, *parts = re.split(r'<tr class="?(\w+)"?>', body)
+    return list(zip(parts[::2], parts[1::2], strict=True))
+
+
 def _texts_of_cells(row: str) -> list[str]:
     row = re.sub(r"<table class=\"?det\"?>.*?</table>", "", row)
     row = re.sub(r"<div class=\"?tips\"?>(.*?)</div>", r" \1", row)
@@ -327,3 +392,31 @@ def test_a_page_in_a_tcp_section_is_not_served() -> None:
         return link.line(), side.rows()[("front", "FRONTEND")]["mode"]
 
     play(SERVERS.replace("    description", "    stats enable\n    description"), script)
+
+
+def test_rows_of_sockets() -> None:
+    text = """
+listen front
+    bind 127.0.0.1:{front} name first
+    bind 127.0.0.1:{second} id 77
+    bind {unix_third}
+    option socket-stats
+    server s1 127.0.0.1:{s1}
+"""
+    columns = (
+        *("scur", "smax", "slim", "stot", "bin", "bout"),
+        *("dreq", "ereq", "status", "type", "sid"),
+    )
+
+    def script(side: Side) -> object:
+        side.reach("front")
+        side.reach("unix_third")
+        side.reach("front")
+        side.reach("second")
+        body = request(side, "GET", "/stats").body
+        rows = [_texts_of_cells(row) for kind, row in _rows(body) if kind == "socket"]
+        return side.figures(*columns), rows
+
+    figures, rows = play(text, script)  # type: ignore[misc]
+    assert figures["first"][3] == "2"
+    assert len(rows) == 3

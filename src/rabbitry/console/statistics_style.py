@@ -34,16 +34,15 @@ h3 { color: var(--name); background: var(--end); margin: .4em 0 0; font-size: 1.
 .top { display: flex; flex-wrap: wrap; gap: 0 3em; margin-bottom: 1.5em; }
 .top ul { margin: .25em 0; padding-left: 1.5em; }
 .lgd { border-collapse: collapse; }
-.lgd td { border: 1px solid var(--line); padding: 2px 6px; min-width: 1em; }
+.lgd td { border: 1px solid var(--line); padding: 1px 4px; }
 .lgd td.noborder { border: 0; white-space: nowrap; }
 .said { padding: 4px 8px; margin: 0 0 1em; }
-.scroll { overflow-x: auto; margin-bottom: 1.6em; }
 .pxname { display: inline-block; margin: 0; padding: 2px 10px; font-size: 1em;
   background: var(--name); }
 .pxname a.px { color: var(--name-ink); text-decoration: none; }
 .desc { margin-left: .6em; }
-.tbl { border-collapse: collapse; width: 100%; font-size: 10px;
-  font-variant-numeric: tabular-nums; }
+.tbl { border-collapse: collapse; width: 100%; font-size: 10px; line-height: normal;
+  margin-bottom: 1.2em;  font-variant-numeric: tabular-nums; }
 .tbl th, .tbl td { border: 1px solid var(--line); padding: 2px 3px; white-space: nowrap;
   text-align: right; }
 .tbl .titre th { background: var(--head); text-align: center; }
@@ -52,12 +51,13 @@ h3 { color: var(--name); background: var(--end); margin: .4em 0 0; font-size: 1.
 a.lfsb { color: inherit; text-decoration: none; }
 u { text-decoration: none; border-bottom: 1px dotted var(--ink); }
 div.tips { visibility: hidden; position: absolute; z-index: 1; padding: 2px 4px 3px;
+  white-space: nowrap; line-height: normal;
   background: var(--tips); color: var(--ink); border: 1px solid #7040c0; border-radius: 3px;
   box-shadow: gray 2px 2px 3px; font-size: 11px; text-align: left; }
 u:hover div.tips, u:focus-within div.tips { visibility: visible; }
 .tbl .det { border-collapse: collapse; font-size: 11px; }
-.tbl .det th { border: 0; text-align: left; }
-.tbl .det td { border: 0; padding-left: 4px; }
+.tbl .det th { border: 0; padding: 0 1px 0 0; text-align: left; }
+.tbl .det td { border: 0; padding: 0 0 0 4px; }
 .frontend, .backend { background: var(--end); }
 .socket { background: var(--socket); }
 .active_up { background: var(--up); }

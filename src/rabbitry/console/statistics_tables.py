@@ -80,12 +80,12 @@ def render_table(rows: Sequence[StatisticsRow], options: TableOptions) -> str:
         box = box if can_steer else "<th rowspan=2></th>"
     head = (
         f'<h3 class="pxname" id="{name}">{title}</h3>'
-        f'<span class="desc">{description}</span>\n<div class="scroll"><table class="tbl">\n'
+        f'<span class="desc">{description}</span>\n<table class="tbl">\n'
         f'<tr class="titre">{box}<th rowspan=2></th>{groups}</tr>\n'
         f'<tr class="titre">{columns}</tr>\n'
     )
     lines = "".join(_line(row, options) for row in rows)
-    table = f"{head}{lines}</table></div>\n"
+    table = f"{head}{lines}</table>\n"
     if not can_steer:
         return table
     choices = "".join(f'<option value="{value}">{text}</option>' for value, text in ACTIONS)
@@ -119,7 +119,8 @@ def _line(row: StatisticsRow, options: TableOptions) -> str:
         server = escape(row.svname)
         section = escape(row.pxname)
         box = (
-            f'<td><input class="{section}-checkbox" type="checkbox" name="s" value="{server}"></td>'
+            f'<td class=ac><input class="{section}-checkbox" type="checkbox" name="s" '
+            f'value="{server}"></td>'
         )
     elif options.admin:
         box = "<td></td>"
@@ -329,7 +330,9 @@ def _server_status(row: StatisticsRow) -> str:
     arrow = ""
     if row.status.startswith("DOWN"):
         arrow = " &uarr;" if row.check_health else ""
-    elif not _is_healthy(row):
+    elif row.check_health is None or not _is_healthy(row):
+        # HAProxy's page has the arrow at servers that are not checked themselves, too: drained,
+        # NOLB, tracking.
         arrow = " &darr;"
     return f"{since} {escape(row.status)}{arrow}"
 

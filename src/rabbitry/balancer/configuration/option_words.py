@@ -26,7 +26,6 @@ _OF_FRONTS = {
 }
 _READ_IN_VAIN = {
     "log-separate-errors": "errors have the level of other lines",
-    "socket-stats": "there are rows for frontends, none for their sockets",
 }
 _OF_BACKS = {
     "allbackups": "all_backups",
