@@ -87,6 +87,10 @@ def test_sections_come_and_go() -> None:
     text = "listen a\nbind 127.0.0.1:1\nserver u 127.0.0.1:13\n"
     _, added, removed, _ = adopted(text)
     assert (added, removed) == (["a/u"], ["a/s", "a/t", "b/s"])
+    proxies = Proxies(read(BEFORE))
+    gone = proxies.frontends[1]
+    assert proxies.adopt(read(text), 5).left == [gone]
+    assert proxies.adopt(read(text), 6).left == []
 
 
 def test_sessions_go_to_the_servers_of_the_new_file() -> None:

@@ -69,6 +69,16 @@ def test_show_sess_line() -> None:
     assert words == ["proto=tcpv4", "fe=front", "be=front", "srv=s1"]
 
 
+def test_show_sess_has_none_that_has_not_said_whom_it_is_for() -> None:
+    def script(side: Side) -> object:
+        side.connect()
+        side.until(lambda: "CurrConns: 1\n" in side.ask("show info"), "let in")
+        return [line for line in side.ask("show sess").splitlines() if "fe=front" in line]
+
+    text = PLAIN.replace("{front}", "{front} accept-proxy")
+    assert play(text, script) == []
+
+
 def test_show_servers_state() -> None:
     def script(side: Side) -> object:
         side.ask("set server front/s1 state drain", "set server front/s2 weight 5")

@@ -162,8 +162,10 @@ class Balancer:
 
     def statistics(self, now: int) -> list[StatisticsRow]:
         """The rows of HAProxy's statistics: for each section its front, servers, back."""
-        listeners = list(self.proxies.listeners.values())
-        return rows_of(self.proxies.frontends, self.proxies.backends, now, listeners)
+        proxies, sessions = self.proxies, self.relay.sessions
+        return rows_of(
+            proxies.frontends, proxies.backends, proxies.listeners.values(), sessions, now
+        )
 
     def _take(self, event: Event, now: int) -> None:
         relay = self.relay
@@ -242,6 +244,7 @@ class Balancer:
 
     def _reload(self, configuration: Configuration, now: int) -> None:
         adopted = self.proxies.adopt(configuration, now)
+        self._counters.frontends_left(adopted.left)
         for _, server in adopted.removed:
             self.checks.server_removed(server, now)
             self.transitions.forget(server)

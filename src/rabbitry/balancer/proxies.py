@@ -45,12 +45,13 @@ class ListenerChanges:
 @dataclass(slots=True)
 class Adopted:
     """What has changed: servers that came, went, and kept their place with another line (with the
-    line they had)."""
+    line they had); frontends that `left`."""
 
     added: list[tuple[Backend, Server]] = field(default_factory=list)
     removed: list[tuple[Backend, Server]] = field(default_factory=list)
     changed: list[tuple[Backend, Server, ServerLine]] = field(default_factory=list)
     new_backends: list[Backend] = field(default_factory=list)
+    left: list[Frontend] = field(default_factory=list)
 
 
 class Proxies:
@@ -142,9 +143,10 @@ class Proxies:
         self.frontends = []
         for section in configuration.frontends:
             backend = by_name.get(section.default_backend or "")
-            frontend = there.get(section.name) or Frontend(section, backend)
+            frontend = there.pop(section.name, None) or Frontend(section, backend)
             frontend.adopt(section, backend)
             self.frontends.append(frontend)
+        adopted.left += there.values()
         for name in changes.to_close:
             self._closed[name] = self.listeners.pop(name)
         there = {frontend.section.name: frontend for frontend in self.frontends}

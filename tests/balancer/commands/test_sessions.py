@@ -8,8 +8,9 @@ import pytest
 from support.balancer_conversation import opened, reports
 from support.runtime_terminal import FACTS, RuntimeTalk
 
-from rabbitry.balancer.balancer import RuntimeLine
+from rabbitry.balancer.balancer import Reload, RuntimeLine
 from rabbitry.balancer.commands.sessions import human_time
+from rabbitry.balancer.configuration.reader import parse
 from rabbitry.machine import Answer, Asked, CloseLink, FinishLink
 
 TEXT = """
@@ -106,6 +107,54 @@ def test_shutdown_sessions_of_a_server_ends_all() -> None:
     states = [each.details["state"] for each in reports(effects) if "state" in each.details]
     assert [state[0] for state in states] == ["K", "K"]
     assert talk.say("show sess") == "\n"
+
+
+def fields(talk: RuntimeTalk) -> dict[str, str]:
+    lines = talk.say("show info").strip().splitlines()
+    return dict(line.split(": ", 1) for line in lines if ": " in line)
+
+
+def after_a_reload(text: str) -> RuntimeTalk:
+    """Two sessions at server `a`, and a file that has it no more."""
+    talk = talk_of(2)
+    for link in (1, -1):
+        talk.bytes(link, b"hello")
+    assert isinstance(talk.take(Asked(5, Reload(parse(text, "test.cfg"))))[-1], Answer)
+    return talk
+
+
+OTHERS = (TEXT.replace("listen front", "listen other"), TEXT.replace("server a", "server b"))
+
+
+@pytest.mark.parametrize("text", OTHERS)
+def test_sessions_of_what_a_reload_took_away_are_there(text: str) -> None:
+    talk = after_a_reload(text)
+    lines = talk.say("show sess").strip().splitlines()
+    assert ["fe=front be=front srv=a " in line for line in lines] == [True, True]
+    assert fields(talk)["CurrConns"] == "2"
+    talk.say("shutdown session 0x1")
+    talk.closed(1)
+    talk.closed(-1)
+    assert fields(talk)["CurrConns"] == "1"
+    assert talk.say("shutdown sessions server front/a") == "\n"
+    talk.closed(2)
+    talk.closed(-2)
+    assert fields(talk)["CurrConns"] == "0"
+    assert talk.say("shutdown sessions server front/a").startswith("No such ")
+
+
+@pytest.mark.parametrize("text", OTHERS)
+def test_what_is_told_of_the_process_never_becomes_less(text: str) -> None:
+    talk = after_a_reload(text)
+    told = fields(talk)
+    assert (told["CumReq"], told["TotalBytesOut"]) == ("2", "5")
+    for link in (1, -1, 2, -2):
+        talk.closed(link)
+    for again in (TEXT, text, text):
+        talk.take(Asked(6, Reload(parse(again, "test.cfg"))))
+        talk.say("clear counters all")
+        told = fields(talk)
+        assert (told["CumReq"], told["TotalBytesOut"]) == ("2", "5")
 
 
 @pytest.mark.parametrize(

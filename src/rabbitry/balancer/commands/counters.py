@@ -15,14 +15,17 @@ def _clear_counters(world: World, call: Call) -> str:
     everything = call.word(2) == "all"
     if everything and not call.terminal.may("admin"):
         raise Said("Permission denied\n")
-    under_way = UnderWay(world.proxies.frontends)
+    under_way = UnderWay(world.relay.sessions)
     for frontend in world.proxies.frontends:
         frontend.sessions_max = 0
         frontend.rate.highest = 0
         if everything:
+            bytes_in, bytes_out = under_way.of(frontend)
+            # What `show info` tells of the process is not counted anew.
+            world.counters.past_sessions += frontend.sessions_total
+            world.counters.past_bytes_out += frontend.bytes_out + bytes_out
             frontend.connections_total = frontend.sessions_total = 0
             frontend.tls_sessions_total = 0
-            bytes_in, bytes_out = under_way.of(frontend)
             # What is under way is added when it ends; what it has moved so far shall not count.
             frontend.bytes_in, frontend.bytes_out = -bytes_in, -bytes_out
     for listener in world.proxies.listeners.values():

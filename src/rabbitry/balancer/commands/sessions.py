@@ -3,7 +3,8 @@
 Owns their words and answers (src/stream.c). A line of `show sess` has all of HAProxy's fields in
 its order, empty or 0 where they mean nothing here, so that tools find what they look for; in full,
 those that mean something. A session is known by a number instead of an address in memory, written
-alike (`0x1f`).
+alike (`0x1f`). Sessions of sections and servers that a reload took away are told of and ended like
+all others: HAProxy's live in the process of the file before, and are asked for there.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from datetime import datetime, timedelta
 
 from rabbitry.balancer.commands.world import Call, Command, Said, World
 from rabbitry.balancer.servers import seconds
-from rabbitry.balancer.session import Session, Side
+from rabbitry.balancer.session import Phase, Session, Side
 from rabbitry.balancer.syslog_lines import MONTHS
 from rabbitry.machine import Address
 
@@ -20,9 +21,8 @@ _UNITS_MS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1
 
 
 def _show(world: World, call: Call) -> str:
-    sessions = [
-        session for frontend in world.proxies.frontends for session in frontend.sessions.values()
-    ]
+    # One that has not said yet whom it is for is no session with HAProxy.
+    sessions = [each for each in world.relay.sessions if each.phase is not Phase.GREETING]
     what = call.word(2)
     if what == "all":
         return "".join(_in_full(each, world, call.now) for each in sessions)
@@ -155,8 +155,15 @@ def _shut_down_session(world: World, call: Call) -> str:
 
 
 def _shut_down_sessions(world: World, call: Call) -> str:
-    _, server = world.server(call.word(3))
-    world.relay.shut_down_sessions(server, "K", call.now)
+    name = call.word(3)
+    left = [each.server for each in world.relay.sessions if each.server and each.server.key == name]
+    try:
+        left.append(world.server(name)[1])
+    except Said:
+        if not left:
+            raise
+    for server in dict.fromkeys(left):
+        world.relay.shut_down_sessions(server, "K", call.now)
     return ""
 
 

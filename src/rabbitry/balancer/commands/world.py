@@ -58,8 +58,10 @@ class World:
 
     def rows(self, now: int) -> list[StatisticsRow]:
         """All rows of the statistics."""
-        listeners = list(self.proxies.listeners.values())
-        rows = rows_of(self.proxies.frontends, self.proxies.backends, now, listeners)
+        proxies, sessions = self.proxies, self.relay.sessions
+        rows = rows_of(
+            proxies.frontends, proxies.backends, proxies.listeners.values(), sessions, now
+        )
         fill_http_rows(rows, self.facts.pages, now)
         return rows
 

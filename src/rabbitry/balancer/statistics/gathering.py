@@ -8,12 +8,12 @@ Invariants: pure; the work is linear in sections, servers and sessions together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rabbitry.balancer.algorithms.pool import WEIGHT_SCALE
 from rabbitry.balancer.backends import Backend
 from rabbitry.balancer.servers import Admin, Counters, Operating, Server, seconds
-from rabbitry.balancer.session import Frontend, Listener
+from rabbitry.balancer.session import Frontend, Listener, Session
 from rabbitry.balancer.statistics.columns import (
     TYPE_BACKEND,
     TYPE_FRONTEND,
@@ -29,17 +29,16 @@ Counted = Frontend | Listener | Server | Backend
 class UnderWay:
     """Bytes of the sessions that have not ended, which the counters do not have yet."""
 
-    def __init__(self, frontends: Sequence[Frontend]) -> None:
+    def __init__(self, sessions: Iterable[Session]) -> None:
         self._bytes: dict[Counted, tuple[int, int]] = {}
-        for frontend in frontends:
-            for session in frontend.sessions.values():
-                self._add(frontend, session.bytes_in, session.bytes_out)
-                if frontend.section.socket_stats:
-                    self._add(session.listener, session.bytes_in, session.bytes_out)
-                if session.server is not None:
-                    self._add(session.server, session.bytes_in, session.bytes_out)
-                if session.backend_counted and session.backend is not None:
-                    self._add(session.backend, session.bytes_in, session.bytes_out)
+        for session in sessions:
+            self._add(session.frontend, session.bytes_in, session.bytes_out)
+            if session.frontend.section.socket_stats:
+                self._add(session.listener, session.bytes_in, session.bytes_out)
+            if session.server is not None:
+                self._add(session.server, session.bytes_in, session.bytes_out)
+            if session.backend_counted and session.backend is not None:
+                self._add(session.backend, session.bytes_in, session.bytes_out)
 
     def _add(self, what: Counted, bytes_in: int, bytes_out: int) -> None:
         before_in, before_out = self._bytes.get(what, (0, 0))
@@ -53,14 +52,16 @@ class UnderWay:
 def rows_of(
     frontends: Sequence[Frontend],
     backends: Sequence[Backend],
+    listeners: Iterable[Listener],
+    sessions: Iterable[Session],
     now: int,
-    listeners: Sequence[Listener] = (),
 ) -> list[StatisticsRow]:
     """The rows of all sections at `now`: front, servers, back of each, in the file's order.
 
-    `listeners` have rows of their own where their section says `option socket-stats`.
+    `listeners` have rows of their own where their section says `option socket-stats`. `sessions`
+    are all that live: also those whose frontend has no row any more have servers that have one.
     """
-    under_way = UnderWay(frontends)
+    under_way = UnderWay(sessions)
     numbered: list[tuple[int, list[StatisticsRow]]] = []
     numbered += [
         (front.section.number, [_front(front, under_way, now)])

@@ -117,7 +117,12 @@ class Facts:
 
 
 class ProcessCounters:
-    """What is counted for all frontends together. `maxconn` and limits can be changed."""
+    """What is counted for all frontends together. `maxconn` and limits can be changed.
+
+    `left` are the frontends that a reload took away and whose sessions may live on; `past_sessions`
+    and `past_bytes_out` are what those counted that are forgotten, or begin to count anew: what is
+    told of the process never becomes less.
+    """
 
     def __init__(self, process: Global) -> None:
         self.started_at = 0
@@ -129,11 +134,30 @@ class ProcessCounters:
         self.connections_total = 0
         self.listeners = 0
         self.is_stopping = False
+        self.left: list[Frontend] = []
+        self.past_sessions = 0
+        self.past_bytes_out = 0
 
     def connection_opened(self, now: int) -> None:
         """A client connected."""
         self.connections_total += 1
         self.connection_rate.count(now)
+
+    def frontends_left(self, frontends: Sequence[Frontend]) -> None:
+        """A reload took these frontends away; those without sessions are forgotten."""
+        for frontend in [*self.left, *frontends]:
+            if not frontend.sessions:
+                self.past_sessions += frontend.sessions_total
+                self.past_bytes_out += frontend.bytes_out
+        self.left = [each for each in [*self.left, *frontends] if each.sessions]
+
+    @property
+    def bytes_out_left(self) -> int:
+        """What frontends that are in no section any more have sent to clients."""
+        under_way = sum(
+            session.bytes_out for each in self.left for session in each.sessions.values()
+        )
+        return self.past_bytes_out + sum(each.bytes_out for each in self.left) + under_way
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +180,9 @@ def info_of(
     facts: Facts,
     now: int,
 ) -> list[Field]:
-    """All fields at `now`; `bytes_out` is what all frontends have sent to clients."""
-    values = _values(process, counters, frontends, facts, now)
-    values["TotalBytesOut"] = bytes_out
+    """All fields at `now`; `bytes_out` is what these frontends have sent to clients."""
+    values = _values(process, counters, [*frontends, *counters.left], facts, now)
+    values["TotalBytesOut"] = bytes_out + counters.bytes_out_left
     fields = []
     for line in _TABLE.strip().splitlines():
         place, name, tags, type_, meaning = line.split(" ", 4)
@@ -205,7 +229,8 @@ def _values(
         "Hard_maxconn": counters.hard_maxconn or 0,
         "CurrConns": open_now,
         "CumConns": counters.connections_total + sum(use.connections_total for use in pages),
-        "CumReq": sum(front.sessions_total for front in frontends)
+        "CumReq": counters.past_sessions
+        + sum(front.sessions_total for front in frontends)
         + sum(use.requests_total for use in pages),
         "ConnRate": rate.per_second(now),
         "ConnRateLimit": counters.connections_per_s,
