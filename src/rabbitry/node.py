@@ -426,8 +426,8 @@ class Node:
     # --- alarms and the store ---------------------------------------------------------------------
 
     def low_on(self, resources: list[str]) -> None:
-        """This node is low on these: tell all other nodes, and the coordinator when it asks."""
-        self._membership.alarms = resources
+        """This node is low on these: tell all other nodes, and the coordinator."""
+        self._membership.low_on(resources)
         for name in self._administration.catalog.nodes:
             self._peers.send(name, AlarmsTold(resources))
 

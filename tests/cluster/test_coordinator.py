@@ -375,6 +375,29 @@ def test_numbers_of_queues_are_never_given_twice() -> None:
 # --- the operator ---------------------------------------------------------------------------------
 
 
+def test_what_a_node_is_low_on_is_told_when_it_changes() -> None:
+    stage = joined("a", "b")
+    a, b = stage.nodes["a"], stage.nodes["b"]
+    told = "alarms of node"
+    a.beat()
+    assert stage.reported(told) == []
+    for _ in range(2):
+        b.send(Followed(b.revision, ("disk", "memory")))
+    assert stage.reported(told) == [{"node": "b", "alarms": ["disk", "memory"]}]
+    b.beat()
+    assert stage.reported(told)[1:] == [{"node": "b", "alarms": []}]
+
+
+def test_a_node_that_comes_back_low_on_something_says_so_anew() -> None:
+    stage = joined("a", "b")
+    for _ in range(2):
+        b = stage.nodes["b"]
+        b.send(Followed(b.revision, ("disk",)))
+        assert len(stage.reported("alarms of node")) == len(stage.reported("node left")) + 1
+        stage.lose_link("b")
+        stage.join("b")
+
+
 def test_status() -> None:
     stage = joined("a", "b")
     a, b = stage.nodes["a"], stage.nodes["b"]
@@ -382,7 +405,8 @@ def test_status() -> None:
     stage.ask(1, "status")
     assert stage.answers == {}
     a.send(StatisticsTold(a.questions[-1], [(1, 5, 2)]))
-    b.send(StatisticsTold(b.questions[-1], [], ("disk",)))
+    b.send(Followed(b.revision, ("disk",)))
+    b.send(StatisticsTold(b.questions[-1], []))
     assert stage.answers[1] == {
         "nodes": [
             {"name": "a", "state": "running", "alarms": []},

@@ -119,6 +119,12 @@ class Stage:
         self.exchange()
         return list(self.heard)
 
+    def low_on(self, *resources: str) -> list[AnyRecord]:
+        self.heard.clear()
+        self.membership.low_on(list(resources))
+        self.exchange()
+        return list(self.heard)
+
     def ask(self, owner: str) -> DeleteOwned:
         request = DeleteOwned(owner)
         self.membership.request(request, lambda refused: self.answers.append((owner, refused)))
@@ -231,8 +237,20 @@ def test_a_coordinator_with_another_secret_is_refused() -> None:
 def test_statistics() -> None:
     stage = member()
     assert stage.say(StatisticsAsked(8)) == [StatisticsTold(8, [(1, 2, 3)])]
-    stage.membership.alarms = ["disk"]
-    assert stage.say(StatisticsAsked(9)) == [StatisticsTold(9, [(1, 2, 3)], ("disk",))]
+
+
+def test_what_it_is_low_on_is_told_at_once_and_with_every_heartbeat() -> None:
+    stage = member()
+    stage.wait(1)
+    assert stage.low_on("disk") == [Followed(4, ("disk",))]
+    assert stage.wait(HEARTBEAT_US) == [Followed(4, ("disk",))]
+    assert stage.low_on() == [Followed(4)]
+
+
+def test_what_it_was_low_on_before_it_joined_is_told_with_the_first_word() -> None:
+    stage = Stage().begin()
+    assert stage.low_on("memory") == []
+    assert stage.say(Welcomed(4, [JOINED])) == [Followed(4, ("memory",))]
 
 
 def test_bytes_of_a_link_that_is_gone_are_dropped() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from support.coordination_catalogs import History, NodeComes, shape
 
 from rabbitry.cluster.access_records import AddVirtualHost, SetPermissions, SetUser
+from rabbitry.cluster.members import Member
 from rabbitry.cluster.operator_desk import STATISTICS_TIMEOUT_US, StatusDesk, judge_all, who_leads
 from rabbitry.cluster.records import DeclareQueue, QueueDeclared, Refused, StatisticsTold
 
@@ -49,9 +50,12 @@ class Desk:
         history = History()
         history.grant(NodeComes("a"))
         history.grant(queue("q", "/"))
+        member = Member("1")
+        member.state = "running"
+        member.low_on(("disk",))
         self.desk = StatusDesk(
             history.catalog,
-            lambda: [("a", "running")],
+            {"a": member},
             lambda entry: f"{entry.declared.name} waits",
             lambda: "disk full",
             self.answers.__setitem__,
@@ -65,7 +69,7 @@ def test_status_waits_for_all_figures() -> None:
     assert stage.answers == {}
     stage.desk.left("b")
     assert stage.answers[1]["queues"][0]["messages"] == 5
-    assert stage.answers[1]["nodes"] == [{"name": "a", "state": "running", "alarms": []}]
+    assert stage.answers[1]["nodes"] == [{"name": "a", "state": "running", "alarms": ["disk"]}]
 
 
 def test_status_does_not_wait_for_ever() -> None:

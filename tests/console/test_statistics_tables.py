@@ -131,6 +131,21 @@ def test_the_agent_that_has_it_down_is_told() -> None:
     assert "L7STS<div class=tips>Layer7 wrong status: down" in render_table([down], PLAIN)
 
 
+def test_what_an_agent_says_of_a_server_that_is_up_can_be_read() -> None:
+    """HAProxy has it in its CSV only."""
+    up = row("r", TYPE_SERVER, "UP", check_status="L7OK", agent_status="L7OK", agent_health=1)
+    bare = render_table([up], PLAIN)
+    up.last_agt = "via agent : up"
+    assert render_table([up], PLAIN) == bare
+    up.last_agt = "via agent : up (low on disk & <b>: wait (a little))"
+    said = "low on disk &amp; &lt;b&gt;: wait (a little)"
+    assert f"</div></u><br>{said}</td>" in render_table([up], PLAIN)
+    up.last_agt = "via agent : up (cut"
+    assert "<br>cut</td>" in render_table([up], PLAIN)
+    up.check_status = None
+    assert "<td class=ac>cut</td>" in render_table([up], PLAIN)
+
+
 def test_legends() -> None:
     table = render_table([FRONT, LISTENER, SERVER, BACK], TableOptions(legends=True))
     assert "cap: proxy, mode: tcp, id: 2" in table

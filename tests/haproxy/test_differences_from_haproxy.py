@@ -9,7 +9,7 @@ import pytest
 from support.balancer_sides import Side
 from support.beside_haproxy import Script, play_apart
 from support.configuration_verdicts import haproxy_says, rabbitry_says
-from support.scripted_servers import listens
+from support.scripted_servers import listens, says
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "differences-from-haproxy.md"
 PROXY = """
@@ -91,6 +91,19 @@ def test_proxy_header_with_an_address_that_is_none() -> None:
     assert ours == ("127.0.0.1", 0)
 
 
+def test_what_an_agent_says_of_a_server_that_is_up() -> None:
+    def script(side: Side) -> tuple[str, str, bool]:
+        side.figures_when(lambda rows: "L7OK" in rows["s1"][0], "agent_status")
+        status, last_agent = side.figures("status", "last_agt")["s1"]
+        return status, last_agent, b"low on disk: publishers wait" in side.get("/stats")[1]
+
+    line = "    server s1 127.0.0.1:{s1} check agent-check agent-port {agent} agent-inter 100\n"
+    text = f"listen front\n    bind 127.0.0.1:{{front}}\n{line}"
+    behaviours = {"s1": listens, "agent": says(b"up # low on disk: publishers wait\n")}
+    told = ("UP", "via agent : up (low on disk: publishers wait)")
+    assert play_apart(text, script, behaviours) == ((*told, False), (*told, True))
+
+
 def test_document_has_a_row_for_each() -> None:
     tried = DOCUMENT.read_text().partition("## Tried against both")[2].partition("\n## ")[0]
     rows = [
@@ -99,5 +112,6 @@ def test_document_has_a_row_for_each() -> None:
     others = [
         "a PROXY header in pieces",
         "a PROXY header with an address that is none",
+        "an agent's text for a server that is up (`up # TEXT`)",
     ]
     assert rows[2:] == [*FILES, *others]

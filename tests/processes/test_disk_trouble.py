@@ -1,8 +1,9 @@
 """Disks that are full, read-only or broken while clients publish and consume.
 
-Each time the same is promised: publishers are blocked and lose nothing, consumers go on, status and
-log say why, and when the disk is well again publishing goes on by itself, over the same
-connections. What was confirmed is there in the end, also if everything is killed meanwhile.
+Each time the same is promised: publishers are blocked and lose nothing, consumers go on, status,
+log and statistics page say why, and when the disk is well again publishing goes on by itself, over
+the same connections. What was confirmed is there in the end, also if everything is killed
+meanwhile.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ Up = Callable[..., RunningCluster]
 QUEUE = "orders"
 SMALL_BYTES = 24 * 1024 * 1024
 LONG_S = 60.0
+LOW = "low on disk: publishers wait"
 
 pytestmark = pytest.mark.processes
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason=WITHOUT_COMPILER)
@@ -59,11 +61,34 @@ def wait_alarm(cluster: RunningCluster, nodes: list[str]) -> None:
     )
 
 
+def wait_page(cluster: RunningCluster, nodes: list[str]) -> None:
+    """Wait until the statistics page says the same, for programs and for people."""
+    cluster.wait_page(
+        f"{nodes} are low on disk",
+        lambda servers: (
+            sum(
+                server["last_agt"].startswith(f"via agent : up ({LOW}")
+                and server["agent_status"].endswith("L7OK")
+                and server["status"] == "UP"
+                for name, server in servers.items()
+                if name in (nodes or NODES)
+            )
+            >= (len(nodes) or 1)
+        ),
+    )
+    assert cluster.page().count(f"<br>{LOW}") >= (len(nodes) or 1)
+
+
 def wait_no_alarm(cluster: RunningCluster) -> None:
     cluster.wait_status(
         "no node is low on anything",
         lambda status: not any(node["alarms"] for node in status["nodes"]),
     )
+    cluster.wait_page(
+        "no agent knows of an alarm",
+        lambda servers: all(row["last_agt"] == "via agent : up" for row in servers.values()),
+    )
+    assert LOW not in cluster.page()
 
 
 def check_blocked(port: int, ledger: Ledger) -> None:
@@ -93,6 +118,7 @@ def publish_under_trouble(
     ledger.wait_progress([], confirms=500)
     begin()
     wait_alarm(cluster, nodes)
+    wait_page(cluster, nodes)
     for node in NODES:
         check_blocked(cluster.node_port(node), ledger)
     for node in NODES:
@@ -218,6 +244,12 @@ def test_a_catalog_that_cannot_be_written_keeps_declarations_waiting_and_no_mess
             client.send(QueueDeclare(0, "later", durable=True))
             cluster.wait_status("it says so", lambda status: bool(status["catalog_trouble"]))
             assert "the catalog cannot be written" in cluster.command("status")
+            cluster.wait_page(
+                "every agent says so",
+                lambda servers: all(
+                    "the catalog cannot be written" in row["last_agt"] for row in servers.values()
+                ),
+            )
             publish(cluster.front, QUEUE, [b"one", b"two"])
             assert not client.has_heard()
         assert client.take_method().name == "queue.declare-ok"

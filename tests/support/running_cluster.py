@@ -8,6 +8,7 @@ for again until it is so (`wait_status`), and a failure shows the status as it w
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import os
 import select
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -120,6 +122,25 @@ class RunningCluster:
             # Nobody tells when a status changes; each question costs a process as it is.
             threading.Event().wait(0.02)
         return status
+
+    def page(self, format: str = "") -> str:
+        """Return the balancer's statistics page, or another format of it (";csv")."""
+        url = f"http://127.0.0.1:{self.port + 4}/stats{format}"
+        with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
+            return str(answer.read().decode())
+
+    def wait_page(self, what: str, so: Callable[[dict[str, dict[str, str]]], bool]) -> None:
+        """Wait until the servers on the page, rows of its CSV by their names, are `so`."""
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            rows = csv.DictReader(self.page(";csv").removeprefix("# ").splitlines())
+            servers = {row["svname"]: row for row in rows if row["svname"] in NODES}
+            if so(servers):
+                return
+            if time.monotonic() > until:
+                raise AssertionError(f"not so within {PATIENCE_S} s: {what}\n{servers}")
+            # Nobody tells when the page changes.
+            threading.Event().wait(0.02)
 
     def queue(self, name: str) -> dict[str, Any]:
         """Return the status of one queue."""

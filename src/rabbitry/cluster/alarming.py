@@ -20,7 +20,7 @@ class AlarmingPort(Protocol):
         ...
 
     def low_on(self, resources: list[str]) -> None:
-        """This node is low on these: tell all other nodes, and the coordinator when it asks."""
+        """This node is low on these: tell all other nodes, and the coordinator."""
         ...
 
     def alarms_over(self) -> None:

@@ -139,7 +139,7 @@ class Coordinator:
         self._mirrors_moved_at = 0  # the revision at which a policy moved mirrors last
         self._desk = StatusDesk(
             self.catalog,
-            lambda: [(name, one.state) for name, one in self._members.items()],
+            self._members,
             lambda entry: why_waiting(
                 self.catalog, entry, self._relocation.stores.damaged_on(entry)
             ),
@@ -282,6 +282,8 @@ class Coordinator:
         if isinstance(record, Followed):
             link.send(Heard())
             self._followed(name, member, record.revision)
+            if member.low_on(record.alarms):
+                self._report("info", "alarms of node", node=name, alarms=list(record.alarms))
         elif isinstance(record, Requested):
             if self._welcomes:
                 self._deferred.append((name, member.incarnation, record))
@@ -335,10 +337,8 @@ class Coordinator:
         """Take a node out of the cluster, and its queues from it."""
         member = self._members[name]
         self._cut(member)
-        member.state = "down" if dead else "hung"
         self._change(self._relocation.left(name, member.incarnation, dead))
-        if dead:
-            member.incarnation = ""
+        member.left(dead)
         if not self._settings.alone:
             self._report("warning", "node left", node=name, dead=dead)
         self._handing_over.left(name)

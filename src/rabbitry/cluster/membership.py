@@ -98,8 +98,8 @@ class Membership:
         self.store = ""  # what the node keeps its messages in
         self.damaged: list[int] = []  # queues that it had, and cannot vouch for
         self.cluster = ""  # of which cluster what it keeps is; empty: of none so far
-        self.alarms: list[str] = []  # what this node is low on
         self.joined = False  # the catalog is known; it stays known when the link breaks
+        self._alarms: tuple[str, ...] = ()  # what this node is low on
         self._port = port
         self._name = name
         self._incarnation = incarnation
@@ -136,7 +136,7 @@ class Membership:
             self._heard_at = now
         if self._welcome and self._session is not None and now >= self._beat_at:
             self._beat_at = now + HEARTBEAT_US
-            self._session.send(Followed(self.revision))
+            self._follow(self._session)
 
     def request(self, request: Request, on_answer: OnAnswer) -> None:
         """Ask for a change; the answer comes when all nodes have it. It may take for ever."""
@@ -145,6 +145,15 @@ class Membership:
         self._requests[number] = (request, on_answer)
         if self._welcome and self._session is not None:
             self._session.send(Requested(number, request))
+
+    def low_on(self, resources: list[str]) -> None:
+        """This node is low on these, and on nothing else: say so now, and with every heartbeat."""
+        self._alarms = tuple(resources)
+        if self._welcome and self._session is not None:
+            self._follow(self._session)
+
+    def _follow(self, session: ClusterLink) -> None:
+        session.send(Followed(self.revision, self._alarms))
 
     def _quiesced(self, number: int) -> None:
         if self._welcome and self._session is not None:
@@ -201,11 +210,11 @@ class Membership:
             for number, (request, _) in unanswered:
                 session.send(Requested(number, request))
             self._port.welcomed(record.changes)
-            session.send(Followed(self.revision))
+            self._follow(session)
         elif isinstance(record, Changed) and self._welcome:
             self.revision = record.revision
             self._port.changed(record.changes)
-            session.send(Followed(self.revision))
+            self._follow(session)
         elif isinstance(record, Answered):
             asked = self._requests.pop(record.number, None)
             if asked is not None:
@@ -213,5 +222,4 @@ class Membership:
         elif isinstance(record, Quiesce):
             self._port.quiesce(record.queues, partial(self._quiesced, record.number))
         elif isinstance(record, StatisticsAsked):
-            told = StatisticsTold(record.number, self._port.statistics(), tuple(self.alarms))
-            session.send(told)
+            session.send(StatisticsTold(record.number, self._port.statistics()))

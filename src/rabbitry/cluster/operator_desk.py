@@ -7,12 +7,13 @@ is refused; the refusal says which.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from rabbitry.cluster.catalog import Catalog, QueueEntry
 from rabbitry.cluster.declarations import judge
+from rabbitry.cluster.members import Member
 from rabbitry.cluster.records import (
     Change,
     QueueDeclared,
@@ -77,7 +78,6 @@ class _Status:
     awaited: dict[str, None]
     queues: dict[int, tuple[int, int]]
     until: int
-    alarms: dict[str, list[str]] = field(default_factory=dict)
 
 
 class StatusDesk:
@@ -86,18 +86,18 @@ class StatusDesk:
     def __init__(
         self,
         catalog: Catalog,
-        states: Callable[[], Iterable[tuple[str, str]]],
+        members: Mapping[str, Member],
         why_waiting: Callable[[QueueEntry], str],
         trouble: Callable[[], str],
         answer: Callable[[int, Any], None],
     ) -> None:
-        """`states` returns the name and the state of each node.
+        """`members` are the nodes by name.
 
         `why_waiting` says whom a queue without a leader waits for, `trouble` why the catalog cannot
         be written; both are empty where all is well.
         """
         self._catalog = catalog
-        self._states = states
+        self._members = members
         self._why_waiting = why_waiting
         self._trouble = trouble
         self._answer_to = answer
@@ -114,7 +114,6 @@ class StatusDesk:
         """Take a node's figures."""
         status = self._statuses.get(record.number)
         if status is not None:
-            status.alarms[name] = list(record.alarms)
             for queue, messages, consumers in record.queues:
                 status.queues[queue] = (messages, consumers)
             self._no_longer_awaited(status, name)
@@ -138,8 +137,8 @@ class StatusDesk:
     def _answer(self, status: _Status) -> None:
         del self._statuses[status.number]
         nodes = [
-            {"name": name, "state": state, "alarms": status.alarms.get(name, [])}
-            for name, state in self._states()
+            {"name": name, "state": member.state, "alarms": list(member.alarms)}
+            for name, member in self._members.items()
         ]
         queues: list[dict[str, Any]] = []
         for entry in self._catalog.queues.values():

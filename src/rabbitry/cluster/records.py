@@ -154,9 +154,11 @@ class Heard(Record, tag=25):
 
 
 class Followed(Record, tag=23):
-    """The node has applied everything through `revision`; also the heartbeat of its lease."""
+    """The node has applied everything through `revision`, and is low on `alarms` ("memory", "disk")
+    and on nothing else; also the heartbeat of its lease."""
 
     revision: int
+    alarms: tuple[str, ...] = ()
 
 
 class DeclareExchange(Record, tag=30):
@@ -268,11 +270,10 @@ class StatisticsAsked(Record, tag=42):
 
 
 class StatisticsTold(Record, tag=43):
-    """Of each queue the node leads: (queue, messages, consumers); and what the node is low on."""
+    """Of each queue the node leads: (queue, messages, consumers)."""
 
     number: int
     queues: list[tuple[int, int, int]]
-    alarms: tuple[str, ...] = ()
 
 
 class Quiesce(Record, tag=44):

@@ -8,6 +8,7 @@ Invariants: pure; everything that comes from a configuration or a peer is escape
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -338,7 +339,11 @@ def _server_status(row: StatisticsRow) -> str:
 
 
 def _last_check(row: StatisticsRow) -> str:
-    """What the last check found: that of the agent where it is the agent that has it down."""
+    """What the last check found: that of the agent where it is the agent that has it down.
+
+    What an agent says of a server that it has up stands behind that, where HAProxy shows nothing.
+    """
+    said = _agent_says(row)
     if row.status.startswith("DOWN") and row.agent_status and not row.agent_health:
         found = (row.agent_status, row.agent_code, row.agent_duration)
         told = (row.agent_desc, row.last_agt)
@@ -346,7 +351,7 @@ def _last_check(row: StatisticsRow) -> str:
         found = (row.check_status, row.check_code, row.check_duration)
         told = (row.check_desc, row.last_chk)
     else:
-        return "<td></td>"
+        return f"<td class=ac>{said}</td>" if said else "<td></td>"
     status, code, duration_ms = found
     text = escape(status)
     if code is not None:
@@ -354,7 +359,13 @@ def _last_check(row: StatisticsRow) -> str:
     if duration_ms is not None:
         text += f" in {duration_ms}ms"
     tips = _tips(": ".join(escape(each) for each in told if each))
-    return f"<td class=ac><u> {text}{tips}</u></td>"
+    return f"<td class=ac><u> {text}{tips}</u>{'<br>' if said else ''}{said}</td>"
+
+
+def _agent_says(row: StatisticsRow) -> str:
+    """What an agent had to say beside "up"; empty where it is shown as what has the server down."""
+    said = re.fullmatch(r"via agent : [^ ]+ \((.+?)\)?", row.last_agt or "", re.DOTALL)
+    return escape(said[1]) if said and row.agent_health else ""
 
 
 def _downs(row: StatisticsRow) -> str:

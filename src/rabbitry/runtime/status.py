@@ -7,6 +7,7 @@ what is known and decides what to call it.
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -106,8 +107,9 @@ def node_state(*, alive: bool, killed: bool, stopped: bool, known: str) -> str:
     return known if known in ("running", "hung") else "starting"
 
 
-def _alarms(node: NodeStatus) -> str:
-    return f"low on {' & '.join(node.alarms)}" if node.alarms else "-"
+def low_on(alarms: Sequence[str]) -> str:
+    """Return the words for what a node is low on; there is something."""
+    return f"low on {' & '.join(alarms)}"
 
 
 def backends_of(page: str) -> list[Backend]:
@@ -131,7 +133,7 @@ def table(status: Status, *, coloured: bool) -> str:
             node.name,
             str(node.pid or "-"),
             str(node.port),
-            *([_alarms(node)] if alarms else []),
+            *([low_on(node.alarms) if node.alarms else "-"] if alarms else []),
             node.state,
         ]
         for node in status.nodes

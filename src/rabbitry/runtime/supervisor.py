@@ -27,6 +27,7 @@ import msgspec
 
 from rabbitry.machine import Address, Report
 from rabbitry.runtime import control
+from rabbitry.runtime.alarm_agents import AlarmAgents, Troubles
 from rabbitry.runtime.balancer_socket import BalancerRounds
 from rabbitry.runtime.boot_definitions import read_boot_definitions, url
 from rabbitry.runtime.command_desk import CommandDesk
@@ -70,6 +71,8 @@ class Supervisor:
         self._first = not directory.layout.begun.exists()
         self._nodes: dict[str, ManagedProcess] = {}
         self._balancer: ManagedProcess | None = None
+        self._troubles = Troubles()
+        self._agents = AlarmAgents(self._troubles.line)
         self._stop_asked = asyncio.Event()
         self._gone = asyncio.Event()
         self._telling: set[asyncio.Task[None]] = set()
@@ -116,7 +119,9 @@ class Supervisor:
             say(f"--definitions is for a first start and not read now; {command} is for later")
         address = await self._coordinator.listen("cluster", self._settings.host, 0)
         # The balancer first: it takes longest, for its statistics page needs a web server.
-        self._balancer = self._make_balancer()
+        names = [name for name, _ in self._settings.places]
+        agents = await self._agents.open(self._settings.host, names)
+        self._balancer = self._make_balancer(agents)
         for name, place in self._settings.places:
             self._nodes[name] = ManagedProcess(
                 name,
@@ -211,6 +216,7 @@ class Supervisor:
         return Driver(machine, store=store, on_report=self._reported)
 
     def _reported(self, report: Report) -> None:
+        self._troubles.heard(report)
         node = self._nodes.get(str(report.details.get("node")))
         if node is None:
             return
@@ -267,7 +273,7 @@ class Supervisor:
             sections.append((FRONT + TLS_SUFFIX, TLS_SUFFIX))
         return BalancerRounds(self._directory.balancer_socket, tuple(sections))
 
-    def _make_balancer(self) -> ManagedProcess:
+    def _make_balancer(self, agents: dict[str, Address]) -> ManagedProcess:
         from rabbitry.balancer.configuration.classic import classic
 
         settings = self._settings
@@ -280,6 +286,7 @@ class Supervisor:
                 settings.places,
                 settings.statistics,
                 tls=tls,
+                agents=agents,
                 runtime_socket=socket,
             )
         )
@@ -327,6 +334,7 @@ class Supervisor:
         So nobody takes over from those that end a moment earlier, and who is in sync with whom
         stays as it was: whichever node is back first may lead.
         """
+        self._agents.close()
         await asyncio.gather(
             self._coordinator.close(CLOSE_S),
             *(process.stop(GRACE_S) for process in self._processes()),

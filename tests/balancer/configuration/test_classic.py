@@ -58,11 +58,30 @@ def test_configuration_of_up_with_tls_has_a_second_front() -> None:
     ]
 
 
+AGENTS = {"rabbit": Address("127.0.0.1", 20000)}
+
+
+def test_agents_are_asked_by_those_that_have_one_and_not_by_those_that_track() -> None:
+    servers = [("rabbit", Address("127.0.0.1", 5672)), ("other", Address("127.0.0.1", 5673))]
+    page = Address("127.0.0.1", 8100)
+    text = classic(Address("127.0.0.1", 5670), servers, page, tls=TLS, agents=AGENTS)
+    plain, tls = parse(text, "up.cfg").backends[:2]
+    assert [
+        (line.name, line.agent_check, line.agent_address, line.agent_inter_us, line.agent_send)
+        for line in (*plain.servers, *tls.servers)
+    ] == [
+        ("rabbit", True, AGENTS["rabbit"], 1_000_000, b""),
+        ("other", False, None, 2_000_000, b""),
+        ("rabbit_tls", False, None, 2_000_000, b""),
+    ]
+
+
 @pytest.mark.processes
 @pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
 def test_real_haproxy_accepts_the_configuration_of_up(tmp_path: Path) -> None:
     servers = [("rabbit", Address("127.0.0.1", 5672))]
-    text = classic(Address("127.0.0.1", 5670), servers, Address("127.0.0.1", 8100), tls=TLS)
+    page = Address("127.0.0.1", 8100)
+    text = classic(Address("127.0.0.1", 5670), servers, page, tls=TLS, agents=AGENTS)
     path = tmp_path / "up.cfg"
     path.write_text(text)
     checked = subprocess.run(["haproxy", "-c", "-f", str(path)], capture_output=True, text=True)

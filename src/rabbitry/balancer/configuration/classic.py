@@ -5,6 +5,8 @@ Owns that text. It is read by `reader` like anybody's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rabbitry.machine import Address
 from rabbitry.wire.frames import PROTOCOL_HEADER
 from rabbitry.wire.methods import ConnectionStart
@@ -33,6 +35,7 @@ _DEFAULTS = (
     "    timeout server 1h",
     "    timeout check 1s",
 )
+_AGENT = " agent-check agent-inter 1s agent-addr {} agent-port {}"
 _ENDS = "on-marked-down shutdown-sessions"
 _PAGE = ("    mode http", "    stats enable", "    stats uri /stats", "    stats refresh 5s")
 
@@ -49,6 +52,7 @@ def classic(
     statistics: Address,
     *,
     tls: tuple[Address, list[tuple[str, Address]]] | None = None,
+    agents: Mapping[str, Address] | None = None,
     name: str = FRONT,
     runtime_socket: str | None = None,
     inter_ms: int = 500,
@@ -59,7 +63,8 @@ def classic(
     """Return the configuration of `rabbitry up`: one address in front of `servers`, a page beside.
 
     `tls` is a second address, in front of the servers' TLS ports; what passes it is not opened.
-    `runtime_socket` is the path at which the owner may steer the balancer.
+    `agents` are where the servers' agents are asked, by their names: what these say beside "up" is
+    shown on the page. `runtime_socket` is the path at which the owner may steer the balancer.
 
     A text in the language of this module, fit for `parse`, and for HAProxy too. Checks are quick,
     for a laptop: every `inter_ms`, every `quick_ms` while a node is down or in doubt. A check says
@@ -83,7 +88,10 @@ def classic(
     ]
     checks = f"check inter {inter_ms}ms fastinter {quick_ms}ms downinter {quick_ms}ms"
     checks += f" rise {rise} fall {fall} {_ENDS}"
-    lines += [f"    server {server} {address} {checks}" for server, address in servers]
+    for server, address in servers:
+        agent = (agents or {}).get(server)
+        asked = "" if agent is None else _AGENT.format(agent.host, agent.port)
+        lines.append(f"    server {server} {address} {checks}{asked}")
     if tls is not None:
         tls_front, tls_servers = tls
         lines += [f"listen {name}{TLS_SUFFIX}", f"    bind {tls_front}", "    balance roundrobin"]
