@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from simulation.toy_broker import Flaws, ToyBroker
 
-from rabbitry.simulation.cluster import HEAL_AT, Cluster, ClusterFactories, write_trace
+from rabbitry.simulation.cluster import HEAL_AT, Cluster, ClusterFactories
 from rabbitry.simulation.world import SeedFailed
 
 SURVIVABLE = ("freeze", "reset", "stall")
@@ -60,8 +60,8 @@ def test_a_flawed_broker_fails_some_seed_and_says_which(flaws: Flaws, text: str)
 def test_a_kept_trace_can_be_read(tmp_path: Path) -> None:
     cluster = toy_cluster(3, keep_trace=True)
     cluster.run()
-    path = write_trace(cluster, tmp_path / "traces")
-    assert path.name == "seed-3.trace"
+    path = tmp_path / "trace"
+    cluster.world.trace.write(path)
     lines = path.read_text().splitlines()
     assert lines[0].startswith("0 run * seed 3: ")
     assert all(re.match(r"\d+ \w+ [<>*] ", line) for line in lines)

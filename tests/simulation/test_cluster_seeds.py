@@ -5,33 +5,20 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-import pytest
+from support.seeds import lines_whatever_the_hashes, memory_of, play
 from support.simulated_cluster import factories
 
-from rabbitry.cluster.node_settings import QUEUE_MEMORY_BYTES_MAX
-from rabbitry.simulation.cluster import Cluster, write_trace
+from rabbitry.simulation.cluster import Cluster
 from rabbitry.simulation.faults import KINDS
-from rabbitry.simulation.world import SeedFailed
 
 
 def test_seed(seed: int, keep_trace: bool, tmp_path: Path) -> None:
     """Faults, then healing: nothing lost, nothing out of order, one leader, replicas agree."""
-    # In every third run hardly any message that the store has is in memory.
-    memory_bytes_max = QUEUE_MEMORY_BYTES_MAX if seed % 3 else 4000
-    cluster = Cluster(seed, factories(memory_bytes_max), keep_trace=keep_trace)
-    try:
-        cluster.run()
-    except SeedFailed as failed:
-        replay = f".venv/bin/pytest tests/simulation/test_cluster_seeds.py --seed {seed}"
-        pytest.fail(f"{failed}\nreplay: {replay}", pytrace=False)
-    finally:
-        if keep_trace:
-            print("trace:", write_trace(cluster, tmp_path))
+    nodes = factories(memory_of(seed))
+    cluster = Cluster(seed, nodes, keep_trace=keep_trace)
+    play(cluster.run, f"test_cluster_seeds.py --seed {seed}", cluster.world.trace, tmp_path)
 
 
 PROGRAM = """
@@ -46,22 +33,7 @@ for seed in range(12):
 
 def test_the_same_seed_gives_the_same_trace() -> None:
     """In two processes whose string hashes differ, every event and effect is the same."""
-    tests = Path(__file__).parents[1]
-    outputs = []
-    for hash_seed in ("1", "2"):
-        paths = os.pathsep.join([str(tests), str(tests.parent / "src")])
-        environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": paths}
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAM],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=120,
-        )
-        outputs.append(done.stdout)
-    assert outputs[0] == outputs[1]
-    assert len(outputs[0].splitlines()) == 12
+    assert len(lines_whatever_the_hashes(PROGRAM)) == 12
 
 
 def test_faults_of_every_kind_strike_and_failovers_happen() -> None:

@@ -5,34 +5,21 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-import pytest
+from support.seeds import lines_whatever_the_hashes, memory_of, play
 from support.simulated_cluster import factories
 
-from rabbitry.cluster.node_settings import QUEUE_MEMORY_BYTES_MAX
-from rabbitry.simulation.cluster import write_trace
 from rabbitry.simulation.durable import DurableCluster
 from rabbitry.simulation.faults import DURABLE_KINDS
-from rabbitry.simulation.world import SeedFailed
 
 
 def test_seed(durable_seed: int, keep_trace: bool, tmp_path: Path) -> None:
     """Everything dies, comes back, is healed, and dies once more: all promises hold."""
-    # In every third run hardly any message that the store has is in memory.
-    memory_bytes_max = QUEUE_MEMORY_BYTES_MAX if durable_seed % 3 else 4000
-    cluster = DurableCluster(durable_seed, factories(memory_bytes_max), keep_trace=keep_trace)
-    try:
-        cluster.run()
-    except SeedFailed as failed:
-        replay = f".venv/bin/pytest tests/simulation/test_durable_seeds.py --seed {durable_seed}"
-        pytest.fail(f"{failed}\nreplay: {replay}", pytrace=False)
-    finally:
-        if keep_trace:
-            print("trace:", write_trace(cluster, tmp_path))
+    cluster = DurableCluster(
+        durable_seed, factories(memory_of(durable_seed)), keep_trace=keep_trace
+    )
+    play(cluster.run, f"test_durable_seeds.py --seed {durable_seed}", cluster.world.trace, tmp_path)
 
 
 PROGRAM = """
@@ -47,22 +34,7 @@ for seed in range(4):
 
 def test_the_same_seed_gives_the_same_trace() -> None:
     """In two processes whose string hashes differ, every event and effect is the same."""
-    tests = Path(__file__).parents[1]
-    outputs = []
-    for hash_seed in ("1", "2"):
-        paths = os.pathsep.join([str(tests), str(tests.parent / "src")])
-        environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": paths}
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAM],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=120,
-        )
-        outputs.append(done.stdout)
-    assert outputs[0] == outputs[1]
-    assert len(outputs[0].splitlines()) == 4
+    assert len(lines_whatever_the_hashes(PROGRAM)) == 4
 
 
 def test_faults_of_every_kind_strike_and_much_is_at_stake() -> None:

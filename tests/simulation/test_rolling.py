@@ -7,26 +7,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
+from support.seeds import memory_of, play
 from support.simulated_cluster import NAMES, factories
 
-from rabbitry.cluster.node_settings import QUEUE_MEMORY_BYTES_MAX
-from rabbitry.simulation.cluster import write_trace
 from rabbitry.simulation.rolling import RollingCluster
-from rabbitry.simulation.world import SeedFailed
 
 
 def test_seed(rolling_seed: int, keep_trace: bool, tmp_path: Path) -> None:
-    memory_bytes_max = QUEUE_MEMORY_BYTES_MAX if rolling_seed % 3 else 4000
-    cluster = RollingCluster(rolling_seed, factories(memory_bytes_max), keep_trace=keep_trace)
-    try:
-        cluster.run()
-    except SeedFailed as failed:
-        replay = f".venv/bin/pytest tests/simulation/test_rolling.py --seed {rolling_seed}"
-        pytest.fail(f"{failed}\nreplay: {replay}", pytrace=False)
-    finally:
-        if keep_trace:
-            print("trace:", write_trace(cluster, tmp_path))
+    cluster = RollingCluster(
+        rolling_seed, factories(memory_of(rolling_seed)), keep_trace=keep_trace
+    )
+    play(cluster.run, f"test_rolling.py --seed {rolling_seed}", cluster.world.trace, tmp_path)
 
 
 def test_nodes_are_restarted_with_much_on_its_way() -> None:

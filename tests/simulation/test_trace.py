@@ -85,6 +85,7 @@ def test_without_keep_there_is_a_tail_and_the_same_hash() -> None:
         for trace in (kept, unkept):
             trace.note(number, "h", "x")
     assert kept.hash == unkept.hash
+    assert (kept.is_kept, unkept.is_kept) == (True, False)
     assert unkept.tail().endswith("999 h * x\n")
     assert len(unkept.tail()) < len(kept.text())
     with pytest.raises(ValueError, match="keep_trace"):

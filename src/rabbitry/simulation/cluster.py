@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
 from typing import Any, Final, Protocol, runtime_checkable
 
@@ -353,11 +352,3 @@ class Cluster:
         return self.world.failure(
             f"{self.plan.describe()}; struck: {self.faults.counts}\n  " + "\n  ".join(shown)
         )
-
-
-def write_trace(cluster: Cluster, directory: Path) -> Path:
-    """Write the kept trace of a run to a file named after its seed; return where it is."""
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"seed-{cluster.seed}.trace"
-    cluster.world.trace.write(path)
-    return path

@@ -136,6 +136,11 @@ class Trace:
             self._kept.append(lines)
 
     @property
+    def is_kept(self) -> bool:
+        """Whether all lines are kept."""
+        return self._kept is not None
+
+    @property
     def hash(self) -> str:
         """The hash over all lines so far, as 32 hexadecimal digits."""
         return self._hash.hexdigest()
