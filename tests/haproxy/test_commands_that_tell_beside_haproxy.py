@@ -202,6 +202,22 @@ def test_show_info_figures() -> None:
     }
 
 
+def test_the_limit_of_a_process_that_has_none_of_its_own() -> None:
+    """It is what each frontend takes: what the open files suffice for."""
+
+    def script(side: Side) -> object:
+        info = dict(
+            line.split(": ", 1) for line in side.ask("show info").splitlines() if ": " in line
+        )
+        ((taken,),) = [row for name, row in side.figures("slim").items() if name == "FRONTEND"]
+        assert int(taken) > 0
+        return info["Maxconn"] == info["Hard_maxconn"] == taken
+
+    preamble = PREAMBLE.replace("    maxconn 1000\n", "")
+    assert preamble != PREAMBLE
+    assert play(PLAIN, script, preamble=preamble)
+
+
 def test_show_info_typed_and_described() -> None:
     def script(side: Side) -> object:
         typed = [line.rsplit(":", 1)[0] for line in side.ask("show info typed").splitlines()]

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 from support.configuration_text import LISTEN, mistakes, process, read
 
-from rabbitry.balancer.configuration.model import BindLine, Global, RuntimeSocket
+from rabbitry.balancer.configuration.model import (
+    MAXCONN_DEFAULT,
+    BindLine,
+    Global,
+    RuntimeSocket,
+)
 from rabbitry.machine import Address
 
 
@@ -17,6 +22,7 @@ def test_all_words() -> None:
     )
     assert told == Global(
         9,
+        3 * MAXCONN_DEFAULT,
         8,
         7,
         3,

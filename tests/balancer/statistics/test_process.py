@@ -24,8 +24,8 @@ from rabbitry.balancer.statistics.process import (
 DAY_US = 86_400_000_000
 
 
-def fields(description: str | None = None) -> list[Field]:
-    process = Global(maxconn=500, node="n1", description=description, processes=2)
+def fields(description: str | None = None, maxconn: int | None = 500) -> list[Field]:
+    process = Global(maxconn, 900, node="n1", description=description, processes=2)
     counters = ProcessCounters(process)
     counters.started_at = 5_000_000
     counters.connection_opened(6_000_000)
@@ -56,6 +56,9 @@ def test_text() -> None:
         assert line in lines
     assert not any(line.startswith("description") for line in lines)
     assert "description: mine" in info_text(fields("mine")).splitlines()
+    unlimited = info_text(fields(maxconn=None)).splitlines()
+    assert "Maxconn: 900" in unlimited
+    assert "Hard_maxconn: 900" in unlimited
     assert 'Pid: 42:"process id"' in info_text(fields(), meanings=True)
 
 

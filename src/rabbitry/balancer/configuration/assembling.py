@@ -38,9 +38,13 @@ class _Assembly:
     def __init__(self, reading: Reading, process_maxconn: int) -> None:
         self._reading = reading
         process = reading.process
-        self._process = replace(process.settings, log_targets=process.log_targets)
-        # Each process has open files of its own.
-        self._maxconn = process.settings.maxconn or process_maxconn * process.settings.processes
+        self._process = replace(
+            process.settings,
+            log_targets=process.log_targets,
+            # Each process has open files of its own.
+            maxconn_default=process_maxconn * process.settings.processes,
+        )
+        self._maxconn = self._process.maxconn or self._process.maxconn_default
         self._sections = reading.sections
         self._backs: dict[str, Section] = {}
         for section in self._sections:

@@ -349,7 +349,8 @@ class RuntimeSocket:
 
 @dataclass(frozen=True, slots=True)
 class Global:
-    """The `global` section. `maxconn` caps the client links of all frontends together.
+    """The `global` section. `maxconn` caps the client links of all frontends together; where it is
+    None, `maxconn_default` is what a frontend takes, and what is told of the process.
 
     `processes` is `nbthread` times `nbproc`. `user` and `group` are names, or numbers as digits.
     `log_send_hostname` is "" for the host's own name, None for none. `hard_stop_after_us`: how long
@@ -357,6 +358,7 @@ class Global:
     """
 
     maxconn: int | None = None
+    maxconn_default: int = MAXCONN_DEFAULT
     connections_per_s: int | None = None
     sessions_per_s: int | None = None
     processes: int = 1

@@ -225,8 +225,8 @@ def _values(
         "PoolUsed_bytes": facts.memory_bytes,
         "Ulimit-n": facts.open_files_max,
         "Maxsock": facts.open_files_max,
-        "Maxconn": counters.maxconn or 0,
-        "Hard_maxconn": counters.hard_maxconn or 0,
+        "Maxconn": counters.maxconn or process.maxconn_default,
+        "Hard_maxconn": counters.hard_maxconn or process.maxconn_default,
         "CurrConns": open_now,
         "CumConns": counters.connections_total + sum(use.connections_total for use in pages),
         "CumReq": counters.past_sessions
