@@ -18,7 +18,8 @@ import pytest
 from support.balancer_sides import HAPROXY, POLL_S
 from support.running_balancer import PATIENCE_S
 from support.running_cluster import RABBITRY
-from support.scripted_servers import free_port
+
+from bench.ports import free_ports
 
 TEXT = """\
 global
@@ -42,7 +43,7 @@ class Started:
 
     def __init__(self, who: str, directory: Path) -> None:
         self.who = who
-        self.front = free_port()
+        self.front = free_ports()
         self.pidfile = directory / "pid"
         self.admin = directory / "admin"
         self.file = directory / "balancer.cfg"
@@ -189,7 +190,7 @@ def test_a_new_file_is_taken_in_the_background(ours: Started) -> None:
     """HAProxy takes no new file in the process that runs."""
     with greeter() as server:
         assert ours.run(server, words="nbthread 2")[0] == 0
-        ours.front = free_port()
+        ours.front = free_ports()
         ours.write(server, words="nbthread 2")
         assert ours.ask("reload") == "Success=1\n"
         assert ours.reach() == b"hello"

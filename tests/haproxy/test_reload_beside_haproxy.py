@@ -19,7 +19,9 @@ from pathlib import Path
 from support.balancer_sides import HAPROXY, POLL_S
 from support.running_balancer import PATIENCE_S, RunningBalancer
 from support.scripted_links import Link
-from support.scripted_servers import ScriptedServer, free_port, greets
+from support.scripted_servers import ScriptedServer, greets
+
+from bench.ports import free_ports
 
 HEAD = """\
 global
@@ -123,11 +125,11 @@ def reloaded(side: Kind, directory: Path) -> Iterator[tuple[Ours | Theirs, Link,
     """A balancer with a session at a section that its file has no more, and one at one it has."""
     directory.mkdir()
     with ExitStack() as stack:
-        servers = [ScriptedServer(name, greets, free_port()) for name in ("s1", "s2")]
+        servers = [ScriptedServer(name, greets, free_ports()) for name in ("s1", "s2")]
         for server in servers:
             stack.callback(server.close)
             server.come()
-        goes, stays = free_port(), free_port()
+        goes, stays = free_ports(), free_ports()
         before = HEAD % (stays, servers[1].port)
         balancer = side(directory, before + GOES % (goes, servers[0].port))
         stack.callback(balancer.close)
