@@ -4,11 +4,12 @@ Owns the options `--seeds N` and `--seed N` (what a seed means is told in
 tests/simulation/conftest.py), `--kills N` (tests/processes/test_kill_rounds.py),
 `--record-transcripts` (tests/support/beside.py), `--against BROKER` and `--whole-suites`
 (tests/support/client_suites.py), here because pytest takes options only from the
-top of the suite.
+top of the suite. All of it holds for a run that pytest-xdist spreads over workers, too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ settings.register_profile("rabbitry", deadline=None)
 settings.load_profile("rabbitry")
 
 KILLS_DEFAULT = 12
+SAID = "said"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -60,6 +62,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run the clients' own suites with every kind of connection (a quarter of an hour)",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.record_transcripts and getattr(config.option, "numprocesses", None):
+        raise pytest.UsageError("--record-transcripts writes files that are of one process: no -n")
+
+
+@pytest.fixture
+def say(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Return a function that says a line to whoever reads the end of the run."""
+    return lambda line: record_property(SAID, line)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print what tests had to say; a worker has no terminal of its own."""
+    reports = [
+        report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)
+    ]
+    for report in reports:
+        for name, line in report.user_properties:
+            if name == SAID:
+                terminalreporter.write_line(str(line))
 
 
 @pytest.hookimpl(trylast=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -35,11 +36,17 @@ def against(request: pytest.FixtureRequest) -> str:
 def suite_runs(
     request: pytest.FixtureRequest, environment: Environment, against: str
 ) -> Iterator[SuiteRuns]:
-    """The suites whose tests were selected, all started with the first that asks."""
+    """The suites whose tests were selected, all begun with the first that asks.
+
+    Under pytest-xdist it is the workers that are side by side: each begins what it is given.
+    """
     whole: bool = request.config.getoption("--whole-suites")
-    parameters = [getattr(item, "callspec", None) for item in request.session.items]
-    wanted = [one.params["suite"] for one in parameters if one and "suite" in one.params]
-    runs = SuiteRuns(environment, wanted, against=against, whole=whole)
+    runs = SuiteRuns(environment, against=against, whole=whole)
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        parameters = [getattr(item, "callspec", None) for item in request.session.items]
+        for one in parameters:
+            if one and "suite" in one.params:
+                runs.begin(one.params["suite"])
     yield runs
     runs.close()
 

@@ -7,6 +7,7 @@ of each is told in `support.client_suites`, what RabbitMQ fails too in `failures
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +70,12 @@ def test_every_suite_has_its_list() -> None:
 @pytest.mark.processes
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
 def test_own_suite_of_the_client(
-    suite: Suite, suite_runs: SuiteRuns, against: str, capsys: pytest.CaptureFixture[str]
+    suite: Suite, suite_runs: SuiteRuns, against: str, say: Callable[[str], None]
 ) -> None:
-    run = suite_runs[suite.name]
+    run = suite_runs.result(suite)
     accepted = LIST.FAILURES[suite.name]
-    with capsys.disabled():
-        summary = run.output.strip().splitlines()[-1] if run.output.strip() else "(no output)"
-        print(f"\n{suite.name} against {against}: {summary}")
+    summary = run.output.strip().splitlines()[-1] if run.output.strip() else "(no output)"
+    say(f"{suite.name} against {against}: {summary}")
     assert run.exit_code in (0, 1), run.output[-3000:]
     faults = unexpected(run, accepted)
     assert not faults, "\n".join(f"{test}: {why}" for test, why in faults.items())

@@ -102,7 +102,7 @@ def test_no_declaration_is_answered_before_the_sync(
 
 
 def test_one_sync_serves_many_confirms(
-    watched_cluster: RunningCluster, disk: FaultyDisk, capsys: pytest.CaptureFixture[str]
+    watched_cluster: RunningCluster, disk: FaultyDisk, say: Callable[[str], None]
 ) -> None:
     before = disk.counts()
     with RawClient(watched_cluster.front, []) as client:
@@ -111,6 +111,5 @@ def test_one_sync_serves_many_confirms(
         client.confirms(MESSAGES)
     now = disk.counts()
     syncs = now.syncs - before.syncs
-    with capsys.disabled():
-        print(f"\n{MESSAGES} messages on three nodes: {syncs} syncs")
+    say(f"{MESSAGES} messages on three nodes: {syncs} syncs")
     assert 3 <= syncs < MESSAGES / 5

@@ -7,6 +7,8 @@ many rounds; a dozen by default, a hundred take about five minutes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from support.crashes import KillRounds, kill_everything
 from support.crashing_clients import Clients
@@ -21,7 +23,7 @@ pytestmark = pytest.mark.processes
 
 
 def test_nothing_confirmed_is_lost_and_nothing_acknowledged_comes_unmarked(
-    cluster: RunningCluster, kills: int, capsys: pytest.CaptureFixture[str]
+    cluster: RunningCluster, kills: int, say: Callable[[str], None]
 ) -> None:
     declare(cluster.front, QUEUE)
     ledger = Ledger()
@@ -40,8 +42,7 @@ def test_nothing_confirmed_is_lost_and_nothing_acknowledged_comes_unmarked(
         cluster.wait_empty(QUEUE)
     finally:
         clients.close()
-    with capsys.disabled():
-        print(f"\n{dict(rounds.done)}: {ledger.summary()}")
+    say(f"{dict(rounds.done)}: {ledger.summary()}")
     ledger.check()
     # A confirm covers what came to the queue before it: all the acknowledgements.
     publish(cluster.front, QUEUE, [b"marker"])

@@ -23,9 +23,7 @@ SEED = 6
 pytestmark = pytest.mark.processes
 
 
-def test_kill_after_kill(
-    node_alone: NodeAlone, kills: int, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_kill_after_kill(node_alone: NodeAlone, kills: int, say: Callable[[str], None]) -> None:
     node = node_alone()
     node.wait_ready()
     declare(node.port, QUEUE)
@@ -48,8 +46,7 @@ def test_kill_after_kill(
         ledger.wait("all that was confirmed arrives", ledger.all_arrived, LONGEST_WAIT_S)
     finally:
         clients.close()
-    with capsys.disabled():
-        print(f"\n{kills} kills of a single node: {ledger.summary()}")
+    say(f"{kills} kills of a single node: {ledger.summary()}")
     ledger.check()
     # A confirm covers what came to the queue before it: all the acknowledgements.
     publish(node.port, QUEUE, [b"marker"])

@@ -8,6 +8,7 @@ index cannot be reached, `Unavailable` says so, and the tests that need it are s
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import hashlib
 import shutil
 import subprocess
@@ -53,7 +54,14 @@ def digest() -> str:
 
 def make() -> Environment:
     """The environment, made now if it is not there. Raises Unavailable."""
-    place = CACHE / digest()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    # Another run, or another worker of this one, may be about to make the same.
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _make(CACHE / digest())
+
+
+def _make(place: Path) -> Environment:
     environment = Environment(place / "venv" / "bin" / "python", place / "archives")
     if (place / "complete").exists():
         return environment

@@ -84,19 +84,24 @@ class SuiteRun:
 
 
 class SuiteRuns:
-    """Suites that run side by side, as far as two cores allow, from now on."""
+    """Runs of suites, side by side as far as two cores allow, each once it is begun."""
 
-    def __init__(
-        self, environment: Environment, suites: list[Suite], *, against: str, whole: bool
-    ) -> None:
+    def __init__(self, environment: Environment, *, against: str, whole: bool) -> None:
         self._environment = environment
         self._against = against
         self._whole = whole
         self._pool = concurrent.futures.ThreadPoolExecutor(AT_ONCE)
-        self._runs = {suite.name: self._pool.submit(self._run, suite) for suite in suites}
+        self._runs: dict[str, concurrent.futures.Future[SuiteRun]] = {}
 
-    def __getitem__(self, name: str) -> SuiteRun:
-        return self._runs[name].result()
+    def begin(self, suite: Suite) -> None:
+        """Run it from now on, if it was not begun before."""
+        if suite.name not in self._runs:
+            self._runs[suite.name] = self._pool.submit(self._run, suite)
+
+    def result(self, suite: Suite) -> SuiteRun:
+        """Wait for its end; begins it, if nobody did."""
+        self.begin(suite)
+        return self._runs[suite.name].result()
 
     def close(self) -> None:
         """Wait for what runs; start nothing more."""
