@@ -293,7 +293,8 @@ def restore(
     found, gone = backups.restore(file, path, replace=replace, tell=tell)
     if gone is not None:
         print(f"what was in {path} is in {gone}")
-    print(f"restored {path} as of {found.made}; `rabbitry up` starts it")
+    starts = "up" if any(name.startswith("store/") for name in found.stores) else "node"
+    print(f"restored {path} as of {found.made}; `rabbitry {starts}` starts it")
     return 0
 
 
@@ -311,7 +312,7 @@ def node(
 
     Prints one line when it serves: ready: amqp://guest:guest@127.0.0.1:5690/
 
-    Example: `rabbitry node --listen 127.0.0.1:5690`
+    Example: `rabbitry node --listen 127.0.0.1:5690 --data-dir /tmp/one`
 
     Parameters
     ----------

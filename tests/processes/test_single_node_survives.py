@@ -13,6 +13,7 @@ from support.crashes import LONGEST_WAIT_S
 from support.crashing_clients import Clients
 from support.ledger import Ledger
 from support.queue_contents import declare, look_at_all, publish, take_all
+from support.running_cluster import RunningCluster
 from support.running_node import RunningNode
 
 NodeAlone = Callable[..., RunningNode]
@@ -112,6 +113,40 @@ def test_two_on_one_directory(node_alone: NodeAlone) -> None:
     assert str(first.data_dir) in complaint
     assert "use" in complaint
     declare(first.port, QUEUE)
+
+
+def test_a_node_and_a_cluster_never_share_a_directory(
+    node_alone: NodeAlone, up: Callable[..., RunningCluster]
+) -> None:
+    """Not while the other runs, not afterwards; what each has is there as before."""
+    node = node_alone()
+    node.wait_ready()
+    declare(node.port, QUEUE)
+    beside = up(data_dir=node.data_dir)
+    assert "a `rabbitry node` is running in" in refused(beside)
+    node.kill()
+    beside.begin()
+    assert "has node-rabbit, the store of a `rabbitry node`" in refused(beside)
+    node.begin()
+    node.wait_ready()
+    assert look_at_all(node.port, QUEUE) == []
+
+    cluster = up().wait_ready()
+    before = sorted(path.name for path in cluster.data_dir.iterdir())
+    intruder = node_alone(cluster.data_dir)
+    assert "a `rabbitry up` is running in" in refused(intruder)
+    cluster.command("stop")
+    intruder.begin()
+    assert "has the stores of a `rabbitry up`" in refused(intruder)
+    assert {path.name for path in cluster.data_dir.iterdir()} <= set(before)
+
+
+def refused(one: RunningNode | RunningCluster) -> str:
+    """Return the line with which it has ended."""
+    complaint = one.complaint()
+    assert one.process.returncode == 2
+    assert complaint.count("\n") == 1
+    return complaint
 
 
 def test_a_format_that_is_not_known_is_refused(node_alone: NodeAlone) -> None:

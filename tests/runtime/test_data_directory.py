@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rabbitry.runtime import data_directory
+from rabbitry.runtime import control, data_directory
 from rabbitry.runtime.data_directory import (
     SOCKET_PATH_BYTES_MAX,
     DataDirectory,
@@ -203,12 +203,87 @@ def test_each_process_has_a_store_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_node_alone_makes_its_data_directory(tmp_path: Path) -> None:
-    place = node_alone(tmp_path / "some" / "where", "rabbit")
-    assert place == tmp_path / "some" / "where" / "node-rabbit"
-    assert mode(place.parent) == 0o700
+    with node_alone(tmp_path / "some" / "where", "rabbit") as place:
+        assert place == tmp_path / "some" / "where" / "node-rabbit"
+        assert mode(place.parent) == 0o700
+        assert mode(Layout(place.parent).lock) == 0o600
+        with node_alone(place.parent, "other") as other:
+            assert other != place
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="Not a directory; choose another with --data-dir"):
-        node_alone(tmp_path / "file" / "below", "rabbit")
+    below = node_alone(tmp_path / "file" / "below", "rabbit")
+    with pytest.raises(UserError, match="Not a directory; choose another with --data-dir"), below:
+        pass
     place.parent.chmod(0o777)
-    with pytest.raises(UserError, match="others may write in it"):
-        node_alone(place.parent, "rabbit")
+    with pytest.raises(UserError, match="others may write in it"), node_alone(place.parent, "a"):
+        pass
+
+
+# --- a cluster, or nodes alone --------------------------------------------------------------------
+
+
+def refused_node(path: Path) -> str:
+    """Return why a node alone may not be in this directory."""
+    with pytest.raises(UserError) as caught, node_alone(path, "rabbit"):
+        pass
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def refused_cluster(path: Path) -> str:
+    """Return why a cluster may not be in this directory."""
+    with pytest.raises(UserError) as caught:
+        DataDirectory.hold(path)
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def store_made(path: Path) -> None:
+    path.mkdir()
+    (path / "data.mdb").touch()
+
+
+def test_a_node_alone_stays_out_where_a_supervisor_runs(tmp_path: Path) -> None:
+    directory = DataDirectory.hold(tmp_path)
+    assert refused_node(tmp_path) == (
+        f"a `rabbitry up` is running in {tmp_path}; "
+        "choose another directory for a node alone with --data-dir"
+    )
+    directory.release()
+    with node_alone(tmp_path, "rabbit"):
+        pass  # nothing had begun there
+
+
+def test_a_node_alone_stays_out_where_a_cluster_has_its_stores(tmp_path: Path) -> None:
+    Layout(tmp_path).begun.touch()
+    why = (
+        f"{tmp_path} has the stores of a `rabbitry up`; "
+        "choose another directory for a node alone with --data-dir"
+    )
+    assert refused_node(tmp_path) == why
+    store_made(tmp_path / "node-rabbit")  # of a version that let it
+    assert refused_node(tmp_path) == f"{why}, and move node-rabbit* there to keep what it has"
+    DataDirectory.hold(tmp_path).release()
+
+
+@pytest.mark.parametrize("left", ["", '{"pid": 4194303, "socket": "/nowhere"}'])
+def test_a_supervisor_stays_out_where_a_node_alone_runs(tmp_path: Path, left: str) -> None:
+    """Also where a supervisor that was killed has left its name in the lock."""
+    Layout(tmp_path).lock.write_text(left)
+    with node_alone(tmp_path, "rabbit"):
+        assert refused_cluster(tmp_path) == (
+            f"a `rabbitry node` is running in {tmp_path}; "
+            "choose another directory for `rabbitry up` with --data-dir"
+        )
+        with pytest.raises(UserError, match="no Rabbitry is running in"):
+            control.ask(tmp_path, control.Status())
+    DataDirectory.hold(tmp_path).release()
+
+
+def test_a_supervisor_stays_out_where_a_node_alone_has_its_store(tmp_path: Path) -> None:
+    store_made(tmp_path / "node-rabbit")
+    assert refused_cluster(tmp_path) == (
+        f"{tmp_path} has node-rabbit, the store of a `rabbitry node`; "
+        "choose another directory for `rabbitry up` with --data-dir"
+    )
+    with node_alone(tmp_path, "rabbit"):
+        pass

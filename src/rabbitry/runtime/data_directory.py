@@ -7,6 +7,10 @@ lock ends with the last of them, so that no node of a supervisor that was killed
 when the next one starts its own. The file also tells the commands who is there and where its
 control socket is; they take no lock, or they could keep a supervisor from starting.
 
+A directory is one cluster's or nodes alone have it, never both: a backup is of one or the other,
+and who finds no messages would look for them in the wrong store. Nodes alone share the lock that
+a supervisor has for itself.
+
 Invariants: a directory that is made here is 0700, one that was there is the user's own and only
 the user writes in it; files are 0600; the secret is made once and never shown.
 """
@@ -19,7 +23,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
@@ -136,18 +140,23 @@ class DataDirectory:
     def hold(cls, path: Path, tell: Callable[[str], None] = lambda line: None) -> DataDirectory:
         """Make the directory if it is not there, and take its lock.
 
-        Where it is waited for children of one that was killed, `tell` is called with a line.
-        Raises `UserError` if another supervisor holds it, or it cannot be written.
+        Where it is waited for children of one that was killed, `tell` is called with a line. Raises
+        `UserError` if another supervisor holds it, if nodes alone are there or have been, or if it
+        cannot be written.
         """
         layout = Layout(path.absolute())
         try:
             make_private(layout.path)
-            (layout.path / "log").mkdir(exist_ok=True, mode=0o700)
             lock = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise _cannot_use(layout.path, error) from None
         try:
             _take(lock, layout, tell)
+            _refuse_nodes_alone(layout)
+            (layout.path / "log").mkdir(exist_ok=True, mode=0o700)
+        except OSError as error:
+            os.close(lock)
+            raise _cannot_use(layout.path, error) from None
         except BaseException:
             os.close(lock)
             raise
@@ -202,6 +211,8 @@ def _take(lock: int, layout: Layout, tell: Callable[[str], None]) -> None:
             return
         except BlockingIOError:
             written = os.pread(lock, 4096, 0)
+        if _is_shared(lock):
+            raise _no_cluster(f"a `rabbitry node` is running in {layout.path}")
         if _alive(written, layout.lock):
             raise _held(layout.path, written)
         if until is None:
@@ -217,6 +228,27 @@ def _take(lock: int, layout: Layout, tell: Callable[[str], None]) -> None:
                 f"`kill -9 {orphans}` ends them"
             )
         sleep(LOOK_S)
+
+
+def _is_shared(lock: int) -> bool:
+    """Whether those who keep us from having it alone are nodes alone."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    fcntl.flock(lock, fcntl.LOCK_UN)
+    return True
+
+
+def _refuse_nodes_alone(layout: Layout) -> None:
+    """Raise `UserError` if nodes alone have something here, and no cluster was here before it."""
+    stores = sorted(path.parent.name for path in layout.path.glob("node-*/data.mdb"))
+    if stores and not layout.begun.exists():
+        raise _no_cluster(f"{layout.path} has {stores[0]}, the store of a `rabbitry node`")
+
+
+def _no_cluster(why: str) -> UserError:
+    return UserError(f"{why}; choose another directory for `rabbitry up` with --data-dir")
 
 
 def _alive(written: bytes, lock: Path) -> bool:
@@ -257,17 +289,35 @@ def make_private(path: Path) -> None:
         )
 
 
-def node_alone(path: Path, name: str) -> Path:
-    """Make the data directory if it is not there; return where a node alone has its store.
+@contextlib.contextmanager
+def node_alone(path: Path, name: str) -> Iterator[Path]:
+    """Make the data directory if it is not there; give the place of a node's store in it.
 
-    Raises `UserError` if it cannot be used.
+    While the block lasts no supervisor comes. Raises `UserError` if one is there, or was, or if the
+    directory cannot be used.
     """
     layout = Layout(path.absolute())
+    store = layout.store_of_node_alone(name)
     try:
         make_private(layout.path)
+        lock = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise _cannot_use(layout.path, error) from None
-    return layout.store_of_node_alone(name)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _no_node(f"a `rabbitry up` is running in {layout.path}") from None
+        if layout.begun.exists():
+            mended = f", and move {store.name}* there to keep what it has" if store.exists() else ""
+            raise _no_node(f"{layout.path} has the stores of a `rabbitry up`", mended)
+        yield store
+    finally:
+        os.close(lock)
+
+
+def _no_node(why: str, mended: str = "") -> UserError:
+    return UserError(f"{why}; choose another directory for a node alone with --data-dir{mended}")
 
 
 def _cannot_use(path: Path, error: OSError) -> UserError:

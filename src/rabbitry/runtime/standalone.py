@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from rabbitry.machine import Address
+from rabbitry.machine import Address, Machine
 from rabbitry.runtime.boot_definitions import BootDefinitions, read_boot_definitions, url
 from rabbitry.runtime.data_directory import node_alone
 from rabbitry.runtime.driver import Driver, ListenFailed, wall_clock_offset_us
@@ -100,10 +100,30 @@ def run_standalone(
         wall_clock_offset_us=wall_clock_offset_us(),
         **options.settings(),
     )
-    place = node_alone(data_dir, name)
+    try:
+        with node_alone(data_dir, name) as place:
+            machine = StandaloneNode(settings, SystemEntropy())
+            code = _run(machine, place, listen, tls_listen, options, definitions)
+    except ListenFailed as error:
+        option = "--tls-listen" if "(amqps)" in str(error) else "--listen"
+        raise UserError(f"{error}; choose another with {option}") from None
+    if code == EXIT_SOFTWARE:
+        raise UserError("the node failed, a bug of ours; the lines above say how", code)
+    return code
+
+
+def _run(
+    machine: Machine,
+    place: Path,
+    listen: tuple[str, int],
+    tls_listen: tuple[str, int],
+    options: NodeOptions,
+    definitions: Path | None,
+) -> int:
+    """Run the node whose store is `place`; return the exit code. Raises `ListenFailed` too."""
     beginning = _Beginning(place, read_boot_definitions(definitions))
     store = LmdbStore.open(place, SystemEntropy(), replace=False)
-    driver = Driver(StandaloneNode(settings, SystemEntropy()), store=store)
+    driver = Driver(machine, store=store)
     tune_garbage_collection()
 
     def serving(addresses: dict[str, Address]) -> None:
@@ -111,25 +131,17 @@ def run_standalone(
             if scheme in addresses:
                 print(f"ready: {url(scheme, addresses[scheme], beginning.found)}", flush=True)
 
-    listeners = _listeners(listen, tls_listen, options)
-    try:
-        code = run(
-            serve_node(
-                driver,
-                listeners,
-                watermarks=options.watermarks(str(place.parent)),
-                store=store,
-                supervised=False,
-                serving=serving,
-                prepare=lambda: beginning.carry_out(driver.ask),
-            )
+    return run(
+        serve_node(
+            driver,
+            _listeners(listen, tls_listen, options),
+            watermarks=options.watermarks(str(place.parent)),
+            store=store,
+            supervised=False,
+            serving=serving,
+            prepare=lambda: beginning.carry_out(driver.ask),
         )
-    except ListenFailed as error:
-        option = "--tls-listen" if "(amqps)" in str(error) else "--listen"
-        raise UserError(f"{error}; choose another with {option}") from None
-    if code == EXIT_SOFTWARE:
-        raise UserError("the node failed, a bug of ours; the lines above say how", code)
-    return code
+    )
 
 
 def _listeners(
