@@ -358,10 +358,12 @@ class MeasureLinks:
 class PauseListening:
     """Accept no more links of this listener: peers wait in the system's backlog.
 
+    With `refuse` they are refused, and so are those that wait, where the system can do that (TCP).
     Links that were accepted before may still come. A listener that is not there is ignored.
     """
 
     listener: str
+    refuse: bool = False
 
 
 @dataclass(slots=True)

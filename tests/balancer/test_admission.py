@@ -134,20 +134,19 @@ def test_a_rate_pauses_listening_until_there_is_room() -> None:
     assert TIMER not in talk.timers
 
 
-def test_a_disabled_frontend_lets_nobody_in_and_keeps_whom_it_has() -> None:
+def test_a_disabled_frontend_refuses_everybody_and_keeps_whom_it_has() -> None:
     talk = Conversation(HEAD)
     link = talk.relaying(1)
     frontend = talk.balancer.proxies.frontends[0]
     frontend.is_disabled = True
     talk.balancer.relay.limits_changed(talk.now)
     assert paused([*talk.settled()]) == ["front", "front/2"]
-    assert talk.client(2) == [PauseReading(2)]
+    assert talk.client(2) == [CloseLink(2, abort=True)]
     assert talk.bytes(1, b"x") == [SendBytes(link, b"x")]
     frontend.is_disabled = False
     talk.balancer.relay.limits_changed(talk.now)
-    effects = talk.settled()
-    assert places(effects) == [11]
-    assert resumed([*effects]) == ["front", "front/2"]
+    assert resumed([*talk.settled()]) == ["front", "front/2"]
+    assert places(talk.client(3)) == [11]
 
 
 # --- PROXY headers --------------------------------------------------------------------------------

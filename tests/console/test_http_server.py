@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import ssl
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,22 @@ def test_silent_clients_take_no_more_than_their_places() -> None:
         assert asked.result().endswith(b"ok")
         for _, writer in silent:
             writer.close()
+        await server.close()
+
+    asyncio.run(main())
+
+
+def test_a_server_refuses_for_a_while() -> None:
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            line = BindLine(Address("127.0.0.1", free.getsockname()[1]))
+        server = await serve(application, "page", line)
+        server.refuse(True)
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(server.address.host, server.address.port)
+        server.refuse(False)
+        _, writer = await asyncio.open_connection(server.address.host, server.address.port)
+        writer.close()
         await server.close()
 
     asyncio.run(main())

@@ -54,6 +54,96 @@ def test_frontend_taken_away_for_a_while() -> None:
     )
 
 
+def outcome(side: Side, place: str = "front") -> str:
+    """Whom a new client of this place reaches, or that it is refused."""
+    try:
+        return side.connect(place).line()
+    except ConnectionRefusedError:
+        return "refused"
+
+
+def test_clients_of_a_frontend_taken_away_for_a_while() -> None:
+    """Who comes is refused, who waits is reset, who is served stays."""
+
+    def script(side: Side) -> object:
+        link = side.connect()
+        link.line()
+        waits = side.connect()
+        side.ask("disable frontend front")
+        seen: list[object] = [waits.ends(), outcome(side)]
+        link.send(b"x")
+        seen.append(side.figures("scur", "stot"))
+        link.close()
+        side.sessions(1)
+        seen.append(outcome(side))
+        side.ask("enable frontend front")
+        return [*seen, outcome(side)]
+
+    seen = play(TWO % ("maxconn 1", "", ""), script)
+    assert seen == [
+        (b"", "rst"),
+        "refused",
+        {"FRONTEND": ["1", "1"], "s1": ["1", "1"], "s2": ["0", "0"], "BACKEND": ["1", "1"]},
+        "refused",
+        "s2",
+    ]
+
+
+def test_a_page_taken_away_for_a_while_and_for_good() -> None:
+    def script(side: Side) -> object:
+        seen: list[object] = []
+        for command in ("disable", "enable", "shutdown"):
+            side.ask(f"{command} frontend other")
+            try:
+                seen.append(side.get("/stats", "other")[0])
+            except ConnectionRefusedError:
+                seen.append("refused")
+            seen.append(side.rows()["other", "FRONTEND"]["status"])
+        return seen, side.notices(3)
+
+    assert play(PLAIN + PAGE.format(words=""), script) == (
+        ["refused", "PAUSED", 200, "OPEN", "refused", "STOP"],
+        [
+            "Paused frontend other.",
+            "Resumed frontend other.",
+            "Proxy other stopped (cumulated conns: FE: 1, BE: 0).",
+        ],
+    )
+
+
+PAGE = """
+frontend other
+    bind 127.0.0.1:{{other}}
+    mode http
+    stats enable
+    stats uri /stats
+    {words}
+"""
+
+
+def test_sections_that_the_file_disables() -> None:
+    """Nobody listens there, and no command changes that."""
+    off = "listen off\n    disabled\n    bind 127.0.0.1:{off}\n    server s3 127.0.0.1:{s1}\n"
+
+    def script(side: Side) -> object:
+        names = ("off", "other")
+        commands = [f"{what} frontend {name}" for name in names for what in STEPS]
+        answers = [side.ask(command) for command in commands]
+        return answers, [outcome(side, name) for name in names], outcome(side)
+
+    answers, outcomes, served = play(PLAIN + off + PAGE.format(words="disabled"), script)
+    assert outcomes == ["refused", "refused"]
+    assert served == "s1"
+    assert answers[:3] == [
+        "Frontend was previously shut down, cannot disable.",
+        "Frontend was previously shut down, cannot enable.",
+        "Frontend was already shut down.",
+    ]
+
+
+STEPS = ("disable", "enable", "shutdown")
+
+
 def test_frontend_taken_away_for_good() -> None:
     def script(side: Side) -> object:
         link = side.connect()

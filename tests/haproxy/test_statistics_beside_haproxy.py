@@ -150,7 +150,6 @@ def test_disabled_frontend_section_has_no_rows() -> None:
     text = (
         PLAIN + "listen off\n    disabled\n    bind 127.0.0.1:{off}\n    server s3 127.0.0.1:{s3}\n"
     )
-    text = text.replace("bind 127.0.0.1:{off}", "bind 127.0.0.1:{front}")
     assert play(text, script) == [
         ("front", "BACKEND"),
         ("front", "FRONTEND"),

@@ -332,6 +332,28 @@ def test_pausing_and_giving_up_a_listener_reaches_the_workers(run: Run) -> None:
     run(main())
 
 
+def test_a_listener_of_all_processes_refuses_for_a_while(run: Run) -> None:
+    async def main() -> None:
+        hand = Crew(1)
+        toy = Toy(echo)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        async with driving(toy, hand=hand) as (driver, _):
+            address = await driver.listen("other", "127.0.0.1", port)
+            for _ in range(3):
+                await driver.ask([PauseListening("other", refuse=True)])
+                with pytest.raises(ConnectionRefusedError):
+                    await connect(address)  # at once, although the worker has not heard of it yet
+                await driver.ask([ResumeListening("other")])
+                pairs = [await connect(address) for _ in range(8)]
+                for reader, writer in pairs:
+                    writer.write(b"hello")
+                    assert await reader.readexactly(5) == b"hello"
+                    writer.close()
+
+    run(main())
+
+
 def test_a_listener_of_all_processes_follows_another(run: Run) -> None:
     async def main() -> None:
         hand = Crew(1)

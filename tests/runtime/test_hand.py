@@ -23,7 +23,7 @@ from rabbitry.machine import (
     ResumeListening,
     StopListening,
 )
-from rabbitry.runtime.hand import Hand
+from rabbitry.runtime.hand import Hand, Steering
 from rabbitry.runtime.listeners import ListenFailed
 
 
@@ -85,6 +85,43 @@ def test_a_listener_pauses_resumes_and_is_given_up_while_its_links_stay(run: Run
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection((address.host, address.port))
             assert list(hand.links) == [1]
+        hand.end(abort=True)
+        await hand.close(1)
+
+    run(main())
+
+
+def test_a_listener_refuses_and_one_that_follows_it_does_until_it_accepts(run: Run) -> None:
+    async def main() -> None:
+        hand = Hand()
+        heard = Heard(hand)
+        acts = hand.acts()
+        elsewhere: list[Steering] = []
+        hand.steer_elsewhere = elsewhere.append
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        address = await hand.listen("old", "127.0.0.1", port)
+        acts[PauseListening](PauseListening("old", refuse=True))
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((address.host, address.port))
+        hand.take_over("old", "new")
+        hand.stop_listening("old")
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((address.host, address.port))
+        hand.accept("new")
+        with socket.create_connection((address.host, address.port)):
+            await heard.until(3)
+        acts[PauseListening](PauseListening("new", refuse=True))
+        hand.accept("new")  # the machine has said no meanwhile
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((address.host, address.port))
+        acts[ResumeListening](ResumeListening("new"))
+        socket.create_connection((address.host, address.port)).close()
+        assert not elsewhere
+        others = [PauseListening("page"), ResumeListening("page"), StopListening("page")]
+        for effect in others:
+            acts[type(effect)](effect)
+        assert elsewhere == others
         hand.end(abort=True)
         await hand.close(1)
 

@@ -195,6 +195,63 @@ def test_accepted_sockets_have_the_options_and_wait_while_paused_or_shut(run: Ru
     run(main())
 
 
+def test_who_comes_and_who_waits_is_refused_for_a_while(run: Run) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        options = ListenOptions(backlog=7)
+        sock = await bind(loop, "amqp", "127.0.0.1", 0, options)
+        address = sock.getsockname()
+        # A port that the system chose is given back when it is not listened at.
+        sock.close()
+        sock = await bind(loop, "amqp", *address, options)
+        accepted: asyncio.Queue[socket.socket] = asyncio.Queue()
+        why: list[str] = []
+        listener = Listener(loop, sock, accepted.put_nowait, why.append, options)
+        listener.pause()
+        with socket.create_connection(address) as waiting:
+            listener.refuse(True)
+            listener.refuse(True)
+            with pytest.raises(ConnectionResetError):
+                waiting.recv(1)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+        listener.resume()  # is not enough
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+        other = await bind(loop, "amqp", *address, options)  # the system allows that
+        listener.refuse(False)
+        assert why == ["Address already in use"]
+        assert listener.is_refusing
+        other.close()
+        listener.refuse(False)
+        with socket.create_connection(address):
+            (await accepted.get()).close()
+        assert len(why) == 1
+        listener.close()
+
+    run(main())
+
+
+def test_clients_of_a_unix_socket_wait_instead(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        path = str(tmp_path / "socket")
+        sock = await bind(loop, "amqp", path, 0)
+        accepted: asyncio.Queue[socket.socket] = asyncio.Queue()
+        listener = Listener(loop, sock, accepted.put_nowait, lambda why: None)
+        listener.pause()
+        listener.refuse(True)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(path)
+            assert accepted.empty()
+            listener.refuse(False)
+            listener.resume()
+            (await accepted.get()).close()
+        listener.close()
+
+    run(main())
+
+
 def blocking_accept(sock: socket.socket) -> tuple[socket.socket, Any]:
     sock.setblocking(True)
     return sock.accept()

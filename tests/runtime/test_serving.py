@@ -16,7 +16,7 @@ from rabbitry.balancer.configuration.model import (
 )
 from rabbitry.balancer.configuration.reader import parse
 from rabbitry.balancer.proxies import Proxies
-from rabbitry.machine import Address
+from rabbitry.machine import Address, PauseListening, ResumeListening, StopListening
 from rabbitry.runtime.listeners import ListenFailed
 from rabbitry.runtime.serving import Reloader, Serving
 
@@ -43,6 +43,9 @@ class Opened:
 
     async def close(self) -> None:
         self.world.did.append(f"close {self.name}")
+
+    def refuse(self, whether: bool) -> None:
+        self.world.did.append(f"{self.name} {'refuses' if whether else 'takes'}")
 
 
 class World:
@@ -113,6 +116,35 @@ def test_all_is_opened() -> None:
         }
         await serving.close()
         assert world.did[-1] == "close page page"
+
+    asyncio.run(main())
+
+
+def test_pages_of_a_disabled_section_are_not_served() -> None:
+    async def main() -> None:
+        world, serving = await opened(BEFORE + "disabled\n")
+        assert "page page" not in world.did
+        await serving.reload(read(BEFORE))
+        assert world.did[-3:] == ["page page", "adopt", "log"]
+        await serving.reload(read(BEFORE + "disabled\n"))
+        assert world.did[-1] == "close page page"
+        assert list(serving.addresses) == ["a"]
+
+    asyncio.run(main())
+
+
+def test_pages_refuse_and_are_given_up_as_the_machine_wants() -> None:
+    async def main() -> None:
+        world, serving = await opened()
+        serving.steer_page(PauseListening("page", refuse=True))
+        serving.steer_page(ResumeListening("page"))
+        assert world.did[-2:] == ["page page refuses", "page page takes"]
+        serving.steer_page(PauseListening("nobody", refuse=True))
+        serving.steer_page(StopListening("page"))
+        assert "page" in serving.addresses  # until the loop turns
+        await serving.close()
+        assert world.did[-2:] == ["page page takes", "close page page"]
+        assert list(serving.addresses) == ["a"]
 
     asyncio.run(main())
 

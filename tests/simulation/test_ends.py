@@ -162,3 +162,15 @@ def test_a_paused_listener_lets_peers_wait() -> None:
     world.ask("server", 1, "go on")
     world.run_until(10 * SECOND)
     assert server.received(1) == b"hello"
+
+
+def test_a_listener_that_is_paused_may_refuse_peers() -> None:
+    server = Recorder(
+        lambda event, now: (
+            [m.PauseListening("amqp", refuse=True)] if isinstance(event, m.Started) else []
+        )
+    )
+    world, relay = make(2, sending(b"hello"), server)
+    world.run_until(SECOND)
+    assert not server.events(m.LinkOpened)
+    assert relay.events(m.LinkClosed)

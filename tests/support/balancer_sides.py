@@ -117,8 +117,7 @@ class Side:
             with output.open("w") as file:
                 self._popen = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
             self.process = self._popen.pid
-        binds = re.findall(r"^\s*bind\s+(\S+)", path.read_text(), re.M)
-        waited_for = [place for bind in binds for place in bind.split(",")]
+        waited_for = _listeners(path.read_text())
         self.until(
             lambda: all(map(_listens, waited_for)) or self.ended.is_set(), "listening", START_S
         )
@@ -314,6 +313,18 @@ class Side:
 
 _warm = WarmBalancers()
 atexit.register(_warm.close)
+
+
+def _listeners(text: str) -> list[str]:
+    """Where a file says that somebody listens: not in sections that are disabled."""
+    sections = re.split(r"^(?=\s*(?:global|defaults|listen|frontend|backend)\b)", text, flags=re.M)
+    return [
+        place
+        for section in sections
+        if not re.search(r"^\s*disabled\s*$", section, re.M)
+        for bind in re.findall(r"^\s*bind\s+(\S+)", section, re.M)
+        for place in bind.split(",")
+    ]
 
 
 def _listens(place: str) -> bool:

@@ -6,7 +6,8 @@ sessions`, frontends that an operator has disabled, and the PROXY header that a 
 
 Where a limit is reached, a listener is paused, and clients wait in the system's backlog, as with
 HAProxy (src/listener.c, `listener_accept`). Clients that were accepted before that took effect are
-held here, unread and uncounted, in the order in which they came. Nobody is refused.
+held here, unread and uncounted, in the order in which they came. Nobody is refused for a limit;
+clients of a disabled frontend are.
 
 Invariants: no limit is ever passed; a listener is paused exactly while a limit keeps it from
 letting anybody in; whoever waits is let in as soon as the limits allow, the oldest first.
@@ -101,6 +102,7 @@ class Admission:
         Those who need not say first whom they are for can look for a server.
         """
         came_in = []
+        self._refuse_held_of_disabled()
         while (session := self._next(now)) is not None:
             self._let_in(session, now)
             if self._is_refused_for_early_bytes(session, now):
@@ -113,6 +115,13 @@ class Admission:
         self._review_listeners(now)
         self.is_due = False
         return came_in
+
+    def _refuse_held_of_disabled(self) -> None:
+        """Who waited at a frontend when it was disabled is refused, as who comes after."""
+        if any(_refuses(listener) for listener in self._held_at):
+            for session in [each for each in self._held.values() if _refuses(each.listener)]:
+                self._table.close_link(session.client_side, abort=True)
+                self.held_left(session)
 
     def _is_refused_for_early_bytes(self, session: Session, now: int) -> bool:
         """Take a header that came before reading was paused; whether it was none."""
@@ -136,10 +145,13 @@ class Admission:
             if wait_us:
                 wake_at = now + wait_us if wake_at is None else min(wake_at, now + wait_us)
             is_paused = wait_us != 0 or listener.held > 0
-            if is_paused != listener.is_paused:
-                listener.is_paused = is_paused
-                effect = PauseListening if is_paused else ResumeListening
-                self._table.out.append(effect(listener.name))
+            is_refusing = listener.frontend.is_disabled
+            if is_paused != listener.is_paused or is_refusing != listener.is_refusing:
+                listener.is_paused, listener.is_refusing = is_paused, is_refusing
+                name = listener.name
+                self._table.out.append(
+                    PauseListening(name, is_refusing) if is_paused else ResumeListening(name)
+                )
         if wake_at != self._timer_at:
             self._timer_at = wake_at
             out = self._table.out
@@ -266,6 +278,11 @@ class Admission:
         session.listener.held -= 1
         if not session.listener.held:
             del self._held_at[session.listener]
+
+
+def _refuses(listener: Listener) -> bool:
+    """Whether clients are refused; those of a Unix socket wait, for it cannot do otherwise."""
+    return listener.frontend.is_disabled and not listener.is_unix
 
 
 def _until_room_us(rate: Rate, limit: int | None, now: int) -> int:

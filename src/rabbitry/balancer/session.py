@@ -219,6 +219,7 @@ class Listener:
     bytes_out: int = 0
     held: int = 0
     is_paused: bool = False
+    is_refusing: bool = False
 
     @property
     def is_unix(self) -> bool:

@@ -119,6 +119,11 @@ class HttpServer:
             connection.transport.abort()
         await asyncio.gather(*self._adoptions, *self._state.tasks, return_exceptions=True)
 
+    def refuse(self, whether: bool) -> None:
+        """Refuse who comes, or take them again; who is there stays."""
+        if self._listener is not None:
+            self._listener.refuse(whether)
+
     @property
     def clients(self) -> int:
         """How many there are now."""

@@ -148,6 +148,7 @@ async def run_balancer(
         return await desk.run_line(terminal, line)
 
     open_now = Serving(_World(driver, log, serve_page, run_line, desk), configuration)
+    hand.steer_elsewhere = open_now.steer_page
     reloader = Reloader(open_now, read, _tell)
     driver.start()
     try:

@@ -43,6 +43,7 @@ from rabbitry.runtime.tls import HANDSHAKE_S, Tls, TlsSettings
 
 Take = Callable[[Event], None]
 Tell = Callable[[str, str, dict[str, object]], None]
+Steering = PauseListening | ResumeListening | StopListening
 
 
 class Usable(Protocol):
@@ -97,6 +98,9 @@ class Hand:
         self._opening: dict[int, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._listeners: dict[str, Listener] = {}
+        self._told_to_pause: dict[str, None] = {}
+        self.steer_elsewhere: Callable[[Steering], None] = lambda effect: None
+        """Hears what the machine wants of listeners that are not here."""
         self._shut = False
         self._complained_at: dict[str, float] = {}
         self._next_link = first_link
@@ -120,7 +124,7 @@ class Hand:
             ResumeReading: self.resume_reading,
             PauseListening: self.pause_listening,
             ResumeListening: self.resume_listening,
-            StopListening: lambda effect: self.stop_listening(effect.listener),
+            StopListening: self._stop_listening,
         }
 
     # --- listeners ------------------------------------------------------------------------------
@@ -153,7 +157,8 @@ class Hand:
 
     def accept(self, name: str) -> None:
         """Let a listener accept that was opened without."""
-        self.resume_listening(ResumeListening(name))
+        if name not in self._told_to_pause:
+            self.resume_listening(ResumeListening(name))
 
     def take_over(
         self,
@@ -172,6 +177,7 @@ class Hand:
         address = address_of(sock.getsockname())
         self.take(ListenerOpened(name, address))
         self.listen_on(name, sock, secure, options or ListenOptions(), accepting=False)
+        self._listeners[name].is_refusing = self._listeners[old].is_refusing
         return address
 
     def listen_on(
@@ -217,18 +223,34 @@ class Hand:
     def stop_listening(self, name: str) -> None:
         """Free the port of this listener, where it listens; its links stay."""
         listener = self._listeners.pop(name, None)
+        self._told_to_pause.pop(name, None)
         if listener is not None:
             listener.close()
 
+    def _stop_listening(self, effect: StopListening) -> None:
+        if effect.listener not in self._listeners:
+            self.steer_elsewhere(effect)
+        self.stop_listening(effect.listener)
+
     def pause_listening(self, effect: PauseListening) -> None:
         """Accept nothing more of a listener."""
-        if effect.listener in self._listeners:
-            self._listeners[effect.listener].pause()
+        listener = self._listeners.get(effect.listener)
+        if listener is None:
+            self.steer_elsewhere(effect)
+            return
+        self._told_to_pause[effect.listener] = None
+        listener.pause()
+        listener.refuse(effect.refuse)
 
     def resume_listening(self, effect: ResumeListening) -> None:
         """Accept again."""
-        if effect.listener in self._listeners:
-            self._listeners[effect.listener].resume()
+        listener = self._listeners.get(effect.listener)
+        if listener is None:
+            self.steer_elsewhere(effect)
+            return
+        self._told_to_pause.pop(effect.listener, None)
+        listener.refuse(False)
+        listener.resume()
 
     # --- links that come and go -----------------------------------------------------------------
 

@@ -72,6 +72,8 @@ class Listener:
         self._loop = loop
         self._accepts_per_turn_max = accepts_per_turn_max
         self._links = options.links if options is not None else None
+        self._backlog = options.backlog if options is not None else BACKLOG
+        self.is_refusing = False
         self._paused = False
         self._shut = False
         self._looking = False
@@ -101,6 +103,23 @@ class Listener:
         self._shut = whether
         self._review()
 
+    def refuse(self, whether: bool) -> None:
+        """Let who comes and who waits be refused while the port stays ours; of a Unix socket they
+        wait (HAProxy's `tcp_suspend_receiver`)."""
+        if whether == self.is_refusing or self._sock.family == socket.AF_UNIX:
+            return
+        if not whether:
+            try:
+                self._sock.listen(self._backlog)
+            except OSError as error:  # somebody else has taken the port meanwhile
+                self._refused(os.strerror(error.errno or 0))
+                return
+        self.is_refusing = whether
+        self._review()
+        if whether:
+            with contextlib.suppress(OSError):  # a process that shares it was faster
+                self._sock.shutdown(socket.SHUT_RD)
+
     def close(self) -> None:
         """Accept nothing more and free the port."""
         if self._rest is not None:
@@ -112,7 +131,7 @@ class Listener:
 
     def _review(self) -> None:
         """Look for links, or look no more."""
-        wanted = not (self._paused or self._shut or self._rest is not None)
+        wanted = not (self._paused or self._shut or self.is_refusing or self._rest is not None)
         if wanted == self._looking or self._sock.fileno() < 0:
             return
         self._looking = wanted

@@ -25,7 +25,8 @@ from rabbitry.balancer.configuration.model import (
     RuntimeSocket,
 )
 from rabbitry.balancer.proxies import ListenerChanges
-from rabbitry.machine import Address
+from rabbitry.machine import Address, PauseListening, StopListening
+from rabbitry.runtime.hand import Steering
 from rabbitry.runtime.listeners import ListenFailed
 from rabbitry.runtime.tls import TlsFailed
 
@@ -47,6 +48,10 @@ class Page(Closable, Protocol):
     @property
     def address(self) -> Address:
         """Where it is served."""
+        ...
+
+    def refuse(self, whether: bool) -> None:
+        """Refuse who comes, or take them again."""
         ...
 
 
@@ -94,6 +99,7 @@ class Serving:
         self._configuration = configuration
         self._pages: dict[tuple[str, BindLine], tuple[FrontendSection, Page]] = {}
         self._sockets: dict[RuntimeSocket, Closable] = {}
+        self._stopping: list[asyncio.Future[None]] = []
         self._one_at_a_time = asyncio.Lock()
         self.addresses: dict[str, Address] = {}
 
@@ -121,6 +127,7 @@ class Serving:
 
     async def close(self) -> None:
         """Close pages and runtime sockets; listeners are the driver's to close."""
+        await asyncio.gather(*self._stopping)
         for _, page in self._pages.values():
             await page.close()
         for socket in self._sockets.values():
@@ -181,14 +188,12 @@ class Serving:
         return opened
 
     async def _open_pages(self, configuration: Configuration) -> None:
-        for section in configuration.frontends:
-            for bind in section.binds if section.mode == "http" else ():
-                key = (section.name, bind)
-                there = self._pages.get(key)
-                if there is None:
-                    page = await self._world.serve_page(section, bind)
-                    self._pages[key] = (section, page)
-                    self.addresses.setdefault(section.name, page.address)
+        for section, bind in _pages(configuration):
+            key = (section.name, bind)
+            if key not in self._pages:
+                page = await self._world.serve_page(section, bind)
+                self._pages[key] = (section, page)
+                self.addresses.setdefault(section.name, page.address)
 
     async def _change_pages(self, configuration: Configuration) -> list[str]:
         """Serve pages whose section says something else; return what could not be served.
@@ -196,19 +201,18 @@ class Serving:
         The same address cannot be opened twice, and a page has no sessions to lose.
         """
         failed = []
-        for section in configuration.frontends:
-            for bind in section.binds if section.mode == "http" else ():
-                there = self._pages[section.name, bind]
-                if there[0] == section:
-                    continue
-                await there[1].close()
-                try:
-                    page = await self._world.serve_page(section, bind)
-                except ListenFailed as error:
-                    del self._pages[section.name, bind]
-                    failed.append(str(error))
-                else:
-                    self._pages[section.name, bind] = (section, page)
+        for section, bind in _pages(configuration):
+            there = self._pages[section.name, bind]
+            if there[0] == section:
+                continue
+            await there[1].close()
+            try:
+                page = await self._world.serve_page(section, bind)
+            except ListenFailed as error:
+                del self._pages[section.name, bind]
+                failed.append(str(error))
+            else:
+                self._pages[section.name, bind] = (section, page)
         return failed
 
     async def _open_sockets(self, configuration: Configuration) -> None:
@@ -218,19 +222,30 @@ class Serving:
 
     async def _close_but(self, configuration: Configuration) -> None:
         """Close the pages and runtime sockets that this configuration does not have."""
-        wanted = {
-            (section.name, bind)
-            for section in configuration.frontends
-            if section.mode == "http"
-            for bind in section.binds
-        }
-        for key in [key for key in self._pages if key not in wanted]:
-            await self._pages.pop(key)[1].close()
-            if key[0] not in {name for name, _ in self._pages}:
-                self.addresses.pop(key[0], None)
+        wanted = {(section.name, bind) for section, bind in _pages(configuration)}
+        await self._close_pages([key for key in self._pages if key not in wanted])
         sockets = configuration.process.runtime_sockets
         for socket in [socket for socket in self._sockets if socket not in sockets]:
             await self._sockets.pop(socket).close()
+
+    async def _close_pages(self, keys: list[tuple[str, BindLine]]) -> None:
+        pages = [self._pages.pop(key)[1] for key in keys]
+        for name, _ in keys:
+            if name not in {name for name, _ in self._pages}:
+                self.addresses.pop(name, None)
+        for page in pages:
+            await page.close()
+
+    # --- what the machine wants of pages --------------------------------------------------------
+
+    def steer_page(self, effect: Steering) -> None:
+        """Have the pages of a section refuse their clients, take them again, or be closed."""
+        keys = [key for key in self._pages if key[0] == effect.listener]
+        if isinstance(effect, StopListening):
+            self._stopping.append(asyncio.ensure_future(self._close_pages(keys)))
+            return
+        for key in keys:
+            self._pages[key][1].refuse(isinstance(effect, PauseListening))
 
 
 class Reloader:
@@ -269,6 +284,16 @@ class Reloader:
 
 def _answer(*, success: bool, lines: list[str]) -> str:
     return "\n".join([f"Success={int(success)}", *(["--", *lines] if lines else [])]) + "\n"
+
+
+def _pages(configuration: Configuration) -> list[tuple[FrontendSection, BindLine]]:
+    """Where pages are to be served."""
+    return [
+        (section, bind)
+        for section in configuration.frontends
+        if section.has_pages
+        for bind in section.binds
+    ]
 
 
 def _sections(configuration: Configuration) -> dict[str, FrontendSection]:

@@ -192,7 +192,7 @@ class Stack:
         self.up = True
         self.silent = False
         self.frozen = False
-        self.paused_listeners: dict[str, None] = {}
+        self.paused_listeners: dict[str, bool] = {}  # whether they refuse
         self.ends: dict[int, End] = {}
         self.opened_links: set[int] = set()
         self.accepted_count = 0

@@ -22,6 +22,7 @@ from rabbitry.machine import (
     LinkFinished,
     LinkOpened,
     LinksMeasured,
+    PauseListening,
     WritingPaused,
     WritingResumed,
 )
@@ -210,9 +211,9 @@ class Network:
             joined = [end for end in ends if end is not None and end.partner is not None]
             stack.deliver(LinksMeasured([end.measure() for end in joined], number))
 
-    def pause_listening(self, stack: Stack, listener: str) -> None:
+    def pause_listening(self, stack: Stack, effect: PauseListening) -> None:
         """Carry out `PauseListening`."""
-        stack.paused_listeners[listener] = None
+        stack.paused_listeners[effect.listener] = effect.refuse
 
     def resume_listening(self, stack: Stack, listener: str) -> None:
         """Carry out `ResumeListening`."""
@@ -311,7 +312,11 @@ class Network:
         if stack is None or not stack.up or address.port not in stack.listeners:
             end.close_now(REFUSED)
             return
-        if stack.listeners[address.port] in stack.paused_listeners:  # the backlog has room for all
+        listener = stack.listeners[address.port]
+        if stack.paused_listeners.get(listener, False):
+            end.close_now(REFUSED)
+            return
+        if listener in stack.paused_listeners:  # the backlog has room for all
             retry_at = self.schedule.now + _CONNECT_RETRY_US
             self.schedule.at(retry_at, self._connect, end, address, give_up_at)
             return

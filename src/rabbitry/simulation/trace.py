@@ -90,7 +90,7 @@ _TEXTS: dict[type, Callable[[Any], str]] = {
     m.ResumeReading: lambda e: f"ResumeReading {e.link}",
     m.JoinLinks: lambda e: f"JoinLinks {e.first} {e.second}",
     m.MeasureLinks: lambda e: f"MeasureLinks {e.number} {' '.join(map(str, e.links)) or 'all'}",
-    m.PauseListening: lambda e: f"PauseListening {e.listener}",
+    m.PauseListening: lambda e: f"PauseListening {e.listener}{' refuse' if e.refuse else ''}",
     m.StopListening: lambda e: f"StopListening {e.listener}",
     m.ResumeListening: lambda e: f"ResumeListening {e.listener}",
     m.SetTimer: lambda e: f"SetTimer {e.timer} {e.at}",

@@ -113,7 +113,7 @@ class World:
             m.JoinLinks: lambda p, e: self.network.join(p.stack, e.first, e.second),
             m.MeasureLinks: lambda p, e: self.network.measure(p.stack, e.links, e.number),
             m.StopListening: lambda p, e: self.network.stop_listening(p.stack, e.listener),
-            m.PauseListening: lambda p, e: self.network.pause_listening(p.stack, e.listener),
+            m.PauseListening: lambda p, e: self.network.pause_listening(p.stack, e),
             m.ResumeListening: lambda p, e: self.network.resume_listening(p.stack, e.listener),
             m.SetTimer: self._set_timer,
             m.CancelTimer: self._cancel_timer,

@@ -7,7 +7,7 @@ from support.balancer_conversation import opened, reports
 from support.runtime_terminal import RuntimeTalk
 
 from rabbitry.balancer.log_lines import line_of
-from rabbitry.machine import PauseListening, ResumeListening, StopListening
+from rabbitry.machine import CloseLink, PauseListening, ResumeListening, StopListening
 
 TEXT = """
 global
@@ -58,18 +58,65 @@ def test_answers(line: str, answer: str) -> None:
     assert RuntimeTalk(TEXT).say(line) == answer
 
 
-def test_a_disabled_frontend_lets_nobody_in_until_it_is_enabled() -> None:
+def test_a_disabled_frontend_refuses_everybody_until_it_is_enabled() -> None:
     talk = RuntimeTalk(TEXT)
     assert talk.say("disable frontend front") == "\n"
     assert said(talk) == ["Paused proxy front."]
-    assert talk.effects[1:] == [PauseListening("front"), PauseListening("front/2")]
+    assert talk.effects[1:] == [PauseListening("front", True), PauseListening("front/2", True)]
     assert talk.row("FRONTEND").status == "PAUSED"
     assert talk.say("disable frontend front") == "All sockets are already disabled.\n\n"
-    assert not opened(talk.client(1))  # was accepted before the pause took effect
+    # It was accepted before the pause took effect.
+    assert talk.client(1) == [CloseLink(1, abort=True)]
     assert talk.say("enable frontend front") == "\n"
-    assert len(opened(talk.effects)) == 1
+    assert not opened(talk.effects)
     assert ResumeListening("front") in talk.effects
     assert said(talk) == ["Resumed proxy front."]
+    assert opened(talk.client(2))
+
+
+def test_who_waits_at_a_frontend_is_refused_when_it_is_disabled() -> None:
+    talk = RuntimeTalk(TEXT + "    maxconn 1\n    bind /tmp/front\n")
+    (link,) = opened(talk.client(1))
+    talk.connected(link)
+    talk.client(2)
+    talk.client(3, "front/3")
+    assert talk.say("disable frontend front") == "\n"
+    assert [each for each in talk.effects if isinstance(each, CloseLink)] == [CloseLink(2, True)]
+    assert talk.effects[-3:] == [
+        PauseListening("front", True),
+        PauseListening("front/2", True),
+        PauseListening("front/3", True),
+    ]
+    talk.say("enable frontend front")
+    assert talk.effects[-3:] == [  # it is full
+        PauseListening("front"),
+        PauseListening("front/2"),
+        PauseListening("front/3"),
+    ]
+    # A Unix socket cannot refuse: its client has waited.
+    assert opened(talk.closed(1) + talk.closed(link))
+
+
+def test_pages_are_steered_too() -> None:
+    talk = RuntimeTalk(
+        TEXT + "frontend page\n    bind 127.0.0.1:9\n    mode http\n    stats enable\n"
+    )
+    talk.say("disable frontend page")
+    assert talk.effects[1:] == [PauseListening("page", True)]
+    talk.say("enable frontend page")
+    assert talk.effects[1:] == [ResumeListening("page")]
+    talk.say("shutdown frontend page")
+    assert talk.effects[0] == StopListening("page")
+
+
+def test_a_section_that_the_file_disables_stays_so() -> None:
+    talk = RuntimeTalk(TEXT + "listen off\n    bind 127.0.0.1:9\n    disabled\n")
+    for command, answer in (
+        ("enable", "Frontend was previously shut down, cannot enable.\n\n"),
+        ("disable", "Frontend was previously shut down, cannot disable.\n\n"),
+        ("shutdown", "Frontend was already shut down.\n\n"),
+    ):
+        assert talk.say(f"{command} frontend off") == answer
 
 
 def test_a_frontend_that_is_shut_down_frees_its_ports_and_keeps_its_sessions() -> None:

@@ -1,15 +1,15 @@
 """Commands that steer frontends and the process: limits, disabling, shutting down.
 
-Owns their words and answers (src/proxy.c, src/cli.c). The limits themselves are `admission`'s.
-
-One liberty: clients of a disabled frontend wait in the system's backlog; HAProxy's are refused.
+Owns their words and answers (src/proxy.c, src/cli.c). The limits themselves are `admission`'s, who
+also has a disabled frontend refuse its clients; sections with `mode http` listen elsewhere, under
+their names.
 """
 
 from __future__ import annotations
 
 from rabbitry.balancer.commands.world import Call, Command, Said, World, leading_number
 from rabbitry.balancer.session import Frontend
-from rabbitry.machine import Report, StopListening
+from rabbitry.machine import PauseListening, Report, ResumeListening, StopListening
 
 _RATES = (
     "'set rate-limit' only supports :\n"
@@ -22,33 +22,40 @@ _RATES = (
 
 def _enable(world: World, call: Call) -> str:
     frontend = world.frontend(call.word(2))
-    if frontend.is_shut_down:
+    if frontend.is_shut_down or frontend.section.disabled:
         raise Said("Frontend was previously shut down, cannot enable.\n")
     if not frontend.is_disabled:
         raise Said("All sockets are already enabled.\n", "notice")
     frontend.is_disabled = False
     _tell(world, frontend, "proxy resumed")
+    if frontend.section.mode == "http":
+        world.out.append(ResumeListening(frontend.section.name))
     world.relay.limits_changed(call.now)
     return ""
 
 
 def _disable(world: World, call: Call) -> str:
     frontend = world.frontend(call.word(2))
-    if frontend.is_shut_down:
+    if frontend.is_shut_down or frontend.section.disabled:
         raise Said("Frontend was previously shut down, cannot disable.\n", "notice")
     if frontend.is_disabled:
         raise Said("All sockets are already disabled.\n", "notice")
     frontend.is_disabled = True
     _tell(world, frontend, "proxy paused")
+    if frontend.section.mode == "http":
+        world.out.append(PauseListening(frontend.section.name, refuse=True))
     world.relay.limits_changed(call.now)
     return ""
 
 
 def _shut_down(world: World, call: Call) -> str:
     frontend = world.frontend(call.word(2))
-    if frontend.is_shut_down:
+    if frontend.is_shut_down or frontend.section.disabled:
         raise Said("Frontend was already shut down.\n", "notice")
-    world.out += [StopListening(name) for name in world.proxies.shut_down(frontend)]
+    names = world.proxies.shut_down(frontend)
+    if frontend.section.mode == "http":
+        names.append(frontend.section.name)
+    world.out += [StopListening(name) for name in names]
     _tell(world, frontend, "proxy stopped")
     return ""
 
@@ -57,10 +64,12 @@ def _tell(world: World, frontend: Frontend, what: str) -> None:
     """Tell people in HAProxy's words; a `listen` is a proxy, what only listens a frontend."""
     name = frontend.section.name
     backend = world.find_backend(name)
+    page = world.facts.pages.get(name)
+    clients = page.connections_total if page is not None else frontend.connections_total
     details = {
         "proxy": name,
         "kind": "proxy" if backend is not None else "frontend",
-        "frontend_connections": frontend.connections_total,
+        "frontend_connections": clients,
         "backend_connections": backend.counters.sessions_total if backend is not None else 0,
     }
     world.out.append(Report("warning", what, details))

@@ -42,9 +42,7 @@ def info_fields(world: World, now: int, rows: Sequence[StatisticsRow] | None = N
     sent = sum(row.bout or 0 for row in rows if row.type == TYPE_FRONTEND)
     proxies = world.proxies
     process = proxies.configuration.process
-    pages = sum(
-        len(front.section.binds) for front in proxies.frontends if front.section.mode == "http"
-    )
+    pages = sum(len(front.section.binds) for front in proxies.frontends if front.section.has_pages)
     world.counters.listeners = len(proxies.listeners) + pages + len(process.runtime_sockets)
     return info_of(
         proxies.configuration.process, world.counters, proxies.frontends, sent, world.facts, now

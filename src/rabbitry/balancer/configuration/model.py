@@ -299,6 +299,11 @@ class FrontendSection:
     description: str | None = None
     metrics: MetricsService | None = None
 
+    @property
+    def has_pages(self) -> bool:
+        """Whether pages are served at its addresses."""
+        return self.mode == "http" and not self.disabled
+
 
 @dataclass(frozen=True, slots=True)
 class BackendSection:
