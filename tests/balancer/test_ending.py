@@ -80,6 +80,17 @@ def test_normal_sessions_may_be_left_out(reset: bool, retried: bool, lines: int)
     assert len(reports(effects)) == lines
 
 
+@pytest.mark.parametrize(("reset", "severity"), [(False, None), (True, "err")])
+def test_what_is_not_normal_may_be_told_as_an_error(reset: bool, severity: str | None) -> None:
+    talk = Conversation(configured(TEXT, front={"log_separate_errors": True}))
+    (link,) = opened(talk.client(1))
+    talk.connected(link)
+    effects = talk.closed(1, RESET) if reset else talk.finished(1) + talk.finished(link)
+    (report,) = reports(effects)
+    assert report.details.get("severity") == severity
+    assert report.level == ("error" if reset else "info")
+
+
 def test_logasap_tells_at_once_and_no_more() -> None:
     talk = Conversation(configured(TEXT, front={"logasap": True, "dontlognull": True}))
     (link,) = opened(talk.client(1))

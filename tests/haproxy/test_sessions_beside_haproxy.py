@@ -316,6 +316,24 @@ def test_sessions_that_went_well_are_not_logged() -> None:
     ]
 
 
+def test_sessions_that_went_badly_are_errors() -> None:
+    def script(side: Side) -> object:
+        side.connect().ends()
+        side.servers["s1"].go()
+        side.connect().ends()
+        broken = side.connect("proxied")
+        broken.send(b"no header at all\r\n")
+        broken.ends()
+        side.sessions(2)
+        side.log.wait(lambda lines: any("header" in line for line in lines), "a refusal")
+        of_clients = [each for each in side.log.packets if "]: 127.0.0.1:" in each]
+        return [packet.partition(">")[0] for packet in of_clients]
+
+    text = ONE % "option log-separate-errors\n    retries 0"
+    text += "    bind 127.0.0.1:{proxied} accept-proxy\n"
+    assert play(text, script, {"s1": says(b"good bye")}) == ["<134", "<131", "<131"]
+
+
 def test_session_is_logged_when_it_begins() -> None:
     def script(side: Side) -> object:
         side.connect()

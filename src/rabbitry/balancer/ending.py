@@ -13,6 +13,7 @@ all limits are free then.
 
 from __future__ import annotations
 
+from rabbitry.balancer.configuration.model import FrontendSection
 from rabbitry.balancer.session import Listener, Phase, Session
 from rabbitry.balancer.session_table import SessionTable
 from rabbitry.machine import Address, Report
@@ -117,7 +118,8 @@ class Ending:
             "backend_queue": session.backend_queue_position,
             "soon": frontend.section.logasap,
         }
-        self._table.out.append(Report("info", "session ended", details))
+        section = frontend.section
+        self._table.out.append(_report("session ended", details, section, _is_remarkable(session)))
 
     def tell_connected(self, session: Session) -> None:
         """Report a client of a frontend without a log format: HAProxy tells only that it came."""
@@ -146,7 +148,7 @@ class Ending:
             "text": text,
             "total_ms": (now - session.accepted_at) // 1000,
         }
-        self._table.out.append(Report("info", "client refused", details))
+        self._table.out.append(_report("client refused", details, section, True))
 
 
 def str_of(address: object) -> str:
@@ -164,6 +166,15 @@ def name_of_client(listener: Listener, client: str) -> str:
     if listener.is_unix and (client == _NOWHERE or client[:1] in ("/", "@")):
         return f"unix:{listener.number}"
     return str_of(client)
+
+
+def _report(
+    what: str, details: dict[str, object], section: FrontendSection, is_error: bool
+) -> Report:
+    """A line of a client; `option log-separate-errors` lifts what is no normal one to errors."""
+    if is_error and section.log_separate_errors:
+        return Report("error", what, details | {"severity": "err"})
+    return Report("info", what, details)
 
 
 def _is_remarkable(session: Session) -> bool:

@@ -24,9 +24,6 @@ _OF_FRONTS = {
     "log-separate-errors": "log_separate_errors",
     "socket-stats": "socket_stats",
 }
-_READ_IN_VAIN = {
-    "log-separate-errors": "errors have the level of other lines",
-}
 _OF_BACKS = {
     "allbackups": "all_backups",
     "log-health-checks": "log_health_checks",
@@ -115,8 +112,6 @@ def _switch(reading: Reading, words: list[str], on: bool) -> None:
             section.set(client_keepalive=on)
         else:
             section.set_front(**{_OF_FRONTS[name]: on})
-            if on and name in _READ_IN_VAIN:
-                reading.ignore(words, _READ_IN_VAIN[name])
     elif _counts(reading, name, section.is_back, "frontend"):
         if name == "srvtcpka":
             section.set(server_keepalive=on)
