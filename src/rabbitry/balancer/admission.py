@@ -65,6 +65,7 @@ class Admission:
         self._held: dict[int, Session] = {}
         self._held_at: dict[Listener, None] = {}  # also those that were closed since
         self._newest: Session | None = None
+        self._is_pausing = False  # some listener
         self.is_due = True
         self._timer_at: int | None = None
 
@@ -105,11 +106,11 @@ class Admission:
         self._refuse_held_of_disabled()
         while (session := self._next(now)) is not None:
             self._let_in(session, now)
-            if self._is_refused_for_early_bytes(session, now):
+            if session.early and self._is_refused_for_early_bytes(session, now):
                 continue
             came_in.append(session)
         newest, self._newest = self._newest, None
-        if newest is not None and newest.phase is Phase.HELD:
+        if self._held and newest is not None and newest.phase is Phase.HELD:
             newest.reading_paused = True
             self._table.out.append(PauseReading(newest.client_side.link))
         self._review_listeners(now)
@@ -125,7 +126,7 @@ class Admission:
 
     def _is_refused_for_early_bytes(self, session: Session, now: int) -> bool:
         """Take a header that came before reading was paused; whether it was none."""
-        if session.phase is not Phase.GREETING or not session.early:
+        if session.phase is not Phase.GREETING:
             return False
         return not self.greeted(session, b"", now) and session.phase is not Phase.GREETING
 
@@ -140,11 +141,13 @@ class Admission:
 
     def _review_listeners(self, now: int) -> None:
         wake_at: int | None = None
+        self._is_pausing = False
         for listener in self._listeners.values():
             wait_us = self._wait_us(listener, now)
             if wait_us:
                 wake_at = now + wait_us if wake_at is None else min(wake_at, now + wait_us)
             is_paused = wait_us != 0 or listener.held > 0
+            self._is_pausing = self._is_pausing or is_paused
             is_refusing = listener.frontend.is_disabled
             if is_paused != listener.is_paused or is_refusing != listener.is_refusing:
                 listener.is_paused, listener.is_refusing = is_paused, is_refusing
@@ -173,6 +176,8 @@ class Admission:
             return None
         if self.maxconn is not None and self._table.admitted >= self.maxconn:
             return None
+        if not (self.sessions_per_s or self.connections_per_s or frontend.sessions_per_s):
+            return 0
         waits_us = (
             _until_room_us(self.session_rate, self.sessions_per_s, now),
             _until_room_us(self.connection_rate, self.connections_per_s, now),
@@ -185,10 +190,12 @@ class Admission:
         self._hold_no_more(session)
         listener.sessions += 1
         listener.sessions_total += 1
-        listener.sessions_max = max(listener.sessions_max, listener.sessions)
+        if listener.sessions > listener.sessions_max:
+            listener.sessions_max = listener.sessions
         self._table.admitted += 1
         frontend.sessions[session.number] = session
-        frontend.sessions_max = max(frontend.sessions_max, len(frontend.sessions))
+        if len(frontend.sessions) > frontend.sessions_max:
+            frontend.sessions_max = len(frontend.sessions)
         frontend.connections_total += 1
         frontend.tls_sessions_total += listener.bind.tls is not None
         self.connection_rate.count(now)
@@ -264,7 +271,8 @@ class Admission:
     def left(self, session: Session) -> None:
         """A session that was let in has ended."""
         session.listener.sessions -= 1
-        self.is_due = True
+        if self._held or self._is_pausing:  # else nobody waits for its place
+            self.is_due = True
 
     def held_left(self, session: Session) -> None:
         """A client that was held has gone: nobody ever counted it."""

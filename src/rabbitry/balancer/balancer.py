@@ -14,7 +14,9 @@ since a link may close while it is being closed here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from rabbitry.balancer.checks import Checks
 from rabbitry.balancer.commands.page_form import apply_form
@@ -118,6 +120,18 @@ class Balancer:
             configuration.process,
         )
         self.relay.observe = self.checks.observed
+        # By kind of event, since a session is a handful of them and looking for the case would be
+        # much of what it costs.
+        self._takes: dict[type[Event], Callable[[Any, int], None]] = {
+            LinksMeasured: self._links_measured,
+            LinkFinished: self._link_finished,
+            LinkClosed: self._link_closed,
+            LinkOpened: self._link_opened,
+            BytesReceived: self._bytes_received,
+            TimerFired: self._timer_fired,
+            Started: self._started,
+            Asked: self._asked,
+        }
         self._measures = 0
         self._waiting_questions: dict[int, tuple[int, object]] = {}
         self._until_no_session: list[int] = []
@@ -152,12 +166,16 @@ class Balancer:
 
     def step(self, event: Event, now: int) -> list[Effect]:
         """Take one event at `now` (microseconds) and return what shall happen, in order."""
-        self._take(event, now)
+        take = self._takes.get(type(event))
+        if take is not None:
+            take(event, now)
         if self._until_no_session and not self.relay.has_sessions:
             self._out += [Answer(number, None) for number in self._until_no_session]
             self._until_no_session.clear()
-        effects = self._out[:]
-        self._out.clear()
+        out = self._out
+        effects = out[:]
+        if effects:
+            out.clear()
         return effects
 
     def statistics(self, now: int) -> list[StatisticsRow]:
@@ -167,48 +185,59 @@ class Balancer:
             proxies.frontends, proxies.backends, proxies.listeners.values(), sessions, now
         )
 
-    def _take(self, event: Event, now: int) -> None:
-        relay = self.relay
-        match event:  # the most frequent first
-            case LinksMeasured(measures, number):
-                relay.measured(measures, now)
-                self._answer_measured(number, now)
-            case LinkFinished(link):
-                if not self.checks.link_finished(link, now):
-                    relay.link_finished(link, now)
-            case LinkClosed(link, reason):
-                if not self.checks.link_closed(link, reason, now):
-                    relay.link_closed(link, reason, now)
-            case LinkOpened(link, "", _):
-                if not self.checks.link_opened(link, now):
-                    relay.server_opened(link, now)
-            case LinkOpened(link, name, peer, local=local):
-                self._counters.connection_opened(now)
-                relay.client_opened(self.proxies.listener_named(name), link, peer, local, now)
-            case BytesReceived(link, data):
-                if not self.checks.bytes_received(link, data, now):
-                    relay.bytes_received(link, data, now)
-            case TimerFired(timer):
-                if not (
-                    self.checks.timer_fired(timer, now) or self.transitions.timer_fired(timer, now)
-                ):
-                    relay.timer_fired(timer, now)
-            case Started():
-                self._counters.started_at = now
-                for backend in self.proxies.backends:
-                    backend.started(now)
-                self.checks.start(now)
-            case Asked(number, question):
-                if _tells_bytes(question):
-                    self._ask_measured(number, question)
-                elif isinstance(question, EndChecks):
-                    self.checks.end(now, number)
-                elif isinstance(question, AllSessionsEnded):
-                    self._until_no_session.append(number)
-                else:
-                    self._out.append(Answer(number, self._answer(question, now)))
-            case _:
-                pass
+    # --- events ---------------------------------------------------------------------------------
+    # Checks have links of their own, all of them opened here: their numbers are negative.
+
+    def _links_measured(self, event: LinksMeasured, now: int) -> None:
+        self.relay.measured(event.measures, now)
+        if event.number:
+            self._answer_measured(event.number, now)
+
+    def _link_finished(self, event: LinkFinished, now: int) -> None:
+        link = event.link
+        if link > 0 or not self.checks.link_finished(link, now):
+            self.relay.link_finished(link, now)
+
+    def _link_closed(self, event: LinkClosed, now: int) -> None:
+        link = event.link
+        if link > 0 or not self.checks.link_closed(link, event.reason, now):
+            self.relay.link_closed(link, event.reason, now)
+
+    def _link_opened(self, event: LinkOpened, now: int) -> None:
+        link = event.link
+        if event.listener:
+            self._counters.connection_opened(now)
+            listener = self.proxies.listener_named(event.listener)
+            self.relay.client_opened(listener, link, event.peer, event.local, now)
+        elif not self.checks.link_opened(link, now):
+            self.relay.server_opened(link, now)
+
+    def _bytes_received(self, event: BytesReceived, now: int) -> None:
+        link = event.link
+        if link > 0 or not self.checks.bytes_received(link, event.data, now):
+            self.relay.bytes_received(link, event.data, now)
+
+    def _timer_fired(self, event: TimerFired, now: int) -> None:
+        timer = event.timer
+        if not (self.checks.timer_fired(timer, now) or self.transitions.timer_fired(timer, now)):
+            self.relay.timer_fired(timer, now)
+
+    def _started(self, event: Started, now: int) -> None:
+        self._counters.started_at = now
+        for backend in self.proxies.backends:
+            backend.started(now)
+        self.checks.start(now)
+
+    def _asked(self, event: Asked, now: int) -> None:
+        number, question = event.number, event.question
+        if _tells_bytes(question):
+            self._ask_measured(number, question)
+        elif isinstance(question, EndChecks):
+            self.checks.end(now, number)
+        elif isinstance(question, AllSessionsEnded):
+            self._until_no_session.append(number)
+        else:
+            self._out.append(Answer(number, self._answer(question, now)))
 
     def _ask_measured(self, number: int, question: object) -> None:
         """Answer a question when all links have been measured."""

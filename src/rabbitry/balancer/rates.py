@@ -29,9 +29,14 @@ class Rate:
 
     def count(self, now: int) -> None:
         """Count one event at `now`."""
-        self._turn(now)
-        self._current += 1
-        rate = self.per_second(now)
+        # Counted several times for each session: written out, not made of the methods below.
+        second = now // MICROSECONDS_PER_SECOND
+        if second != self._second:
+            self._turn(now)
+        self._current = rate = self._current + 1
+        if self._previous:
+            left_us = (second + 1) * MICROSECONDS_PER_SECOND - now
+            rate += self._previous * left_us // MICROSECONDS_PER_SECOND
         if rate > self.highest:
             self.highest = rate
 

@@ -172,7 +172,8 @@ class Counters:
     def entered(self, now: int) -> None:
         """A session has come to this backend; whether it finds a server is not known yet."""
         self.sessions += 1
-        self.sessions_max = max(self.sessions_max, self.sessions)
+        if self.sessions > self.sessions_max:
+            self.sessions_max = self.sessions
         self.sessions_total += 1
         self.rate.count(now)
 
