@@ -16,7 +16,7 @@ BIND = BindLine(Address("127.0.0.1", 1))
 
 def session_of(link: int) -> Session:
     listener = Listener("l", Frontend(SECTION, None), BIND)
-    return Session(listener, None, Side(link), Address("h", 1), None, 0)
+    return Session(listener, None, Side(link), Address("h", 1), None, 0, f"session {link}")
 
 
 def test_a_new_session_has_no_server_and_its_own_timer() -> None:

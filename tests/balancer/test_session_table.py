@@ -23,7 +23,7 @@ def table_with_session() -> tuple[SessionTable, Session, list[Effect]]:
     backend = Backend(BackendSection("l", 2, "tcp", (line,)))
     frontend = Frontend(FrontendSection("l", 2, "tcp", ()), backend)
     listener = Listener("l", frontend, BindLine(HERE))
-    session = Session(listener, backend, Side(1, is_open=True), HERE, HERE, 0)
+    session = Session(listener, backend, Side(1, is_open=True), HERE, HERE, 0, "session 1")
     table.add(session)
     return table, session, out
 

@@ -91,7 +91,8 @@ class Admission:
             counts_alone=section.independent_streams,
             is_abrupt=section.nolinger,
         )
-        session = Session(listener, listener.frontend.backend, side, client, local, now)
+        backend = listener.frontend.backend
+        session = Session(listener, backend, side, client, local, now, f"session {link}")
         self._table.add(session)
         self._held[link] = self._newest = session
         listener.held += 1

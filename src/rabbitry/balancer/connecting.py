@@ -135,15 +135,15 @@ class Connecting:
         session.phase = Phase.CONNECTING
         section = backend.section
         link = self._table.next_link()
-        session.server_side = Side(
-            link,
-            is_open=True,
-            timeout_us=section.timeout_tunnel_us or section.timeout_server_us,
-            fin_timeout_us=section.timeout_server_fin_us,
-            counts_alone=section.independent_streams,
-            is_abrupt=section.nolinger,
-            ends_whole=section.nolinger,
-        )
+        side = session.server_side
+        if side.link:  # of a connect that has failed
+            side = session.server_side = Side()
+        side.link = link
+        side.is_open = True
+        side.timeout_us = section.timeout_tunnel_us or section.timeout_server_us
+        side.fin_timeout_us = section.timeout_server_fin_us
+        side.counts_alone = section.independent_streams
+        side.is_abrupt = side.ends_whole = section.nolinger
         self._table.by_link[link] = session
         options = server_link_options(server.line, section.keepalive)
         if options is not None and options.tls is not None and server.line.send_proxy:

@@ -33,6 +33,7 @@ from rabbitry.balancer.session_table import SessionTable
 from rabbitry.machine import Address, Effect, Measure
 
 _WITHOUT_SERVER = (Phase.QUEUED, Phase.CONNECTING, Phase.WAITING)
+_WITH_SERVER = (Phase.RELAYING, Phase.FLUSHING)
 
 
 class Relay:
@@ -95,7 +96,7 @@ class Relay:
         session = self.table.by_link.get(link)
         if session is None:
             return
-        if session.phase in (Phase.RELAYING, Phase.FLUSHING):
+        if session.phase in _WITH_SERVER:
             self._relaying.finished(session, link, now)
         elif session.phase is Phase.GREETING:
             self.admission.greeting_ended(session, "", now)
@@ -110,7 +111,7 @@ class Relay:
         session = self.table.by_link.get(link)
         if session is None:
             return
-        if session.phase in (Phase.RELAYING, Phase.FLUSHING):
+        if session.phase in _WITH_SERVER:
             self._relaying.closed(session, link, reason, now)
         elif link == session.server_side.link:
             del self.table.by_link[link]
@@ -135,14 +136,16 @@ class Relay:
 
     def measured(self, measures: list[Measure], now: int) -> None:
         """The driver tells what has passed over joined links."""
-        asked: dict[Session, None] = {}
+        asked: dict[Session, None] | None = None
         for measure in measures:
-            session = self.table.by_link.get(measure.link)
+            session = self.table.by_link.get(measure[0])
             if session is not None:
                 self._relaying.measured(session, measure)
                 if session.is_measured:
+                    if asked is None:
+                        asked = {}
                     asked[session] = None
-        for session in asked:
+        for session in asked or ():
             self._relaying.check_expiry(session, now)
             self._settle(now, session)
 
@@ -158,7 +161,7 @@ class Relay:
             self._settle(now, session)
 
     def _expired(self, session: Session, now: int) -> None:
-        if session.phase in (Phase.RELAYING, Phase.FLUSHING):
+        if session.phase in _WITH_SERVER:
             self._relaying.expired(session)
         elif session.phase is Phase.GREETING:
             self.admission.greeting_expired(session, now)
@@ -263,20 +266,24 @@ class Relay:
 
     def _settle(self, now: int, changed: Session | None = None) -> None:
         """Give away what got free, until nothing is left to give; then set the timers."""
+        if self._ending.ended or self.table.freed or self.admission.is_due:
+            self._give_away(now)
+        if changed is not None:
+            self._set_timer(changed)
+
+    def _give_away(self, now: int) -> None:
         touched: dict[Session, None] = {}
         while self._ending.ended or self.table.freed or self.admission.is_due:
             for session in self._ending.ended:
                 self.admission.left(session)
             self._ending.ended.clear()
-            for session in self._next_from_queues(now):
+            for session in self._next_from_queues(now) if self.table.freed else ():
                 self._connecting.dequeued(session, now)
                 touched[session] = None
-            for session in self.admission.review(now):
+            for session in self.admission.review(now) if self.admission.is_due else ():
                 if session.phase is not Phase.GREETING:
                     self._start(session, now)
                 touched[session] = None
-        if changed is not None:
-            self._set_timer(changed)
         for session in touched:
             self._set_timer(session)
 
@@ -299,14 +306,17 @@ class Relay:
         return sessions
 
     def _set_timer(self, session: Session) -> None:
-        if session.phase is Phase.ENDED:
+        phase = session.phase
+        if phase is Phase.ENDED:
             return
-        if session.phase in (Phase.RELAYING, Phase.FLUSHING):
+        if phase in _WITH_SERVER:
             if not session.is_measured:
                 self.table.set_timer(session, self._relaying.next_expiry(session))
             return
-        times = [at for at in (session.expires_at, _silent_at(session)) if at is not None]
-        self.table.set_timer(session, min(times, default=None))
+        at, silent_at = session.expires_at, _silent_at(session)
+        if at is None or (silent_at is not None and silent_at < at):
+            at = silent_at
+        self.table.set_timer(session, at)
 
 
 def _ignore(backend: Backend, server: Server, connected: bool, now: int) -> None:

@@ -78,16 +78,18 @@ class Relaying:
 
     def measured(self, session: Session, measure: Measure) -> None:
         """Take note of what a joined link has done."""
-        if measure.link == session.client_side.link:
-            side = session.client_side
-            session.bytes_in = session.bytes_before_join + measure.bytes_received
+        link, bytes_received, active_at, bytes_waiting = measure
+        side = session.client_side
+        if link == side.link:
+            session.bytes_in = session.bytes_before_join + bytes_received
         else:
             side = session.server_side
-            session.bytes_out = measure.bytes_received
-        side.waiting_bytes = measure.bytes_waiting
-        side.active_at = max(side.active_at, measure.active_at)
-        if measure.bytes_received != side.sent_bytes:
-            side.sent_bytes = measure.bytes_received
+            session.bytes_out = bytes_received
+        side.waiting_bytes = bytes_waiting
+        if active_at > side.active_at:
+            side.active_at = active_at
+        if bytes_received != side.sent_bytes:
+            side.sent_bytes = bytes_received
             side.sent_at = side.active_at  # as nearly as is known
 
     def finished(self, session: Session, link: int, now: int) -> None:
@@ -129,9 +131,14 @@ class Relaying:
     def next_expiry(self, session: Session) -> int | None:
         """When one of the sides has been idle for too long, as far as is known."""
         client, server = session.client_side, session.server_side
-        due = [_read_expiry(client, server), _read_expiry(server, client)]
-        due += [_write_expiry(client), _write_expiry(server)]
-        return min((at for at in due if at is not None), default=None)
+        first = _read_expiry(client, server)
+        others = [_read_expiry(server, client)]
+        if client.waiting_bytes or server.waiting_bytes:
+            others += [_write_expiry(client), _write_expiry(server)]
+        for at in others:
+            if first is None or (at is not None and at < first):
+                first = at
+        return first
 
     def expired(self, session: Session) -> None:
         """A side may have been idle for too long: ask what has passed."""
@@ -205,7 +212,7 @@ class Relaying:
         """Close sides that are over; what waits for one keeps the session."""
         flushing = False
         for side in (session.server_side, session.client_side):
-            if not (side.is_over and side.is_open):
+            if not (side.is_open and side.read_ended and side.write_ended):
                 continue
             if not side.waiting_bytes:
                 self._table.close_link(side, abort=side.is_abrupt)
@@ -215,9 +222,11 @@ class Relaying:
                 side.is_closing = True
                 self._table.out.append(CloseLink(side.link))
         server_side = session.server_side
-        if server_side.is_over and not server_side.is_open:
+        if not server_side.is_over:
+            return
+        if not server_side.is_open:
             self._table.leave_server(session)
-        if not (session.client_side.is_over and server_side.is_over):
+        if not session.client_side.is_over:
             return
         if flushing:
             session.phase = Phase.FLUSHING

@@ -77,7 +77,8 @@ class Session:
     client and of our side, as a PROXY header tells them if one was asked for. `server` is the last
     one chosen; `is_assigned`: it shall be that one; `has_place`: one of its places is taken;
     `is_counted`: it is one of the server's sessions. `wait_us` and `connect_us` run from
-    `accepted_at`: when a server was assigned, and when it was connected. `failure` is what went
+    `accepted_at`: when a server was assigned, and when it was connected. `timer` is the name of its
+    one timer. `failure` is what went
     wrong first while connecting. `cause` and `stage` make the termination state.
     """
 
@@ -87,6 +88,7 @@ class Session:
     client: Address
     local: Address | None
     accepted_at: int
+    timer: str
     server_side: Side = field(default_factory=Side)
     phase: Phase = Phase.HELD
     server: Server | None = None
@@ -126,11 +128,6 @@ class Session:
     def number(self) -> int:
         """What it is known by, as long as it lives: its client's link."""
         return self.client_side.link
-
-    @property
-    def timer(self) -> str:
-        """The name of its one timer."""
-        return f"session {self.client_side.link}"
 
     def proxy_header(self) -> bytes:
         """What tells its server of its client (`send-proxy`)."""
