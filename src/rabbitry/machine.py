@@ -80,15 +80,23 @@ class LinkTls:
     """TLS of a link that is opened. Paths are of PEM files; empty: none.
 
     `verify`: the peer's certificate must be good by `ca_file` (empty: by the system's), and name
-    `verify_host`, or `sni` without that, where one is given. `crt` has a certificate and key to
-    show. `sni` is the server name that is asked for.
+    `sni`, or `verify_host` without that, where one is given. `crt` has a certificate and key to
+    show. `sni` is the server name that is asked for. What `crl_file` has is not good any more.
+    Versions are written "TLSv1.2" (empty: from 1.2 to the newest), `ciphers` are OpenSSL's names up
+    to that one; `alpn` is what is offered. Without `tickets` a session is resumed by none.
     """
 
     verify: bool = True
     ca_file: str = ""
+    crl_file: str = ""
     crt: str = ""
     sni: str = ""
     verify_host: str = ""
+    ciphers: str = ""
+    minimum_version: str = ""
+    maximum_version: str = ""
+    alpn: tuple[str, ...] = ()
+    tickets: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rabbitry.balancer.configuration.model import BindLine, Keepalive, ServerLine, ServerTls
-from rabbitry.balancer.link_options import client_link_options, server_link_options
+from rabbitry.balancer.link_options import client_link_options, server_link_options, tls_of
 from rabbitry.machine import Address, LinkOptions, LinkTls
 
 HERE = Address("127.0.0.1", 1)
@@ -38,6 +38,20 @@ def test_tls_towards_a_server() -> None:
     options = server_link_options(ServerLine("a", HERE, tls=tls), None)
     assert options == LinkOptions(
         tls=LinkTls(ca_file="ca.pem", crt="me.pem", sni="amqp.test", verify_host="x.test")
+    )
+    tls = ServerTls(
+        *("none", None, None, None, None, ("amqp",), "HIGH", None, "TLSv1.2", "TLSv1.3"),
+        tickets=False,
+        crl_file="r",
+    )
+    assert tls_of(tls) == LinkTls(
+        verify=False,
+        crl_file="r",
+        ciphers="HIGH",
+        minimum_version="TLSv1.2",
+        maximum_version="TLSv1.3",
+        alpn=("amqp",),
+        tickets=False,
     )
     options = server_link_options(ServerLine("a", HERE, tls=ServerTls(verify="none")), None)
     assert options == LinkOptions(tls=LinkTls(verify=False))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rabbitry.balancer.configuration.model import ConfigurationError
-from rabbitry.console.configuration_files import read_configuration, verdict
+from rabbitry.console.configuration_files import Files, read_configuration, verdict
 
 LISTEN = "listen {name}\nbind 127.0.0.1:{port}\nserver s 127.0.0.1:2\n"
 
@@ -69,8 +69,10 @@ def test_certificates_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as raised:
         verdict([path])
     first, second = raised.value.mistakes
-    assert first.startswith("/none.pem: cannot be read")
-    assert "server s of 'a'" in second
+    assert first.startswith(f"{path}:2: 'crt' cannot use certificate /none.pem: No such file")
+    assert second.startswith(f"{path}:3: 'ca-file' cannot use CA file /nobody: No such file")
+    with pytest.raises(ConfigurationError, match="cannot use certificate"):
+        Files(path).read()
 
 
 def test_the_verdict_has_warnings_and_counts(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.certificates import Certificates
 from support.configuration_verdicts import haproxy_says, lines_of, rabbitry_says
 
 HEAD = """\
@@ -203,6 +204,11 @@ WRONG = {
     "quote_left_open": ('listen front\n bind "127.0.0.1:20001', 2),
     "name_missing": ("listen\n bind 127.0.0.1:20001", 1),
     "name_with_a_star": ("listen fr*nt\n bind 127.0.0.1:20001", 1),
+    "certificate_missing": ("listen front\n bind 127.0.0.1:20001 ssl crt /nowhere/at/all.pem", 2),
+    "authorities_missing": (
+        "listen front\n bind 127.0.0.1:20001\n server s1 127.0.0.1:1 ssl ca-file /nowhere.pem",
+        3,
+    ),
     "expect_without_pattern": (
         "listen front\n bind 127.0.0.1:20001\n option tcp-check\n tcp-check expect string",
         4,
@@ -239,3 +245,65 @@ def test_wrong_for_both(name: str, tmp_path: Path) -> None:
     assert (theirs.code, theirs.lines) == (1, at), theirs.said
     assert ours.code == 2, ours.said
     assert ours.lines == at if at else ours.lines, ours.said
+
+
+# What is in the files that `bind` and `server` lines name: the line, and our word for it. {a} is a
+# good certificate with its key, {alone} has no key, {mixed} another one's, {torn} is cut short,
+# {ca} an authority, {text} no PEM, {list} names a certificate that is not there.
+FILES = {
+    "all_good": ("bind 127.0.0.1:20001 ssl crt {a} ca-file {ca} verify required", ""),
+    "good_client": ("server s1 127.0.0.1:1 ssl crt {a} ca-file {ca}", ""),
+    "good_list": ("bind 127.0.0.1:20001 ssl crt-list {good_list} strict-sni", ""),
+    "revocation": ("bind 127.0.0.1:20001 ssl crt {a} crl-file {text} ca-file {ca}", "crl-file"),
+    "no_key": ("bind 127.0.0.1:20001 ssl crt {alone}", "crt"),
+    "key_of_another": ("bind 127.0.0.1:20001 ssl crt {mixed}", "crt"),
+    "cut_short": ("bind 127.0.0.1:20001 ssl crt {torn}", "crt"),
+    "no_pem": ("bind 127.0.0.1:20001 ssl crt {text}", "crt"),
+    "second_missing": ("bind 127.0.0.1:20001 ssl crt {a} crt {nowhere}", "crt"),
+    "no_authority": ("bind 127.0.0.1:20001 ssl crt {a} ca-file {text}", "ca-file"),
+    "authority_missing": ("bind 127.0.0.1:20001 ssl crt {a} ca-file {nowhere}", "ca-file"),
+    "server_certificate_missing": ("server s1 127.0.0.1:1 ssl verify none crt {nowhere}", "crt"),
+    "server_key_of_another": ("server s1 127.0.0.1:1 ssl verify none crt {mixed}", "crt"),
+    "server_authority": ("server s1 127.0.0.1:1 check-ssl check ca-file {text}", "ca-file"),
+    "server_revocation": (
+        "server s1 127.0.0.1:1 ssl ca-file {ca} crl-file {nowhere}",
+        "crl-file",
+    ),
+    "list_missing": ("bind 127.0.0.1:20001 ssl crt {a} crt-list {nowhere}", "crt-list"),
+    "list_of_nothing_known": ("bind 127.0.0.1:20001 ssl crt {a} crt-list {list}", "crt-list"),
+    "no_cipher": ("bind 127.0.0.1:20001 ssl crt {a} ciphers NOBODYS", "ciphers"),
+}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    directory = tmp_path_factory.mktemp("files")
+    good, other = (Certificates(tmp_path_factory.mktemp(name)) for name in ("good", "other"))
+    cert, key = Path(good.cert).read_text(), Path(good.key).read_text()
+    for name, content in {
+        "a": cert + key,
+        "alone": cert,
+        "mixed": cert + Path(other.key).read_text(),
+        "torn": key + cert[: len(cert) // 2],
+        "text": "neither a certificate nor anything else\n",
+        "list": f"{directory}/a one.test\n{directory}/nowhere two.test\n",
+        "good_list": f"{directory}/a one.test !two.test\n",
+    }.items():
+        (directory / name).write_text(content)
+    names = ("a", "alone", "mixed", "torn", "text", "list", "good_list", "nowhere")
+    return {"ca": good.ca} | {name: str(directory / name) for name in names}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_of_tls(name: str, files: dict[str, str], tmp_path: Path) -> None:
+    line, word = FILES[name]
+    before = "" if line.startswith("bind") else "    bind 127.0.0.1:20001\n"
+    text = f"{HEAD}listen front\n{before}    {line.format(**files)}\n"
+    theirs, ours = haproxy_says(text, tmp_path), rabbitry_says(text, tmp_path)
+    if not word:
+        assert (theirs.code, ours.code) == (0, 0), (theirs.said, ours.said)
+        return
+    at = text.count("\n")
+    assert theirs.code == 1 and f"cfg:{at}]" in theirs.said, theirs.said
+    assert (ours.code, ours.lines) == (2, [at])
+    assert f": '{word}' " in ours.said

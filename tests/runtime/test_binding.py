@@ -14,8 +14,9 @@ from rabbitry.balancer.configuration.model import (
     Keepalive,
 )
 from rabbitry.machine import Address, LinkOptions
-from rabbitry.runtime.binding import certificate_files, listen_options, tls_settings
+from rabbitry.runtime.binding import listen_options, tls_settings
 from rabbitry.runtime.listeners import BACKLOG, ListenOptions
+from rabbitry.runtime.server_names import NamedCertificate
 from rabbitry.runtime.tls import TlsFailed, TlsSettings
 
 HERE = Address("127.0.0.1", 1)
@@ -59,11 +60,13 @@ def test_as_many_may_wait_as_may_come_in() -> None:
     ("verify", "verified", "required"),
     [("none", False, False), ("optional", True, False), ("required", True, True)],
 )
-def test_tls(verify: str, verified: bool, required: bool) -> None:
-    tls = BindTls(("/c.pem",), ca_file="/ca.pem", verify=verify, ciphers="HIGH", alpn=("amqp",))
+def test_tls(verify: str, verified: bool, required: bool, tmp_path: Path) -> None:
+    path = tmp_path / "c.pem"
+    path.write_text("-----BEGIN PRIVATE KEY-----")
+    tls = BindTls((str(path),), ca_file="/ca.pem", verify=verify, ciphers="HIGH", alpn=("amqp",))
     assert tls_settings(BindLine(HERE, tls=tls)) == TlsSettings(
-        cert="/c.pem",
-        key="/c.pem",
+        cert=str(path),
+        key=str(path),
         ca="/ca.pem",
         verify=verified,
         fail_if_no_peer_cert=required,
@@ -77,14 +80,13 @@ def test_tls(verify: str, verified: bool, required: bool) -> None:
         tls_settings(BindLine(HERE, tls=BindTls(())))
 
 
-def test_where_the_key_is(tmp_path: Path) -> None:
-    both, alone = tmp_path / "a.pem", tmp_path / "b.pem"
-    for path in (both, alone, tmp_path / "b.pem.key", tmp_path / "a.pem.ocsp"):
-        path.touch()
-    assert certificate_files(str(both)) == (str(both), str(both))
-    assert certificate_files(str(alone)) == (str(alone), str(alone) + ".key")
-    assert certificate_files(str(tmp_path)) == (str(both), str(both))
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    with pytest.raises(TlsFailed, match="there are none"):
-        certificate_files(str(empty))
+def test_several_certificates_are_chosen_by_name(tmp_path: Path) -> None:
+    path = str(tmp_path / "c.pem")
+    Path(path).write_text("-----BEGIN PRIVATE KEY-----")
+    named = NamedCertificate(cert=path, key=path)
+    settings = tls_settings(BindLine(HERE, tls=BindTls((path, path), crl_file="/crl")))
+    assert settings is not None
+    assert (settings.named, settings.strict_sni, settings.crl) == ((named, named), False, "/crl")
+    settings = tls_settings(BindLine(HERE, tls=BindTls((path,), strict_sni=True, tickets=False)))
+    assert settings is not None
+    assert (settings.named, settings.strict_sni, settings.tickets) == ((named,), True, False)

@@ -10,7 +10,8 @@ import pytest
 from rabbitry.machine import Address, LinkOptions, LinkTls, Measure
 from rabbitry.runtime import hand_messages as m
 from rabbitry.runtime.listeners import ListenOptions
-from rabbitry.runtime.tls import TlsSettings
+from rabbitry.runtime.server_names import NamedCertificate
+from rabbitry.runtime.tls import TlsSettings, settings_of
 
 HERE = Address("127.0.0.1", 5672)
 OPTIONS = LinkOptions(tls=LinkTls(sni="x", verify=False), keepalive=True, source=HERE)
@@ -19,7 +20,10 @@ TLS = asdict(TlsSettings(cert="c", key="k"))
 WANTED: list[Any] = [
     m.Listen("front", None, ListenOptions(), True),
     m.Listen(
-        "front", dict(TLS, alpn=[]), ListenOptions(backlog=9, unix_mode=0o600, links=OPTIONS), True
+        "front",
+        dict(TLS, alpn=[], named=[]),
+        ListenOptions(backlog=9, unix_mode=0o600, links=OPTIONS),
+        True,
     ),
     *[m.StopListening("front"), m.Pause("front"), m.Resume("front")],
     *[m.Open(-1, HERE, None), m.Open(-2, HERE, OPTIONS), m.Send(3, b"\0\xff"), m.Finish(3)],
@@ -50,8 +54,9 @@ def test_all_of_them(batch: list[Any], decoder: Any, kinds: Any) -> None:
 
 
 def test_settings_of_tls_can_be_sent() -> None:
-    (listen,) = m.wanted_decoder.decode(m.encode([m.Listen("a", TLS, ListenOptions(), True)])[4:])
+    named = NamedCertificate(cert="c", key="k", filters=("a", "b"))
+    settings = TlsSettings(cert="c", key="k", alpn=("amqp",), named=(named, named))
+    told = m.Listen("a", asdict(settings), ListenOptions(), True)
+    (listen,) = m.wanted_decoder.decode(m.encode([told])[4:])
     assert isinstance(listen, m.Listen) and listen.tls is not None
-    assert TlsSettings(**dict(listen.tls, alpn=tuple(listen.tls["alpn"]))) == TlsSettings(
-        cert="c", key="k"
-    )
+    assert settings_of(listen.tls) == settings

@@ -14,9 +14,11 @@ from typing import Any, cast
 import pytest
 from support.certificates import Certificates
 
+from rabbitry.machine import LinkTls
 from rabbitry.runtime.tls_transport import TlsTransport, accept_tls, connect_tls
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
+HERE = LinkTls(sni="127.0.0.1")
 
 
 class Heard(asyncio.Protocol):
@@ -67,7 +69,7 @@ async def pair(server: ssl.SSLContext, client: ssl.SSLContext) -> tuple[Heard, H
     one, other = Heard(), Heard()
     await asyncio.gather(
         accept_tls(ours, lambda: one, server, 5),
-        connect_tls(theirs, lambda: other, client, "127.0.0.1", 5),
+        connect_tls(theirs, lambda: other, client, HERE, 5),
     )
     return one, other
 
@@ -191,7 +193,7 @@ def refused(run: Run, server_side: bool, path: Path, said: bytes, ends: bool) ->
                 if server_side:
                     await accept_tls(ours, Heard, server, 0.05)
                 else:
-                    await connect_tls(ours, Heard, client, "127.0.0.1", 0.05)
+                    await connect_tls(ours, Heard, client, HERE, 0.05)
             except OSError as error:
                 return error
         raise AssertionError("the handshake was done")
@@ -223,9 +225,33 @@ def test_an_unknown_authority_is_refused_on_both_sides(run: Run, tmp_path: Path)
             each.setblocking(False)
         told = await asyncio.gather(
             accept_tls(ours, Heard, server, 5),
-            connect_tls(theirs, Heard, client, "127.0.0.1", 5),
+            connect_tls(theirs, Heard, client, HERE, 5),
             return_exceptions=True,
         )
         assert all(isinstance(error, ssl.SSLError) for error in told), told
+
+    run(main())
+
+
+def test_a_server_with_another_name_is_refused(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        server, client = contexts(tmp_path)
+        client.check_hostname = False
+        for tls, good in (
+            (LinkTls(verify_host="127.0.0.1"), True),
+            (LinkTls(verify_host="other.test"), False),
+            (LinkTls(verify_host="other.test", verify=False), True),
+        ):
+            ours, theirs = socket.socketpair()
+            for sock in (ours, theirs):
+                sock.setblocking(False)
+            _, told = await asyncio.gather(
+                accept_tls(ours, Heard, server, 5),
+                connect_tls(theirs, Heard, client, tls, 5),
+                return_exceptions=True,
+            )
+            assert (told is None) is good, told
+            if not good:
+                assert str(told) == "the server's certificate is not for other.test"
 
     run(main())

@@ -14,7 +14,7 @@ from pathlib import Path
 from support.balancer_sides import HAPROXY
 
 from rabbitry.balancer.configuration.model import ConfigurationError
-from rabbitry.console.configuration_files import read_configuration
+from rabbitry.console.configuration_files import Files
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def rabbitry_says(text: str, directory: Path) -> Verdict:
     """Our verdict; every mistake is a line `FILE:LINE: 'WORD' ...`."""
     path = _file(text, directory)
     try:
-        read_configuration(path)
+        Files(path).read()
     except ConfigurationError as error:
         found = [re.match(rf"{re.escape(str(path))}:(\d+): '", line) for line in error.mistakes]
         assert all(found), error.mistakes

@@ -6,7 +6,7 @@ Owns the translation of `server` lines (ssl, verify, sni, source, tcp-ut) and of
 
 from __future__ import annotations
 
-from rabbitry.balancer.configuration.model import BindLine, Keepalive, ServerLine
+from rabbitry.balancer.configuration.model import BindLine, Keepalive, ServerLine, ServerTls
 from rabbitry.machine import LinkOptions, LinkTls
 
 
@@ -17,24 +17,32 @@ def server_link_options(line: ServerLine, keepalive: Keepalive | None) -> LinkOp
     """
     if not (keepalive or line.tls or line.source or line.tcp_user_timeout_us):
         return None
-    tls = None
-    if line.tls is not None:
-        tls = LinkTls(
-            verify=line.tls.verify != "none",
-            ca_file=line.tls.ca_file or "",
-            crt=line.tls.certificate or "",
-            sni=line.tls.sni or "",
-            verify_host=line.tls.verify_host or "",
-        )
     times = keepalive or Keepalive()
     return LinkOptions(
-        tls=tls,
+        tls=None if line.tls is None else tls_of(line.tls),
         keepalive=keepalive is not None,
         keepalive_idle_s=times.idle_s or 0,
         keepalive_interval_s=times.interval_s or 0,
         keepalive_count=times.count or 0,
         tcp_user_timeout_ms=(line.tcp_user_timeout_us or 0) // 1000,
         source=line.source,
+    )
+
+
+def tls_of(tls: ServerTls) -> LinkTls:
+    """Return what a `server` line says of TLS."""
+    return LinkTls(
+        verify=tls.verify != "none",
+        ca_file=tls.ca_file or "",
+        crl_file=tls.crl_file or "",
+        crt=tls.certificate or "",
+        sni=tls.sni or "",
+        verify_host=tls.verify_host or "",
+        ciphers=tls.ciphers or "",
+        minimum_version=tls.minimum_version or "",
+        maximum_version=tls.maximum_version or "",
+        alpn=tls.alpn,
+        tickets=tls.tickets,
     )
 
 

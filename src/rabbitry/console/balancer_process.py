@@ -21,11 +21,10 @@ from pathlib import Path
 
 from rabbitry.balancer.configuration.model import (
     BindLine,
-    Configuration,
     ConfigurationError,
     FrontendSection,
 )
-from rabbitry.console.configuration_files import read_configuration, verdict
+from rabbitry.console.configuration_files import Files, read_configuration, verdict
 from rabbitry.machine import MICROSECONDS_PER_SECOND, Address
 from rabbitry.runtime.balancer_desk import BalancerDesk
 from rabbitry.runtime.balancer_log import log_to_standard_error
@@ -90,12 +89,9 @@ def balance(
 
     `daemon`: in the background, and this process returns when it serves; None: if the files say so.
     """
-
-    def read() -> Configuration:
-        return read_configuration(*paths)
-
+    files = Files(*paths)
     try:
-        configuration = read()
+        configuration = files.read()
     except ConfigurationError as error:
         if ready is None:
             print(error, file=sys.stderr)
@@ -116,7 +112,7 @@ def balance(
                 detach()
 
         work = run_balancer(
-            configuration, serve_page, read=read, serving=serving, supervised=supervised
+            configuration, serve_page, read=files.read, serving=serving, supervised=supervised
         )
         try:
             return run(work)

@@ -1,18 +1,20 @@
 """The files of a balancer's configuration: finding, reading, checking, as `haproxy -f` does.
 
-Owns what of it touches the world: directories (their `*.cfg` in order), the environment, and how
-many sessions the limit of open files allows. The language is `balancer.configuration`'s.
+Owns what of it touches the world: directories (their `*.cfg` in order), the environment, how many
+sessions the limit of open files allows, and whether certificates can be used. The language is
+`balancer.configuration`'s.
 """
 
 from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rabbitry.balancer.configuration.model import Configuration, ConfigurationError
 from rabbitry.balancer.configuration.reader import parse_files
+from rabbitry.runtime.tls_files import TlsFiles
 
 _OTHER_FILES = 200
 """Open files of the process that are no sessions."""
@@ -36,36 +38,35 @@ def read_configuration(*paths: Path) -> Configuration:
     return parse_files(files, os.environ, _sessions_of_process())
 
 
+class Files:
+    """The files that a balancer serves by, read at its start and at each reload."""
+
+    def __init__(self, *paths: Path) -> None:
+        self._paths = paths
+        self._tls = TlsFiles()
+
+    def read(self) -> Configuration:
+        """Read them, and look at the certificates that they name.
+
+        Raises `ConfigurationError`, also where one of those cannot be used.
+        """
+        configuration = read_configuration(*self._paths)
+        if mistakes := self._tls.mistakes(configuration):
+            raise ConfigurationError(tuple(mistakes))
+        return configuration
+
+
 def verdict(paths: Sequence[Path]) -> str:
     """What `--check` says of files that are right: one line, and one for each warning before it.
 
-    Raises `ConfigurationError` where they are wrong, or name a certificate that cannot be read.
+    Raises `ConfigurationError` where they are wrong, or name a certificate that cannot be used.
     """
-    configuration = read_configuration(*paths)
-    if unreadable := tuple(_unreadable_files(configuration)):
-        raise ConfigurationError(unreadable)
+    configuration = Files(*paths).read()
     lines = [f"warning: {warning}" for warning in configuration.warnings]
     names = ", ".join(map(str, paths))
     servers = sum(len(backend.servers) for backend in configuration.backends)
     counts = f"frontends: {len(configuration.frontends)}, servers: {servers}"
     return "\n".join([*lines, f"{names}: valid ({counts}, warnings: {len(lines)})"])
-
-
-def _unreadable_files(configuration: Configuration) -> Iterator[str]:
-    """A line for each file of a certificate or authority that cannot be read."""
-    named: dict[str, str] = {}
-    for front in configuration.frontends:
-        for bind in front.binds:
-            for path in (*bind.tls.certificates, bind.tls.ca_file) if bind.tls else ():
-                named.setdefault(path or "", f"bind {bind.address} of '{front.name}'")
-    for back in configuration.backends:
-        for line in back.servers:
-            for tls in (line.tls, line.check_tls, line.script_tls):
-                for path in (tls.ca_file, tls.certificate) if tls else ():
-                    named.setdefault(path or "", f"server {line.name} of '{back.name}'")
-    for path, where in named.items():
-        if path and not path.startswith("@") and not os.access(path, os.R_OK):
-            yield f"{path}: cannot be read: make it readable, or correct its name in {where}"
 
 
 class _Unreadable(Exception):

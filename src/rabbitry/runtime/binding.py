@@ -1,15 +1,13 @@
 """How a `bind` line is listened on: the words of the configuration in those of this room.
 
-Owns which files a certificate is read from. `crt` names a PEM file that has certificate and key, or
-a certificate whose key is beside it as `.key`; a directory stands for its first such file, by name.
+Which files certificates are read from is `certificates`'.
 """
 
 from __future__ import annotations
 
-import os
-
 from rabbitry.balancer.configuration.model import BindLine, FrontendSection
 from rabbitry.balancer.link_options import client_link_options
+from rabbitry.runtime.certificates import certificates_of
 from rabbitry.runtime.listeners import BACKLOG, ListenOptions
 from rabbitry.runtime.tls import TlsFailed, TlsSettings
 
@@ -40,10 +38,16 @@ def tls_settings(bind: BindLine) -> TlsSettings | None:
         return None
     if not tls.certificates:
         raise TlsFailed(f"bind {bind.address} ssl: it needs a certificate, add crt FILE")
-    cert, key = certificate_files(tls.certificates[0])
+    found = certificates_of(tls)
+    by_name = len(found) > 1 or tls.strict_sni
     return TlsSettings(
-        cert=cert,
-        key=key,
+        cert=found[0].cert,
+        key=found[0].key,
+        named=tuple(found) if by_name else (),
+        strict_sni=tls.strict_sni,
+        ca_verify=tls.ca_verify_file or "",
+        crl=tls.crl_file or "",
+        tickets=tls.tickets,
         ca=tls.ca_file or "",
         verify=tls.verify != "none",
         fail_if_no_peer_cert=tls.verify == "required",
@@ -53,18 +57,3 @@ def tls_settings(bind: BindLine) -> TlsSettings | None:
         alpn=tls.alpn,
         after_proxy_header=bind.accept_proxy,
     )
-
-
-def certificate_files(path: str) -> tuple[str, str]:
-    """Return the files of certificate and key for a `crt`. Raises `TlsFailed`."""
-    if os.path.isdir(path):
-        names = sorted(name for name in os.listdir(path) if not name.endswith(_NOT_CERTIFICATES))
-        if not names:
-            raise TlsFailed(f"cannot use certificates in {path}: there are none")
-        path = os.path.join(path, names[0])
-    beside = path + ".key"
-    return path, beside if os.path.exists(beside) else path
-
-
-# HAProxy reads these along with the certificate (configuration.txt 5.1, "crt").
-_NOT_CERTIFICATES = (".key", ".issuer", ".ocsp", ".sctl")

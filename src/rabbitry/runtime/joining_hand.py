@@ -290,7 +290,7 @@ class JoiningHand(Hand):
                 sock,
                 lambda: self.make_link("", effect.link, lambda certificate: None),
                 context,
-                tls.sni or tls.verify_host or "",
+                tls,
                 HANDSHAKE_S,
             )
         except BaseException:

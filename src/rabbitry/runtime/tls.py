@@ -1,4 +1,4 @@
-"""TLS for a node's client listener: certificates from files, read anew when they change.
+"""TLS of links: certificates from files, those of listeners read anew when they change.
 
 Owns the settings, the contexts, and what a client's certificate says of its owner. The protocol
 itself is Python's `ssl` (OpenSSL) under asyncio; versions 1.2 and 1.3.
@@ -14,11 +14,14 @@ from __future__ import annotations
 
 import os
 import ssl
+import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from rabbitry.machine import LinkTls
+from rabbitry.runtime.server_names import NamedCertificate, Names, names_and_kind
 
 if TYPE_CHECKING:
     from rabbitry.runtime.node_options import LoginFrom
@@ -29,8 +32,26 @@ HANDSHAKE_S: Final = 5.0
 _Signature = tuple[tuple[int, int, int], ...]
 
 
+LOOK_PAUSE_S: Final = 1.0
+"""How often the files are looked at where there are many."""
+
+
 class TlsFailed(ValueError):
-    """Certificates cannot be used; the text says which file, and why."""
+    """Certificates cannot be used; the text says which file, and why. `word` is what named it on
+    a `bind` or `server` line.
+    """
+
+    def __init__(self, text: str, word: str = "crt") -> None:
+        super().__init__(text)
+        self.word = word
+
+    @property
+    def is_forbidden(self) -> bool:
+        """Whether the system forbids to read a file."""
+        error: BaseException | None = self
+        while isinstance(error, TlsFailed):
+            error = error.__context__
+        return isinstance(error, PermissionError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +63,10 @@ class TlsSettings:
     None: a certificate names nobody, and EXTERNAL is not offered, as RabbitMQ has it without its
     plugin. (py-amqp takes EXTERNAL wherever it is offered.) `ciphers` are OpenSSL's names up to TLS
     1.2; versions are written "TLSv1.2", empty: from 1.2 to the newest; `alpn` is what is offered.
-    `after_proxy_header`: a client says a PROXY header before its handshake.
+    `after_proxy_header`: a client says a PROXY header before its handshake. `named` are the
+    certificates that clients choose among by the server name they ask for, the one above among
+    them; `strict_sni`: who asks for none of them gets none. `ca_verify` is trusted beside `ca`,
+    what `crl` has is not. Without `tickets` a session is resumed by its number.
     """
 
     cert: str
@@ -56,6 +80,20 @@ class TlsSettings:
     maximum_version: str = ""
     alpn: tuple[str, ...] = ()
     after_proxy_header: bool = False
+    named: tuple[NamedCertificate, ...] = ()
+    strict_sni: bool = False
+    ca_verify: str = ""
+    crl: str = ""
+    tickets: bool = True
+
+
+def settings_of(told: dict[str, Any]) -> TlsSettings:
+    """Return settings that were made a dictionary (`asdict`) and were told to another process."""
+    named = tuple(
+        NamedCertificate(cert=each["cert"], key=each["key"], filters=tuple(each["filters"]))
+        for each in told["named"]
+    )
+    return TlsSettings(**dict(told, alpn=tuple(told["alpn"]), named=named))
 
 
 class Tls:
@@ -69,11 +107,17 @@ class Tls:
     ) -> None:
         self.settings = settings
         self._report = report
+        self._look_at = 0.0
         self._signature = self._look()
         self._context = self._load()
 
     def context(self) -> ssl.SSLContext:
         """Return what a new connection begins with."""
+        if self.settings.named:
+            now = time.monotonic()
+            if now < self._look_at:
+                return self._context
+            self._look_at = now + LOOK_PAUSE_S
         signature = self._look()
         if signature != self._signature:
             self._signature = signature
@@ -97,67 +141,169 @@ class Tls:
         return name_of(certificate or {}, login_from)
 
     def _look(self) -> _Signature:
-        files = (self.settings.cert, self.settings.key, self.settings.ca)
+        settings = self.settings
+        files = [settings.cert, settings.key, settings.ca, settings.ca_verify, settings.crl]
+        for each in settings.named:
+            files += (each.cert, each.key)
         return tuple(_state_of(file) for file in files if file)
 
     def _load(self) -> ssl.SSLContext:
         settings = self.settings
+        context = self._load_with((settings.cert, settings.key))
+        if settings.named:
+            choose = _Choice(self._load_with, settings.named).context_for
+
+            def asked(tls: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> int | None:
+                chosen = choose(name) if name else None
+                if chosen is not None:
+                    tls.context = chosen
+                elif settings.strict_sni:
+                    return int(ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME)
+                return None
+
+            context.sni_callback = asked
+        return context
+
+    def _load_with(self, *certificates: tuple[str, str]) -> ssl.SSLContext:
+        settings = self.settings
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = _version(settings.minimum_version) or ssl.TLSVersion.TLSv1_2
-        context.maximum_version = (
-            _version(settings.maximum_version) or ssl.TLSVersion.MAXIMUM_SUPPORTED
-        )
+        _set_up(context, settings)
         context.options |= ssl.OP_NO_RENEGOTIATION  # work that clients could ask for at will
-        if settings.alpn:
-            context.set_alpn_protocols(list(settings.alpn))
-        if settings.ciphers:
-            try:
-                context.set_ciphers(settings.ciphers)
-            except ssl.SSLError as error:
-                raise TlsFailed(f"cannot use ciphers {settings.ciphers}: {_why(error)}") from None
-        try:
-            # Without a password of ours OpenSSL would ask for one at the terminal.
-            context.load_cert_chain(settings.cert, settings.key, password="")
-        except (OSError, ValueError) as error:
-            raise TlsFailed(
-                f"cannot use certificate {settings.cert} with key {settings.key}: {_why(error)}"
-            ) from None
+        for cert, key in certificates:
+            _load_certificate(context, cert, key)
         if settings.verify:
-            try:
-                context.load_verify_locations(settings.ca)
-            except OSError as error:
-                raise TlsFailed(f"cannot use CA file {settings.ca}: {_why(error)}") from None
+            _trust(context, settings.ca, "ca-file")
+            if settings.ca_verify:
+                _trust(context, settings.ca_verify, "ca-verify-file")
+            if settings.crl:
+                _trust_no_more(context, settings.crl)
             required = settings.fail_if_no_peer_cert
             context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
         return context
 
 
+class _Choice:
+    """The contexts of several certificates, made by `load` of the files of one or two."""
+
+    def __init__(
+        self,
+        load: Callable[..., ssl.SSLContext],
+        certificates: tuple[NamedCertificate, ...],
+    ) -> None:
+        self._load = load
+        self._certificates = certificates
+        named = []
+        for each in certificates:
+            try:
+                named.append(names_and_kind(each))
+            except (OSError, ValueError) as error:
+                text = f"cannot use certificate {each.cert}: {_why(error)}"
+                raise TlsFailed(text) from None
+        self._names = Names(named)
+        self._contexts: dict[tuple[int, ...], ssl.SSLContext] = {
+            (index,): load((each.cert, each.key)) for index, each in enumerate(certificates)
+        }
+
+    def context_for(self, name: str) -> ssl.SSLContext | None:
+        """Return what goes on with a client that asks for `name`; None: nobody has that name."""
+        indexes = self._names.find(name)
+        if not indexes:
+            return None
+        found = self._contexts.get(indexes)
+        if found is None:  # of two kinds: OpenSSL takes the one that the client can use
+            both = [
+                (self._certificates[each].cert, self._certificates[each].key) for each in indexes
+            ]
+            try:
+                found = self._load(*both)
+            except TlsFailed:  # they are just being replaced
+                return self._contexts[indexes[:1]]
+            self._contexts[indexes] = found
+        return found
+
+
 def client_context(tls: LinkTls) -> ssl.SSLContext:
-    """Return what a link that we open with TLS begins with. Raises `TlsFailed`."""
+    """Return what a link that we open with TLS begins with. Raises `TlsFailed`.
+
+    Whom a certificate must be for is looked at by `tls_transport`.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = False
+    _set_up(context, tls)
     if not tls.verify:
         context.verify_mode = ssl.CERT_NONE
     elif tls.ca_file:
-        try:
-            context.load_verify_locations(tls.ca_file)
-        except OSError as error:
-            raise TlsFailed(f"cannot use CA file {tls.ca_file}: {_why(error)}") from None
+        _trust(context, tls.ca_file, "ca-file")
     else:
         context.load_default_certs()
-    context.check_hostname = tls.verify and bool(tls.verify_host or tls.sni)
+    if tls.verify and tls.crl_file:
+        _trust_no_more(context, tls.crl_file)
     if tls.crt:
-        try:
-            context.load_cert_chain(tls.crt, password="")
-        except (OSError, ValueError) as error:
-            raise TlsFailed(f"cannot use certificate {tls.crt}: {_why(error)}") from None
+        beside = tls.crt + ".key"
+        _load_certificate(context, tls.crt, beside if os.path.exists(beside) else tls.crt)
     return context
 
 
-def _version(name: str) -> ssl.TLSVersion | None:
-    """Return the version that is written "TLSv1.2"; None for the empty name."""
-    return ssl.TLSVersion[name.replace(".", "_")] if name else None
+def _set_up(context: ssl.SSLContext, settings: TlsSettings | LinkTls) -> None:
+    """Set what both sides have: versions, ciphers, ALPN, tickets. Raises `TlsFailed`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of versions that somebody asked for
+        context.minimum_version = _VERSIONS[settings.minimum_version or "TLSv1.2"]
+        context.maximum_version = _VERSIONS[settings.maximum_version]
+    if settings.ciphers:
+        try:
+            context.set_ciphers(settings.ciphers)
+        except ssl.SSLError:
+            text = f"cannot use ciphers {settings.ciphers}: OpenSSL knows none of these"
+            raise TlsFailed(text, "ciphers") from None
+    if settings.alpn:
+        context.set_alpn_protocols(list(settings.alpn))
+    if not settings.tickets:
+        context.options |= ssl.OP_NO_TICKET
+
+
+def _load_certificate(context: ssl.SSLContext, cert: str, key: str) -> None:
+    try:
+        # Without a password of ours OpenSSL would ask for one at the terminal.
+        context.load_cert_chain(cert, key, password="")
+    except (OSError, ValueError) as error:
+        where = "" if key == cert else f" with key {key}"
+        raise TlsFailed(f"cannot use certificate {cert}{where}: {_why(error)}") from None
+
+
+def _trust(context: ssl.SSLContext, path: str, word: str) -> None:
+    """Trust the authorities of a file, of all files of a directory, or those of the system."""
+    try:
+        if path == "@system-ca":
+            context.load_default_certs()
+        elif os.path.isdir(path):
+            for name in sorted(os.listdir(path)):
+                if name.endswith(_OF_AUTHORITIES) and not name.startswith("."):
+                    context.load_verify_locations(os.path.join(path, name))
+        else:
+            context.load_verify_locations(path)
+    except OSError as error:
+        raise TlsFailed(f"cannot use CA file {path}: {_why(error)}", word) from None
+
+
+def _trust_no_more(context: ssl.SSLContext, crl: str) -> None:
+    """Let a file say which certificates have been revoked; all authorities must be in it."""
+    try:
+        context.load_verify_locations(crl)
+    except OSError as error:
+        text = f"cannot use revoked certificates of {crl}: {_why(error)}"
+        raise TlsFailed(text, "crl-file") from None
+    context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
+
+
+_OF_AUTHORITIES: Final = (".pem", ".crt", ".cer", ".crl")
+_VERSIONS: Final = {
+    "TLSv1.0": ssl.TLSVersion.TLSv1,
+    "TLSv1.1": ssl.TLSVersion.TLSv1_1,
+    "TLSv1.2": ssl.TLSVersion.TLSv1_2,
+    "TLSv1.3": ssl.TLSVersion.TLSv1_3,
+    "": ssl.TLSVersion.MAXIMUM_SUPPORTED,
+}
 
 
 def _state_of(file: str) -> tuple[int, int, int]:

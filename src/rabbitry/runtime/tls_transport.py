@@ -21,6 +21,9 @@ import ssl
 from collections.abc import Callable
 from typing import Any, cast
 
+from rabbitry.machine import LinkTls
+from rabbitry.runtime.server_names import is_named
+
 READ_BYTES = 256 * 1024
 
 
@@ -34,8 +37,11 @@ class TlsTransport(asyncio.Transport):
         *,
         server_hostname: str | None,
         handshake_s: float,
+        verify_name: str = "",
     ) -> None:
-        """`server_hostname` is None on the side of a server. Call in the running loop."""
+        """`server_hostname` is None on the side of a server, `verify_name` whom the peer's
+        certificate must be for, if anybody. Call in the running loop.
+        """
         super().__init__()
         self._loop = asyncio.get_running_loop()
         self._make_link = make_link
@@ -52,6 +58,7 @@ class TlsTransport(asyncio.Transport):
         )
         self.done: asyncio.Future[None] = self._loop.create_future()
         self._handshake_s = handshake_s
+        self._verify_name = verify_name
         self._below: asyncio.Transport
         self._paused = False
         self._unread = False  # there may be more in `_incoming` or in OpenSSL
@@ -85,6 +92,10 @@ class TlsTransport(asyncio.Transport):
             self._fail(error)
             return
         self._flush()
+        if self._verify_name and not is_named(self._tls.getpeercert() or {}, self._verify_name):
+            text = f"the server's certificate is not for {self._verify_name}"
+            self._fail(ConnectionAbortedError(text))
+            return
         self._timer.cancel()
         self._link = self._make_link()
         self._link.connection_made(self)
@@ -296,15 +307,19 @@ async def connect_tls(
     sock: Any,
     make_link: Callable[[], asyncio.Protocol],
     context: ssl.SSLContext,
-    server_hostname: str,
+    tls: LinkTls,
     handshake_s: float,
 ) -> None:
-    """Make a link out of a connected socket, on the client's side; an empty name asks for none.
+    """Make a link out of a connected socket, on the client's side.
 
     Raises `OSError` (`ssl.SSLError` among them) if the handshake fails.
     """
     above = TlsTransport(
-        make_link, context, server_hostname=server_hostname, handshake_s=handshake_s
+        make_link,
+        context,
+        server_hostname=tls.sni,
+        handshake_s=handshake_s,
+        verify_name=(tls.sni or tls.verify_host) if tls.verify else "",
     )
     await above._loop.create_connection(lambda: _Below(above), sock=sock)
     await above.done

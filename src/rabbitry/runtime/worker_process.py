@@ -43,7 +43,7 @@ from rabbitry.runtime.crew import ACCEPTS_PER_TURN_MAX
 from rabbitry.runtime.joining_hand import JoiningHand
 from rabbitry.runtime.loop import run
 from rabbitry.runtime.processes import raise_open_files_limit
-from rabbitry.runtime.tls import Tls, TlsSettings
+from rabbitry.runtime.tls import Tls, settings_of
 from rabbitry.runtime.worker_channel import Channel
 
 TOLD_BYTES_MAX = 4 * 1024 * 1024
@@ -161,8 +161,7 @@ class Worker:
         sock.setblocking(False)
         tls = None
         if wanted.tls is not None:
-            settings = dict(wanted.tls, alpn=tuple(wanted.tls["alpn"]))
-            tls = Tls(TlsSettings(**settings), self._tell)
+            tls = Tls(settings_of(wanted.tls), self._tell)
         options, accepting = wanted.options, wanted.accepting
         self._hand.listen_on(wanted.listener, sock, tls, options, accepting=accepting)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from support.configuration_text import bind, front, mistake, mistakes, warnings
 
 from rabbitry.balancer.configuration.addresses import ADDRESSES_MAX
-from rabbitry.balancer.configuration.model import BindLine, BindTls
+from rabbitry.balancer.configuration.model import BindLine, BindTls, CertificateList
 from rabbitry.machine import Address
 
 PLAIN = Address("127.0.0.1", 1)
@@ -87,7 +89,7 @@ def test_tls_begins_with_what_global_says() -> None:
         ("127.0.0.1:3 ssl crt x verify maybe", "use one of"),
         ("127.0.0.1:3 ssl crt x alpn h2,,a", "NAME,NAME"),
         ("127.0.0.1:3 ssl crt", "needs a file"),
-        ("127.0.0.1:3 crl-file x", "verify required"),
+        ("127.0.0.1:3 ca-ignore-err all", "checked or not"),
         ("127.0.0.1:3 interface eth0", "address of that interface"),
         ("127.0.0.1:3 maxcon 5", "did you mean 'maxconn'"),
         ("127.0.0.1:3 maxconn -1", "from 0"),
@@ -102,13 +104,29 @@ def test_mistakes(words: str, advice: str) -> None:
     assert advice in mistake(f"bind {words}")
 
 
+def test_more_words_of_tls() -> None:
+    words = "ssl crt-list l crt b strict-sni ca-verify-file v crl-file r"
+    line = bind(f"127.0.0.1:1 {words}", "crt-base /certs\nca-base /cas")
+    assert line.tls == BindTls(
+        (CertificateList("l", "/certs"), "/certs/b"),
+        strict_sni=True,
+        ca_verify_file="/cas/v",
+        crl_file="/cas/r",
+    )
+
+
+def test_a_line_knows_where_it_stands() -> None:
+    assert bind("127.0.0.1:1").place == "f.cfg:4"
+    assert bind("127.0.0.1:1") == replace(bind("127.0.0.1:1"), place="elsewhere")
+
+
 def test_what_tunes_is_ignored_with_a_warning() -> None:
     assert warnings("bind 127.0.0.1:3 tfo nice 5 thread 1 defer-accept") == [
         *("tfo", "nice", "thread", "defer-accept")
     ]
     assert warnings("bind 127.0.0.1:3 crt x") == ["crt"]
     words = "ssl crt x no-tls-tickets ciphersuites A"
-    assert warnings(f"bind 127.0.0.1:3 {words}") == ["no-tls-tickets", "ciphersuites"]
+    assert warnings(f"bind 127.0.0.1:3 {words}") == ["ciphersuites"]
     assert warnings("bind :3") == [":3"]
     assert warnings("bind 127.0.0.1:3 uid haproxy") == ["haproxy"]
 

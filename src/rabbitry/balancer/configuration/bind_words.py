@@ -1,7 +1,7 @@
 """`bind` lines, and `stats socket` lines, which take the same words (configuration.txt 5.1).
 
 Owns their words. What merely tunes HAProxy's sockets is ignored with a warning; what limits who
-comes in (`interface`, `crl-file`, `crt-list`, ...) is refused.
+comes in (`interface`, `ca-ignore-err`, ...) is refused.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rabbitry.balancer.configuration.lexer import (
     read_number,
     read_time_us,
 )
-from rabbitry.balancer.configuration.model import BindLine, BindTls
+from rabbitry.balancer.configuration.model import BindLine, BindTls, CertificateList
 from rabbitry.balancer.configuration.sections import Reading, changed
 from rabbitry.machine import Address
 
@@ -33,26 +33,27 @@ _REFUSED = {
     "namespace": "is not carried out: start the balancer in that network namespace",
     "transparent": "is not carried out: write an address of this machine",
     "proto": "is about HTTP: remove it",
-    "crt-list": "is not carried out: write 'crt' for each certificate",
-    "crl-file": "is not carried out: write 'verify required' with a 'ca-file' of those you trust",
-    "ca-verify-file": "is not carried out: put those certificates into the 'ca-file'",
     "ca-sign-file": "is not carried out: certificates are not made here",
     "ca-sign-pass": "is not carried out: certificates are not made here",
     "generate-certificates": "is not carried out: certificates are not made here",
     "ca-ignore-err": "is not carried out: certificates are checked or not, see 'verify'",
     "crt-ignore-err": "is not carried out: certificates are checked or not, see 'verify'",
-    "strict-sni": "is not carried out: clients that name no known host get the first certificate",
     "force-sslv3": "is not had any more: remove it",
 }
 _ARGUMENTS = {
     "name": "a name", "id": "a number", "maxconn": "a number", "backlog": "a number",
     "mode": "an octal number", "uid": "a number", "user": "a name", "gid": "a number",
     "group": "a name", "tcp-ut": "a time", "level": "user, operator or admin",
-    "crt": "a file", "ca-file": "a file", "verify": "none, optional or required",
+    "crt": "a file", "crt-list": "a file", "ca-file": "a file", "ca-verify-file": "a file",
+    "crl-file": "a file", "verify": "none, optional or required",
     "ciphers": "ciphers", "ciphersuites": "ciphersuites", "alpn": "protocols",
     "ssl-min-ver": "a version", "ssl-max-ver": "a version",
 }  # fmt: skip
-_FLAGS = ("ssl", "accept-proxy", "v6only", "v4v6")
+_FLAGS = ("ssl", "strict-sni", "accept-proxy", "v6only", "v4v6")
+_OF_TLS = (
+    *("crt", "crt-list", "strict-sni", "ca-file", "ca-verify-file", "crl-file", "verify"),
+    *("ciphers", "ciphersuites", "alpn"),
+)
 _OF_FILES = ("mode", "uid", "user", "gid", "group")
 KNOWN = (*_FLAGS, *_ARGUMENTS, *tls_words.VERSION_WORDS)
 
@@ -73,6 +74,7 @@ def bind(reading: Reading, words: list[str]) -> None:
         reading.warn(where, "listens on all addresses: write 127.0.0.1 to stay on this machine")
     reading.process.sockets += len(addresses)
     line = read_words(reading, words, 2, reading.process.unix)
+    line = replace(line, place=reading.where(reading.place))
     for index, address in enumerate(addresses):
         first = index == 0
         number = line.id if line.id is None or first else line.id + index
@@ -107,7 +109,7 @@ def read_words(reading: Reading, words: list[str], start: int, line: BindLine) -
             encrypted = True
         elif word in tls_words.VERSION_WORDS:
             tls = tls_words.version_word(tls, word, value)
-        elif word in ("crt", "ca-file", "verify", "ciphers", "ciphersuites", "alpn"):
+        elif word in _OF_TLS:
             tls = _tls_word(reading, tls, word, value)
         elif word in ("uid", "gid") and not value.isdigit():
             # HAProxy reads 0 there, and so does a listing that goes round in guides.
@@ -163,8 +165,14 @@ def _tls_word(reading: Reading, tls: BindTls, word: str, value: str) -> BindTls:
         case "crt":
             path = tls_words.place_file(value, process.certificates_in)
             return replace(tls, certificates=(*tls.certificates, path))
-        case "ca-file":
-            return replace(tls, ca_file=tls_words.place_file(value, process.authorities_in))
+        case "crt-list":  # the one word that `crt-base` is not for
+            listed = CertificateList(value, process.certificates_in)
+            return replace(tls, certificates=(*tls.certificates, listed))
+        case "strict-sni":
+            return replace(tls, strict_sni=True)
+        case "ca-file" | "ca-verify-file" | "crl-file":
+            path = tls_words.place_file(value, process.authorities_in)
+            return changed(tls, **{word.replace("-", "_"): path})
         case "verify":
             return replace(tls, verify=read_choice(value, ("none", "optional", "required")))
         case "ciphers":

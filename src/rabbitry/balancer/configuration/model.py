@@ -62,13 +62,23 @@ class Keepalive:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateList:
+    """The file of a `crt-list`; what it names is in `folder` (`crt-base`) unless it says where."""
+
+    path: str
+    folder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class BindTls:
     """TLS at the front: `certificates` are the files or directories of `crt` (key and chain in one
-    PEM, or beside it as `.key`). `verify` is none, optional or required. `ciphersuites` are those
-    of TLS 1.3, `ciphers` the others'; `tickets` is False for `no-tls-tickets`.
+    PEM, or beside it as `.key`) and those of `crt-list`; the first one is the default. `strict_sni`
+    refuses who asks for none of them. `verify` is none, optional or required; `ca_verify_file` is
+    trusted beside `ca_file`, what `crl_file` has is not. `ciphersuites` are those of TLS 1.3,
+    `ciphers` the others'; `tickets` is False for `no-tls-tickets`.
     """
 
-    certificates: tuple[str, ...]
+    certificates: tuple[str | CertificateList, ...]
     ca_file: str | None = None
     verify: str = "none"
     ciphers: str | None = None
@@ -77,6 +87,9 @@ class BindTls:
     maximum_version: str | None = None
     alpn: tuple[str, ...] = ()
     tickets: bool = True
+    strict_sni: bool = False
+    ca_verify_file: str | None = None
+    crl_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +109,15 @@ class ServerTls:
     minimum_version: str | None = None
     maximum_version: str | None = None
     tickets: bool = True
+    crl_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BindLine:
     """One address of a `bind` line. A Unix socket's `address.host` is its path, its port 0; see
     `addresses`. `user` and `group` own the file of such a socket: names, or numbers as digits.
-    `id` is the number of the socket in the statistics (`option socket-stats`).
+    `id` is the number of the socket in the statistics (`option socket-stats`). `place` is where it
+    is written, FILE:LINE.
     """
 
     address: Address
@@ -119,6 +134,7 @@ class BindLine:
     tcp_user_timeout_us: int | None = None
     level: str = "operator"  # of a runtime socket: user, operator, admin
     id: int | None = None
+    place: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +222,8 @@ class ServerLine:
     they go to `address`; `check_tls` and `check_send_proxy` hold for checks whatever holds for
     traffic: what HAProxy lets them take over from it is folded in. `script_tls` is how a `tcp-check
     connect ssl` encrypts; it is there if the script has one. `id` is HAProxy's `sid`; the
-    reader always fills it in. `minconn` is below `maxconn`, or None: the limit is fixed.
+    reader always fills it in. `minconn` is below `maxconn`, or None: the limit is fixed. `place` is
+    where it is written, FILE:LINE.
     """
 
     name: str
@@ -243,6 +260,7 @@ class ServerLine:
     error_limit: int = 10
     observe: str = ""
     tcp_user_timeout_us: int | None = None
+    place: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

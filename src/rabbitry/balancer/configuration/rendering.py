@@ -18,6 +18,7 @@ from rabbitry.balancer.configuration.model import (
     Balance,
     BindLine,
     BindTls,
+    CertificateList,
     CheckStep,
     Configuration,
     FrontendSection,
@@ -312,10 +313,17 @@ def _bind_words(bind: BindLine, *, of_runtime: bool = False) -> Iterator[str]:
 
 def _bind_tls(tls: BindTls) -> Iterator[str]:
     yield "ssl"
-    for path in tls.certificates:
-        yield from ("crt", quoted(path))
+    for each in tls.certificates:
+        if isinstance(each, CertificateList):
+            yield from ("crt-list", quoted(each.path))
+        else:
+            yield from ("crt", quoted(each))
+    if tls.strict_sni:
+        yield "strict-sni"
     for value, word in (
         (tls.ca_file, "ca-file"),
+        (tls.ca_verify_file, "ca-verify-file"),
+        (tls.crl_file, "crl-file"),
         (tls.verify if tls.verify != "none" else None, "verify"),
         (tls.ciphers, "ciphers"),
         (tls.ciphersuites, "ciphersuites"),

@@ -112,6 +112,7 @@ def _tls_settings(tls: ServerTls) -> Iterator[str]:
     yield from ("verify", tls.verify)
     for value, word in (
         (tls.ca_file, "ca-file"),
+        (tls.crl_file, "crl-file"),
         (tls.certificate, "crt"),
         (tls.verify_host, "verifyhost"),
         (tls.ciphers, "ciphers"),

@@ -52,7 +52,6 @@ REFUSED = {
     "namespace": "is not carried out: start the balancer in that network namespace",
     "usesrc": "is not carried out: servers see the balancer's address; use send-proxy-v2",
     "interface": "is not carried out: write 'source' with the address of that interface",
-    "crl-file": "is not carried out: put those you trust into the 'ca-file'",
     "proxy-v2-options": "is not carried out: remove it",
     "send-proxy-v2-ssl": "is not carried out: use send-proxy-v2",
     "send-proxy-v2-ssl-cn": "is not carried out: use send-proxy-v2",
@@ -134,7 +133,7 @@ def _tls(field: str) -> Word:
 def _file(field: str) -> Word:
     def carry_out(reading: Reading, draft: ServerDraft, value: str) -> ServerDraft:
         process = reading.process
-        folder = process.authorities_in if field == "ca_file" else process.certificates_in
+        folder = process.certificates_in if field == "certificate" else process.authorities_in
         path = tls_words.place_file(value, folder)
         return replace(draft, tls=changed(draft.tls, **{field: path}))
 
@@ -268,6 +267,7 @@ _ARGUMENTS: dict[str, tuple[str, Word]] = {
     ),
     "crt": ("a file", _file("certificate")),
     "ca-file": ("a file", _file("ca_file")),
+    "crl-file": ("a file", _file("crl_file")),
     "verify": ("none or required", _verify),
     "verifyhost": ("a name", _tls("verify_host")),
     "ciphers": ("ciphers", _tls("ciphers")),
@@ -291,6 +291,7 @@ def server(reading: Reading, words: list[str]) -> None:
         raise Mistake(name, f"is one server too many: {SERVERS_MAX} are the most")
     default = _with_defaults(section.settings.server, reading.process.server_tls)
     line = replace(default.line, name=name, address=address, source=section.settings.source)
+    line = replace(line, place=reading.where(reading.place))
     draft = _words(reading, words, 3, replace(default, line=line))
     verify = reading.process.verify_servers
     tls = replace(draft.tls, verify=draft.tls.verify or verify)

@@ -25,7 +25,6 @@ IGNORED_WORDS = {
 
 READ_IN_VAIN = {
     "ciphersuites": "TLS 1.3 has OpenSSL's own suites",
-    "no-tls-tickets": "TLS sessions are resumed by tickets",
 }
 """Words that are kept, for rendering, but that Python's ssl does not carry out."""
 

@@ -1,0 +1,89 @@
+"""Tests of the look at TLS files before a configuration is used."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from support.certificates import Certificates
+
+from rabbitry.balancer.configuration.model import Configuration
+from rabbitry.balancer.configuration.reader import parse
+from rabbitry.runtime.tls_files import TlsFiles
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Certificates:
+    found = Certificates(tmp_path)
+    (tmp_path / "all.pem").write_text(Path(found.cert).read_text() + Path(found.key).read_text())
+    return found
+
+
+def configured(bind: str = "", server: str = "") -> Configuration:
+    text = f"listen a\nbind 127.0.0.1:1 {bind}\nserver s 127.0.0.1:2 {server}\n"
+    return parse(text, "a.cfg")
+
+
+def mistakes(bind: str = "", server: str = "") -> list[str]:
+    return TlsFiles().mistakes(configured(bind, server))
+
+
+def test_what_is_good(files: Certificates) -> None:
+    folder = files.directory
+    assert mistakes() == []
+    assert mistakes(f"ssl crt {folder}/all.pem ca-file {files.ca} verify required") == []
+    assert mistakes(server=f"ssl ca-file {files.ca} crt {folder}/all.pem") == []
+    assert mistakes(server="ssl verify required ca-file @system-ca") == []
+
+
+def test_what_is_wrong_names_line_and_word(files: Certificates) -> None:
+    folder = files.directory
+    good = f"ssl crt {folder}/all.pem"
+    (folder / "torn.pem").write_text(Path(files.key).read_text() + "half of a certificate")
+    assert mistakes("ssl crt /none.pem") == [
+        "a.cfg:2: 'crt' cannot use certificate /none.pem: No such file or directory"
+    ]
+    (said,) = mistakes(f"ssl crt {folder}/torn.pem")
+    assert said.startswith(f"a.cfg:2: 'crt' cannot use certificate {folder}/torn.pem: ")
+    (said,) = mistakes(f"{good} ca-file /none.pem")  # though nobody is verified
+    assert said.startswith("a.cfg:2: 'ca-file' cannot use CA file /none.pem: No such file")
+    (said,) = mistakes(f"{good} ca-file {files.ca} verify optional crl-file {files.key}")
+    assert said.startswith("a.cfg:2: 'crl-file' cannot use revoked certificates of")
+    (said,) = mistakes(f"{good} ciphers NOBODYS")
+    assert said.startswith("a.cfg:2: 'ciphers' cannot use ciphers NOBODYS: OpenSSL knows none")
+    first, second = mistakes("ssl crt /none.pem", "ssl verify none ca-file /none check")
+    assert first.startswith("a.cfg:2: 'crt'")
+    assert second.startswith("a.cfg:3: 'ca-file' cannot use CA file /none: No such file")
+    (said,) = mistakes(server="ssl verify none crt /none.pem")
+    assert said.startswith("a.cfg:3: 'crt' cannot use certificate /none.pem: No such file")
+
+
+def test_a_key_that_does_not_fit(
+    files: Certificates, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    others = Certificates(tmp_path_factory.mktemp("others"))
+    mixed = files.directory / "mixed.pem"
+    mixed.write_text(Path(files.cert).read_text() + Path(others.key).read_text())
+    (said,) = mistakes(f"ssl crt {mixed}")
+    assert said == f"a.cfg:2: 'crt' cannot use certificate {mixed}: key values mismatch"
+
+
+def test_a_key_that_only_root_may_read_is_good_for_a_reload(
+    files: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = files.directory / "all.pem"
+    looking = TlsFiles()
+    before = configured(f"ssl crt {path}")
+    assert looking.mistakes(before) == []
+    real_open = open
+
+    def forbidden(file: object, *arguments: object, **options: object) -> object:
+        if file == str(path):
+            raise PermissionError(13, os.strerror(13))
+        return real_open(file, *arguments, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr("builtins.open", forbidden)
+    assert looking.mistakes(before) == []
+    (said,) = looking.mistakes(configured(f"ssl crt {path} alpn amqp"))
+    assert said.endswith("Permission denied")
