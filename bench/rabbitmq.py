@@ -18,7 +18,7 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from bench.ports import free_ports
@@ -100,8 +100,15 @@ class Cluster:
 
     balancer_port = 0
 
-    def __init__(self, directory: Path, nodes: list[Node], environments: list[dict[str, str]]):
+    def __init__(
+        self,
+        directory: Path,
+        nodes: list[Node],
+        environments: list[dict[str, str]],
+        more: Mapping[str, str],
+    ) -> None:
         self.directory = str(directory)
+        self._more = more
         self.ports = [node.port for node in nodes]
         self.pids: dict[str, int] = {}
         self.servers: list[Server] = []
@@ -111,7 +118,7 @@ class Cluster:
     def start(self) -> None:
         """Start all nodes; they do not serve yet."""
         for node, environment in zip(self._nodes, self._environments, strict=True):
-            server = Server([str(SCRIPTS / "rabbitmq-server")], environment)
+            server = Server([str(SCRIPTS / "rabbitmq-server")], {**environment, **self._more})
             self.servers.append(server)
             self.pids[node.name] = server.pid
 
@@ -130,6 +137,10 @@ class Cluster:
         while self.servers:
             self.servers.pop().stop()
 
+    def control(self, *arguments: str) -> str:
+        """Run rabbitmqctl against the first node; SideError with its last line."""
+        return control(self._environments[0], *arguments)
+
     def leader_port(self, queue: str) -> int:
         """RabbitMQ's default locator is client-local: the node it was declared through."""
         return self.ports[0]
@@ -137,12 +148,16 @@ class Cluster:
 
 @contextlib.contextmanager
 def running(
-    node_count: int, plugins: tuple[str, ...] = (), definitions: Path | None = None
+    node_count: int,
+    plugins: tuple[str, ...] = (),
+    definitions: Path | None = None,
+    more_environment: Callable[[Path], Mapping[str, str]] | None = None,
 ) -> Iterator[Cluster]:
     """``node_count`` RabbitMQ nodes; more than one: clustered, all queues mirrored on all.
 
-    ``definitions``: a file to import. Raises SideError with one line; stops and removes everything
-    on the way out.
+    ``definitions``: a file to import. ``more_environment`` is called with the directory below which
+    all is written, and returns variables for the nodes. Raises SideError with one line; stops and
+    removes everything on the way out.
     """
     if reason := missing():
         raise SideError(reason)
@@ -169,7 +184,8 @@ def running(
         environments = [node.environment(epmd_port, control_port) for node in nodes]
         for node in nodes:
             node.write_files(plugins)
-        cluster = Cluster(home, nodes, environments)
+        more = more_environment(home) if more_environment is not None else {}
+        cluster = Cluster(home, nodes, environments, more)
         stack.callback(cluster.stop)
         cluster.start()
         cluster.wait()

@@ -140,3 +140,15 @@ def test_what_operators_do_is_told_in_haproxys_words() -> None:
     assert told("server stays as it is", forced=True, group="drain") == (
         "is leaving forced drain but remains in drain mode via b/t."
     )
+
+
+def test_a_disk_that_nobody_may_ask() -> None:
+    details = {
+        "proxy": "b",
+        "server": "s",
+        "backup": False,
+        "severity": "warning",
+        "refusal": "403 no",
+    }
+    report = Report("warning", "server lets nobody ask its disk", details)
+    assert line_of(report) == "Server b/s is checked without its disk: 403 no."

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from support.broker_client import Broker, closed_with
 from support.fake_broker import Conversation, content
@@ -18,7 +16,7 @@ from rabbitry.broker.ports import GetReply, QueueReply, Refusal
 from rabbitry.machine import MICROSECONDS_PER_SECOND as SECOND_US
 from rabbitry.machine import TimerFired
 from rabbitry.wire.errors import ChannelException, ConnectionException
-from rabbitry.wire.frames import HEARTBEAT_FRAME, content_body, method_frame
+from rabbitry.wire.frames import HEARTBEAT_FRAME, method_frame
 from rabbitry.wire.methods import (
     BasicAck,
     BasicConsume,
@@ -32,10 +30,8 @@ from rabbitry.wire.methods import (
     ChannelOpen,
     ChannelOpenOk,
     ConfirmSelect,
-    ConnectionBlocked,
     ConnectionClose,
     ConnectionCloseOk,
-    ConnectionUnblocked,
     QueueDeclare,
     QueueDeclareOk,
 )
@@ -436,54 +432,3 @@ def test_a_message_beyond_the_node_s_limit_closes_its_channel() -> None:
         60,
         40,
     )
-
-
-# --- alarms ---------------------------------------------------------------------------------------
-
-
-def test_who_publishes_under_an_alarm_is_blocked_from_that_message_on() -> None:
-    talk = Conversation(capabilities=("connection.blocked",))
-    queue = talk.port.add("q")
-    talk.say(ConfirmSelect())
-    talk.publish("q", b"before")
-    talk.alarms.set("other", ["memory"])
-    assert talk.say(BasicQos()) == [BasicQosOk()]  # it does not publish
-    assert not talk.connection.blocked
-    assert talk.publish("q", b"one", b"two") == [ConnectionBlocked("low on memory")]
-    assert talk.connection.blocked
-    # What is on its way already waits too, whatever it is.
-    assert talk.publish("q", b"three") == []
-    assert talk.say(ChannelClose(200, "", 0, 0)) == []
-    assert talk.say(ChannelOpen()) == []
-    talk.alarms.set("other", ["memory", "disk"])
-    assert talk.heard() == []
-    assert len(queue.published) == 1
-    talk.alarms.set("other", [])
-    talk.connection.unblock(talk.now)
-    assert not talk.connection.blocked
-    assert talk.heard() == [ConnectionUnblocked(), ChannelCloseOk(), ChannelOpenOk()]
-    bodies = [content_body(frames) for sent, _ in queue.published for _, frames in sent]
-    assert bodies == [b"before", b"one", b"two", b"three"]
-
-
-def test_a_client_that_cannot_hear_it_is_blocked_all_the_same() -> None:
-    talk = Conversation(capabilities=())
-    queue = talk.port.add("q")
-    talk.alarms.set("rabbit", ["disk"])
-    assert talk.publish("q", b"one") == []
-    assert (talk.connection.blocked, queue.published) == (True, [])
-    talk.alarms.set("rabbit", [])
-    talk.connection.unblock(talk.now)
-    assert talk.heard() == []
-    assert len(queue.published) == 1
-
-
-@pytest.mark.parametrize("end", [close_by_node, lose])
-def test_a_blocked_connection_ends_like_any_other(end: Callable[[Conversation], None]) -> None:
-    talk = Conversation()
-    queue = talk.port.add("q")
-    talk.alarms.set("rabbit", ["disk"])
-    talk.publish("q", b"one")
-    end(talk)
-    assert queue.published == []
-    assert talk.port.owners_deleted == ["rabbit#1/7"]

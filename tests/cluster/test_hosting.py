@@ -14,9 +14,14 @@ from support.cluster_hostings import QUEUE, HostingCluster
 
 from rabbitry.broker.message import Route
 from rabbitry.cluster.patience import MIRROR_PATIENCE_US
+from rabbitry.cluster.placement import CONFIRM_DURABLY
 from rabbitry.cluster.queue_records import Lacked, Publish, Release, Subscribe
 from rabbitry.cluster.records import AnyRecord, QueueDeclared, QueueDeleted, QueuePlaced
 from rabbitry.cluster.replica import first_position_of
+from rabbitry.wire.frames import content_frames
+from rabbitry.wire.methods import BasicProperties
+from rabbitry.wire.properties import DELIVERY_MODE
+from rabbitry.wire.values import encode_table
 
 NAMES = ("a", "b", "c")
 names = st.sampled_from(NAMES)
@@ -281,6 +286,26 @@ def test_records_of_a_queue_not_known_yet_wait_and_go_with_their_link() -> None:
     node.hosting.place(node.catalog.queues[late])
     assert node.hosting.statistics() == [(QUEUE, 0, 0), (late, 1, 0)]
     assert node.hosting.inspect()[late]["entries"] == [(1, b"1")]
+
+
+def test_an_exclusive_queue_is_stored_where_that_is_asked_for() -> None:
+    asked = encode_table({CONFIRM_DURABLY: True})
+    stored = []
+    for arguments in (b"", asked):
+        node = HostingCluster(("a",)).nodes["a"]
+        number = QUEUE + 1
+        declared = QueueDeclared("/", "r", number, False, False, "a#1/1", arguments)
+        node.catalog.apply(declared)
+        node.catalog.apply(QueuePlaced(number, 1, "a", [], ["a"]))
+        node.hosting.place(node.catalog.queues[number])
+        persistent = BasicProperties(delivery_mode=2).encode()
+        run = (b"", b"r", DELIVERY_MODE, [content_frames(1, persistent, b"1", 0)])
+        before = len(node.hosting.stored_values)
+        node.hosting.take_record("a", node.origin, Publish(number, 1, 1, run))
+        node.hosting.flush()
+        stored.append(len(node.hosting.stored_values) > before)
+        assert node.hosting.statistics()[-1] == (number, 1, 0)
+    assert stored == [False, True]
 
 
 def test_records_of_an_old_epoch_or_of_a_queue_that_is_gone_are_dropped() -> None:

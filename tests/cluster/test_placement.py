@@ -8,6 +8,8 @@ from support.coordination_catalogs import History, NodeComes, NodeGoes, Wish, wi
 from rabbitry.broker.policies import Definition
 from rabbitry.cluster.catalog import Catalog, QueueEntry
 from rabbitry.cluster.placement import (
+    CONFIRM_DURABLY,
+    confirms_durably,
     is_kept,
     place_by_policy,
     place_new,
@@ -15,6 +17,7 @@ from rabbitry.cluster.placement import (
     place_without,
 )
 from rabbitry.cluster.records import NodeJoined, QueueDeclared, QueuePlaced
+from rabbitry.wire.values import encode_table
 
 
 def cluster(*nodes: str) -> Catalog:
@@ -45,6 +48,20 @@ def test_an_exclusive_queue_lives_with_its_connection_only() -> None:
     entry = queue(catalog, "b", "", "b", owner="b#1/1")
     assert place_with(catalog, entry, "a") is None
     assert place_without(catalog, entry, "b", "away") is None
+
+
+def test_an_exclusive_queue_is_on_the_disk_where_that_is_asked_for() -> None:
+    for owner, asked, is_there in (
+        ("b#1/1", encode_table({CONFIRM_DURABLY: True}), True),
+        ("b#1/1", encode_table({CONFIRM_DURABLY: False}), False),
+        ("b#1/1", b"", False),
+        ("", encode_table({CONFIRM_DURABLY: True}), False),
+    ):
+        catalog = cluster("b")
+        catalog.apply(QueueDeclared("/", "q", 1, False, False, owner, asked))
+        entry = catalog.queues[1]
+        assert confirms_durably(entry) is is_there
+        assert not is_kept(entry)
 
 
 def test_a_mirror_that_dies() -> None:

@@ -8,86 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import signal
-import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from support.raw_client import RawClient
-from support.running_cluster import NODES, PATIENCE_S, RABBITRY, RunningCluster
+from support.running_cluster import NODES, PATIENCE_S, RunningCluster
 from support.running_node import RunningNode
+from support.watching_balancer import Balancing, complaints, logs
 
 from bench import rabbitmq
-from bench.ports import free_ports
 from rabbitry.wire.methods import BasicQos, ConnectionClose
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
-
-FILE = """
-defaults
-    mode tcp
-    timeout connect 2s
-    timeout client 1h
-    timeout server 1h
-listen front
-    bind 127.0.0.1:{front}
-    option amqp-check
-    option log-health-checks
-    balance roundrobin
-    default-server check inter 500ms fall 3 rise 2 on-marked-down shutdown-sessions
-{servers}
-listen connects_only
-    bind 127.0.0.1:{other}
-    server plain 127.0.0.1:{first} check inter 200ms
-"""
-
-
-class Balancing:
-    """`rabbitry balance` in front of some ports; what it logs can be waited for."""
-
-    def __init__(self, directory: Path, ports: list[int]) -> None:
-        self.front = free_ports(2)
-        servers = [f"    server r{n} 127.0.0.1:{port}" for n, port in enumerate(ports)]
-        text = FILE.format(
-            front=self.front, other=self.front + 1, first=ports[0], servers="\n".join(servers)
-        )
-        path = directory / "haproxy.cfg"
-        path.write_text(text)
-        self.process = subprocess.Popen(
-            [*RABBITRY, "balance", "--config", str(path)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._seen: list[str] = []
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._lines.put(line)
-
-    def says(self, *words: str) -> str:
-        """Wait for a line with all these words, one that was said since the last wait or will be;
-        lines before it are not looked at again."""
-        while True:
-            try:
-                line = self._lines.get(timeout=PATIENCE_S)
-            except queue.Empty:
-                pytest.fail(f"never said {words}; but {self._seen[-10:]}")
-            self._seen.append(line)
-            if all(word in line for word in words):
-                return line
-
-    def end(self) -> int:
-        """SIGTERM; return the exit code."""
-        self.process.terminate()
-        return self.process.wait(PATIENCE_S)
 
 
 @pytest.fixture(scope="module")
@@ -107,19 +42,6 @@ def stopped(pid: int) -> Iterator[None]:
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
-
-
-def logs(cluster: rabbitmq.Cluster) -> str:
-    return "".join(path.read_text() for path in Path(cluster.directory).glob("*/log/*.log"))
-
-
-def complaints(log: str, about: str) -> list[str]:
-    """Warnings and errors of a RabbitMQ log that name somebody."""
-    return [
-        line
-        for line in log.splitlines()
-        if about in line and ("[warning]" in line or "[error]" in line)
-    ]
 
 
 def answers(client: RawClient) -> None:

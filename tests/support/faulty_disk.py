@@ -30,7 +30,10 @@ class Counts:
 
 
 class FaultyDisk:
-    """The disk is all that lies below `under`, an absolute path; `control` is a new directory."""
+    """The disk is all that lies below `under`, an absolute path; `control` is a new directory.
+
+    `shim` are the variables by which a process is told, `environment` those of this one with them.
+    """
 
     def __init__(self, under: Path, control: Path) -> None:
         assert COMPILER is not None, WITHOUT_COMPILER
@@ -42,11 +45,12 @@ class FaultyDisk:
         self._rule = control / "rule"
         self._counts = control / "counts"
         self._counts.write_bytes(bytes(16))
-        self.environment = os.environ | {
+        self.shim = {
             "LD_PRELOAD": str(library),
             "FAULTY_DISK_UNDER": str(under),
             "FAULTY_DISK_CONTROL": str(control),
         }
+        self.environment = os.environ | self.shim
 
     def counts(self) -> Counts:
         """Return how often it was written and synced."""

@@ -31,6 +31,8 @@ def line_of(report: Report, began: str = "") -> str:
         return _check(details)
     if report.what in _OF_ALARMS:
         return f"{_server(details)} {_OF_ALARMS[report.what]}: {details['alarm']}."
+    if report.what == "server lets nobody ask its disk":
+        return f"{_server(details)} is checked without its disk: {details['refusal']}."
     if report.what == "proxy stopped":
         return (
             f"Proxy {details['proxy']} stopped (cumulated conns: "

@@ -133,8 +133,10 @@ class ClientConnection:
                 self._behind[command.channel] = None
             elif channel.closed:
                 self._forget_closed(command.channel)
-        if not self.publishes and self.endpoint.assembler.in_content:
+        if (not self.publishes or self._alarms.reason) and self.endpoint.assembler.in_content:
             self.publishes = True  # before a content is whole, for it may never be
+            if self._alarms.reason and not self.blocked and self.endpoint.state == "open":
+                self._block(iter(()))
         self.backlogged = bool(self._behind) and self.backlog_exceeds()
         if self.endpoint.state == "closed" or self._closes_at_once:
             self._end_channels()

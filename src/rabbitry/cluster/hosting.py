@@ -26,6 +26,7 @@ from rabbitry.cluster.node_store import NodeStore
 from rabbitry.cluster.paging import Budget
 from rabbitry.cluster.patience import Patience
 from rabbitry.cluster.peers import Peers
+from rabbitry.cluster.placement import confirms_durably, is_kept
 from rabbitry.cluster.post import Post
 from rabbitry.cluster.proxy import QueueProxy
 from rabbitry.cluster.queue_records import (
@@ -120,7 +121,7 @@ class Hosting(Post):
         site = self._sites.get(entry.number)
         if site is None:
             site = self._sites[entry.number] = Site(entry)
-            if entry.declared.durable and not entry.declared.owner:
+            if is_kept(entry) or confirms_durably(entry):
                 site.store = self._store.queue(entry.number)
             self._place_recovered(site)
         placed = entry.placed

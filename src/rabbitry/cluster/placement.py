@@ -42,11 +42,15 @@ transient. A queue that is not durable is gone when all its replicas have died.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from rabbitry.broker.policies import Definition
 from rabbitry.cluster.catalog import Catalog, QueueEntry
 from rabbitry.cluster.records import QueuePlaced
+from rabbitry.wire.values import decode_table
+
+# The argument of an exclusive queue whose persistent messages go to the disk nevertheless.
+CONFIRM_DURABLY: Final = "x-confirm-durably"
 
 End = Literal["away", "dead", "lost", "damaged"]
 """What has become of a node's replica. See the module; "dead": its store is kept."""
@@ -205,6 +209,17 @@ def place_dropped(catalog: Catalog, entry: QueueEntry, node: str) -> QueuePlaced
 def is_kept(entry: QueueEntry) -> bool:
     """Whether the queue outlives the processes of its replicas."""
     return entry.declared.durable and not entry.declared.owner
+
+
+def confirms_durably(entry: QueueEntry) -> bool:
+    """Whether an exclusive queue, gone with its connection, is to be on the disk all the same.
+
+    RabbitMQ knows nothing of the kind. The balancer's check asks for it, to see a disk move.
+    """
+    declared = entry.declared
+    if not (declared.owner and declared.arguments):
+        return False
+    return decode_table(declared.arguments, 0)[0].get(CONFIRM_DURABLY) is True
 
 
 def _without(placed: QueuePlaced, node: str, end: End) -> QueuePlaced:

@@ -12,7 +12,9 @@ from rabbitry.connection.handshake import Credentials
 def asking(
     user: str = "guest", password: str = "guest", vhost: str = "/", probes: bool = False
 ) -> AmqpAsking:
-    return AmqpAsking(Credentials(user, password, vhost), "Rabbitry balancer: b/s", probes, 0)
+    return AmqpAsking(
+        Credentials(user, password, vhost), "Rabbitry balancer: b/s", 0, probes=probes
+    )
 
 
 def converse(client: AmqpAsking, server: AmqpServer, data: bytes = b"") -> int:
@@ -139,9 +141,12 @@ def test_an_alarm_is_found_by_a_message_that_never_ends() -> None:
     assert converse(client, server) == 1
 
 
-def test_only_rabbitmq_is_probed() -> None:
+def test_only_brokers_that_are_known_to_say_it_are_probed() -> None:
     client, server = asking(probes=True), AmqpServer("LavinMQ")
     converse(client, server)
     client.ask(0, probe=True)
     converse(client, server)
     assert server.contents == 0
+    client, server = asking(probes=True), AmqpServer("Rabbitry")
+    converse(client, server)
+    assert server.contents == 1

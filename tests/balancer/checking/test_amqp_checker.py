@@ -24,8 +24,9 @@ LINE = line(inter_us=1000 * MS, fall=3, rise=2, on_marked_down="shutdown-session
 class Brokers:
     """Servers behind the links that a checker opens; links open, and are answered, at once."""
 
-    def __init__(self, stage: CheckedServer) -> None:
+    def __init__(self, stage: CheckedServer, refused: int) -> None:
         self.stage = stage
+        self.refused = refused  # by this code, to declare queues
         self.by_link: dict[int, AmqpServer] = {}
         self.closed: list[tuple[int, bool]] = []
 
@@ -35,6 +36,7 @@ class Brokers:
             following: list[Effect] = []
             for link in links_opened(effects):
                 self.by_link[link] = AmqpServer()
+                self.by_link[link].refused = self.refused
                 following += stage.opened(link)
             for effect in effects:
                 server = self.by_link.get(effect.link) if isinstance(effect, SendBytes) else None
@@ -53,11 +55,12 @@ class Brokers:
             self.settle(self.stage.pass_time(10))
 
 
-def checked(**settings: object) -> tuple[CheckedServer, Brokers]:
-    stage = CheckedServer(LINE, check="amqp", amqp_check=AmqpCheck(), **settings)
-    login = stage.backend.section.amqp_check
-    assert login is not None
-    brokers = Brokers(stage)
+def checked(
+    login: AmqpCheck = AmqpCheck(),  # noqa: B008 - it is frozen
+    refused: int = 0,
+) -> tuple[CheckedServer, Brokers]:
+    stage = CheckedServer(LINE, check="amqp", amqp_check=login)
+    brokers = Brokers(stage, refused)
     brokers.settle(stage.begin(AmqpChecker(stage.desk, stage.backend, stage.server, login, 0)))
     return stage, brokers
 
@@ -116,6 +119,38 @@ def test_an_alarm_is_told_and_changes_nothing() -> None:
     brokers.settle(stage.received(-1, brokers.by_link[-1].calm()))
     brokers.pass_time(2000)
     assert stage.told() == ["server blocks publishers", "server takes publishers again"]
+
+
+def test_a_disk_that_stands_still_is_down_within_fall_times_inter() -> None:
+    for stands_at in range(2000, 3000, 130):
+        stage, brokers = checked()
+        brokers.pass_time(stands_at)
+        brokers.by_link[-1].change_disk("stuck")
+        brokers.pass_time(2000)
+        assert stage.server.is_up
+        brokers.pass_time(1000)
+        assert stage.server.status == "DOWN"
+        assert stage.found == ("L7TOUT", "disk: no confirm within 500ms")
+        brokers.settle(stage.received(-1, brokers.by_link[-1].change_disk()))
+        brokers.pass_time(1500)
+        assert stage.server.status == "UP"
+        assert stage.links == -1
+
+
+def test_without_the_disk_nothing_is_declared() -> None:
+    stage, brokers = checked(AmqpCheck(asks_disk=False))
+    brokers.pass_time(2000)
+    assert brokers.by_link[-1].declarations == []
+    assert stage.server.status == "UP"
+
+
+def test_a_disk_that_nobody_may_ask_is_told_once() -> None:
+    stage, brokers = checked(refused=403)
+    brokers.pass_time(3000)
+    assert stage.told() == ["server lets nobody ask its disk"]
+    assert stage.server.status == "UP"
+    text = "RabbitMQ 3.10.8, its disk is not asked: 403 ACCESS_REFUSED - no"
+    assert stage.found == ("L7OK", text)
 
 
 def test_maintenance_ends_the_connection_in_order() -> None:

@@ -5,121 +5,9 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 from support.amqp_server import AmqpServer
+from support.amqp_watching import MS, OK, Stage, silent_server, statuses
 
-from rabbitry.balancer.checking.amqp_asking import AmqpAsking
-from rabbitry.balancer.checking.amqp_watch import (
-    ENDING_MAX,
-    PATIENCE_US,
-    PROBE_PAUSE_US,
-    AmqpWatch,
-)
-from rabbitry.balancer.checking.results import Result
-from rabbitry.connection.handshake import Credentials
-
-MS = 1000
-INTER_US = 1000 * MS
-OK = "RabbitMQ 3.10.8"
-
-
-class Stage:
-    """A watch, its host, and servers that answer at once. Links are numbered from 1.
-
-    `verdicts` has (milliseconds, status, info) of each; `ended` the links and how they were closed.
-    """
-
-    def __init__(self, answer_limit_us: int | None = None, user: str = "guest") -> None:
-        self.now = 0
-        self.verdicts: list[tuple[int, str, str]] = []
-        self.finals: list[bool] = []
-        self.servers: dict[int, AmqpServer] = {}
-        self.new_server = AmqpServer
-        self.ended: dict[int, bool] = {}
-        self.refusing = self.absorbing = False
-        self.interval_us = INTER_US
-        self.steady = True
-        self._wake_at: int | None = None
-        self._links = 0
-        self._waiting: list[int] = []
-        self._closed: list[int] = []
-        self._said: list[tuple[int, bytes]] = []
-        self.watch = AmqpWatch(
-            self,
-            lambda probes, now: AmqpAsking(Credentials(user, "guest"), "test", probes, now),
-            INTER_US,
-            INTER_US,
-            answer_limit_us,
-        )
-        self.watch.begin(0)
-        self._settle()
-
-    # what the watch asks of its host
-
-    def open(self) -> int:
-        self._links += 1
-        self._waiting.append(self._links)
-        return self._links
-
-    def send(self, link: int, data: bytes) -> None:
-        self._say(link, self.servers[link].feed(data))
-
-    def close(self, link: int, abort: bool) -> None:
-        self.ended[link] = abort
-        self.servers.pop(link, None)
-        self._closed.append(link)
-
-    def wake(self, at: int) -> None:
-        self._wake_at = at
-
-    def judged(self, verdict: Result, duration_us: int, final: bool) -> None:
-        assert duration_us >= 0
-        self.verdicts.append((self.now // MS, verdict.status, verdict.info))
-        self.finals.append(final)
-
-    # what happens
-
-    def _say(self, link: int, data: bytes) -> None:
-        while data:  # frame by frame: much can happen between two of them
-            size = 8 + int.from_bytes(data[3:7], "big")
-            self._said.append((link, data[:size]))
-            data = data[size:]
-
-    def _settle(self) -> None:
-        """Let links open and everybody say what they have to say."""
-        while self._waiting or self._said or self._closed:
-            for link in self._closed:
-                self.watch.closed(link, "", "L4CON", self.now)
-            self._closed.clear()
-            for link in self._waiting[:]:
-                self._waiting.remove(link)
-                if self.refusing:
-                    self.watch.closed(link, "Connection refused", "L4CON", self.now)
-                elif not self.absorbing:
-                    self.servers[link] = self.new_server()
-                    self.watch.opened(link, self.now)
-            if self._said:
-                link, data = self._said.pop(0)
-                self.watch.received(link, data, self.now)
-
-    def say(self, link: int, data: bytes) -> None:
-        self._say(link, data)
-        self._settle()
-
-    def pass_time(self, until_ms: int) -> None:
-        while self._wake_at is not None and self._wake_at <= until_ms * MS:
-            self.now, self._wake_at = self._wake_at, None
-            self.watch.woken(self.now)
-            self._settle()
-        self.now = until_ms * MS
-
-    def break_link(self, link: int) -> None:
-        del self.servers[link]
-        self.watch.closed(link, "Connection reset by peer", "L4CON", self.now)
-        self._settle()
-
-
-def statuses(stage: Stage) -> list[str]:
-    return [status for _, status, _ in stage.verdicts]
-
+from rabbitry.balancer.checking.amqp_watch import ENDING_MAX, PATIENCE_US, PROBE_PAUSE_US
 
 # --- a server that answers ------------------------------------------------------------------------
 
@@ -149,7 +37,7 @@ def test_the_end_is_in_order() -> None:
     stage = Stage()
     server = stage.servers[1]
     stage.watch.end(stage.now)
-    stage._settle()
+    stage.settle()
     assert server.endpoint.end_reason == "200 Goodbye"
     assert stage.watch.ended
     assert stage.ended == {1: False}
@@ -220,12 +108,6 @@ def test_a_server_that_accepts_and_says_nothing_is_told_by_what_it_owes() -> Non
         "L7TOUT",
         "accepts but does not answer: no connection.start",
     )
-
-
-def silent_server() -> AmqpServer:
-    server = AmqpServer()
-    server.silent = True
-    return server
 
 
 def test_after_long_silence_a_second_connection_finds_a_server_that_came_back() -> None:
@@ -382,11 +264,11 @@ def test_a_server_that_hangs_in_alarm_fails() -> None:
 def test_a_watch_that_is_stopped_begins_again() -> None:
     stage = Stage()
     stage.watch.end(stage.now)
-    stage._settle()
+    stage.settle()
     stage.pass_time(5000)
     assert len(stage.verdicts) == 1
     stage.watch.begin(stage.now)
-    stage._settle()
+    stage.settle()
     assert stage.verdicts[-1] == (5000, "L7OK", OK)
 
 
@@ -405,6 +287,11 @@ HAPPENINGS = st.sampled_from(
         "alarm",
         "calm",
         "odd",
+        "stick",
+        "stick elsewhere",
+        "move",
+        "lose queue",
+        "forbid",
     )
 )
 
@@ -414,7 +301,7 @@ HAPPENINGS = st.sampled_from(
 def test_whatever_happens_it_keeps_its_books_and_finds_the_server_again(
     story: list[tuple[str, int]],
 ) -> None:
-    stage = Stage()
+    stage = Stage(asks_disk=True)
     for what, wait_ms in story:
         happen(stage, what)
         stage.pass_time(stage.now // MS + wait_ms)
@@ -425,12 +312,15 @@ def test_whatever_happens_it_keeps_its_books_and_finds_the_server_again(
     stage.refusing = stage.absorbing = False
     stage.new_server = AmqpServer
     for link, server in list(stage.servers.items()):
-        server.alarm, server.silent = "", False
+        server.alarm, server.silent, server.refused = "", False, 0
+        stage.say(link, server.change_disk())
         stage.say(link, server.calm() if server.blocked else server.go_on())
     stage.pass_time(stage.now // MS + 20_000)
-    assert stage.verdicts[-1][1:] == ("L7OK", OK)
+    refusal = stage.watch.disk_refusal
+    text = f"{OK}, its disk is not asked: {refusal}" if refusal else OK
+    assert stage.verdicts[-1][1:] == ("L7OK", text)
     stage.watch.end(stage.now)
-    stage._settle()
+    stage.settle()
     for link, server in list(stage.servers.items()):
         if server.endpoint.state == "closed":  # a broker closes its link behind its close-ok
             stage.break_link(link)
@@ -463,5 +353,15 @@ def happen(stage: Stage, what: str) -> None:
         for each, server in list(servers.items()):
             if server.blocked:
                 stage.say(each, server.calm())
+    elif what in ("stick", "stick elsewhere", "move"):
+        disk = {"stick": "stuck", "stick elsewhere": "stuck elsewhere", "move": ""}[what]
+        for each, server in list(servers.items()):
+            if not server.silent:
+                stage.say(each, server.change_disk(disk))
+    elif what == "lose queue" and link:
+        servers[link].lose_queue()
+    elif what == "forbid":
+        for server in servers.values():
+            server.refused = 403
     elif what == "odd" and link:
         stage.say(link, b"\x08\x00\x00\x00\x00\x00\x00\xce" + b"HTTP/1.1 400 Bad Request")

@@ -9,6 +9,7 @@ from rabbitry.balancer.checking.results import (
     OWN_WANTS,
     STATUSES,
     WITH_CODE,
+    printable,
     result,
 )
 
@@ -47,3 +48,8 @@ def test_a_code_is_told_beyond_layer_6_only() -> None:
 
 def test_texts_are_cut_to_what_haproxy_keeps() -> None:
     assert len(result("L7RSP", "x" * 500).info) == INFO_SIZE_MAX
+
+
+def test_strangers_say_nothing_that_a_terminal_would_carry_out() -> None:
+    assert printable("a\x1b[2Jb\n") == "a?[2Jb?"
+    assert len(printable("x" * 1000)) == 100

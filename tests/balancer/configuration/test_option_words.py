@@ -60,6 +60,8 @@ def test_checks() -> None:
     assert (told.check, told.amqp_check) == ("amqp", AmqpCheck())
     told = back("option amqp-check user u password p vhost v")
     assert told.amqp_check == AmqpCheck("u", "p", "v")
+    told = back("option amqp-check user u no-disk password p")
+    assert told.amqp_check == AmqpCheck("u", "p", asks_disk=False)
     assert back("option amqp-check\noption tcp-check").amqp_check is None
 
 

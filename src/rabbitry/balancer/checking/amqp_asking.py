@@ -9,13 +9,16 @@ connection, touches no queue, exchange, file or other node, needs no permission,
 in a log. Heartbeats are off: the questions do their work, and a broker that was stopped for a while
 has no reason to call the connection dead when it goes on.
 
-An alarm. RabbitMQ tells `connection.blocked` only to connections that publish while the alarm lasts
-(rabbit_reader.erl, publish_received/1), which is when the header of a content has come, or any of
-its body. So a connection that `probes` begins one message of one byte on a channel of its own, and
-sends an empty body frame now and then: the message never becomes complete, nothing is published,
-routed or counted. Then RabbitMQ says `blocked`, and reads that connection no more until the alarm
-is over (it says `unblocked` then): another one must do the asking for so long. Brokers that are not
-RabbitMQ are not probed; what they say unasked is heard.
+A disk is asked by a durable message, where that is wished: see `amqp_disk`.
+
+An alarm. RabbitMQ and our nodes tell `connection.blocked` only to connections that publish while
+the alarm lasts (rabbit_reader.erl, publish_received/1), which is when the header of a content has
+come, or any of its body. So a connection that `probes` begins one message of one byte on a channel
+of its own, and sends an empty body frame now and then: the message never becomes complete, nothing
+is published, routed or counted. Then the broker says `blocked`, and reads that connection no more
+until the alarm is over (it says `unblocked` then): another one must do the asking for so long, and
+what the disk owes on this one is no fault of the disk. Other brokers are not probed; what they say
+unasked is heard.
 
 Invariants: the password is in no text; after `conclusion` is set nothing more is asked.
 """
@@ -24,7 +27,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from rabbitry.balancer.checking.results import Result, result
+from rabbitry.balancer.checking.amqp_disk import DiskAsking
+from rabbitry.balancer.checking.results import Result, printable, result
 from rabbitry.connection.endpoint import Endpoint
 from rabbitry.connection.handshake import Credentials
 from rabbitry.wire.errors import (
@@ -47,6 +51,9 @@ PRODUCT: Final = "Rabbitry balancer"
 _NO_AMQP: Final = result("L7RSP", "does not speak AMQP 0-9-1")
 _ASKING: Final = 1
 _PROBING: Final = 2
+_DISK: Final = 3
+_RABBITMQ: Final = "RabbitMQ"
+_PROBED: Final = (_RABBITMQ, "Rabbitry")
 _BODY_FRAME_OF_ONE_BYTE: Final = 9
 _EMPTY_BODY: Final = bytes((3, 0, _PROBING, 0, 0, 0, 0, 0xCE))
 _BEGUN_MESSAGE: Final = (
@@ -59,10 +66,17 @@ class AmqpAsking:
     """A connection to one server. Bytes go in by `received`; `take_bytes` after each call.
 
     `connection_name` tells the server's operator who this is. `opened_at` is when it was begun.
+    With `probes` alarms are looked for; with `asks_disk` its disk is asked too.
     """
 
     def __init__(
-        self, credentials: Credentials, connection_name: str, probes: bool, now: int
+        self,
+        credentials: Credentials,
+        connection_name: str,
+        now: int,
+        *,
+        probes: bool,
+        asks_disk: bool = False,
     ) -> None:
         properties: dict[str, FieldValue] = {
             "product": PRODUCT,
@@ -72,7 +86,7 @@ class AmqpAsking:
         }
         self.opened_at = now
         self.ready = False  # logged in
-        self.outstanding = True  # it has been asked something, the login to begin with
+        self.disk: DiskAsking | None = None  # where it is asked
         self.conclusion: Result | None = None  # why it ended, once it has
         self.retiring = False  # no longer wanted: it is being closed in order
         self._credentials = credentials
@@ -80,17 +94,39 @@ class AmqpAsking:
             "client", now, credentials=credentials, properties=properties, heartbeat_s=0
         )
         self._garbled = False  # the server speaks no AMQP, or no more
+        self._owes_method = True  # it has been asked something, the login to begin with
         self._wishes_to_probe = probes
+        self._wishes_to_ask_disk = asks_disk
         self._probing = False
 
     # --- what the owner does ----------------------------------------------------------------------
 
     def ask(self, now: int, probe: bool) -> None:
         """Ask; `probe` for an alarm too, where it can be done."""
-        self.outstanding = True
-        self._endpoint.send_method(_ASKING, BasicQos())
+        self.ask_method()
         if probe and self._probing:
             self._endpoint.write([_EMPTY_BODY])
+        if self.disk is not None:
+            self.disk.ask()
+
+    def ask_method(self) -> None:
+        """Ask what needs no disk."""
+        self._owes_method = True
+        self._endpoint.send_method(_ASKING, BasicQos())
+
+    @property
+    def outstanding(self) -> bool:
+        """Whether an answer is owed, the login to begin with."""
+        return self._owes_method or self._owes_disk
+
+    @property
+    def _owes_disk(self) -> bool:
+        return self.disk is not None and self.disk.owes and not self.blocked_by
+
+    @property
+    def owing_disk(self) -> DiskAsking | None:
+        """The disk, where nothing is owed but its answer."""
+        return self.disk if self._owes_disk and not self._owes_method else None
 
     def retire(self, now: int) -> None:
         """End it in order, as soon as it can be: a login under way is finished first."""
@@ -117,7 +153,7 @@ class AmqpAsking:
     def server_name(self) -> str:
         """Product and version, as the server names itself."""
         names = [self._endpoint.peer_properties.get(key) for key in ("product", "version")]
-        return " ".join(_printable(name) for name in names if name)
+        return " ".join(printable(name) for name in names if name)
 
     @property
     def waiting_for(self) -> str:
@@ -136,7 +172,7 @@ class AmqpAsking:
     def received(self, data: bytes, now: int) -> bool:
         """Take bytes; return whether they answered a question."""
         endpoint = self._endpoint
-        answered = False
+        owed = self.outstanding
         for command in endpoint.receive_bytes(data, now):
             try:
                 method = command.method()
@@ -144,11 +180,12 @@ class AmqpAsking:
                 self.conclusion = self.conclusion or _NO_AMQP
                 endpoint.close(fault.reply_code, fault.reply_text, now=now)
                 continue
-            if method.name == "basic.qos-ok":
-                answered = self.outstanding
-                self.outstanding = False
+            if command.channel == _DISK and self.disk is not None:
+                self.disk.take(method)
+            elif method.name == "basic.qos-ok":
+                self._owes_method = False
             elif isinstance(method, ChannelClose):
-                text = f"channel.close {method.reply_code}: {_printable(method.reply_text)}"
+                text = f"channel.close {method.reply_code}: {printable(method.reply_text)}"
                 self.conclusion = result("L7STS", text, method.reply_code)
                 endpoint.close(200, "Goodbye", now=now)
         if endpoint.fault is not None:  # not even an answer to our close could be read
@@ -158,7 +195,7 @@ class AmqpAsking:
             self.conclusion = self.conclusion or self._why_ended()
         elif endpoint.state == "open" and not self.ready:
             self._log_in_done(now)
-        return answered
+        return owed and not self.outstanding
 
     def _log_in_done(self, now: int) -> None:
         self.ready = True
@@ -168,9 +205,12 @@ class AmqpAsking:
         endpoint = self._endpoint
         endpoint.send_method(_ASKING, ChannelOpen())
         product = endpoint.peer_properties.get("product")
-        if self._wishes_to_probe and product == "RabbitMQ" and endpoint.channel_max != 1:
+        known, channel_max = product in _PROBED, endpoint.channel_max or _DISK
+        if self._wishes_to_probe and known and channel_max >= _PROBING:
             self._probing = True
             endpoint.send_method(_PROBING, ChannelOpen())
+        if self._wishes_to_ask_disk and known and channel_max >= _DISK:
+            self.disk = DiskAsking(endpoint, _DISK, rabbitmq=product == _RABBITMQ)
         self.ask(now, probe=False)
         if self._probing:
             endpoint.write([_BEGUN_MESSAGE])
@@ -190,7 +230,7 @@ class AmqpAsking:
 
     @property
     def _user(self) -> str:
-        return f"user '{_printable(self._credentials.user)}'"
+        return f"user '{printable(self._credentials.user)}'"
 
     def _why_ended(self) -> Result:
         """What the server said at its end, or what was wrong with what it said."""
@@ -198,17 +238,12 @@ class AmqpAsking:
         code, _, text = endpoint.end_reason.partition(" ")
         if not code.isdigit():
             return _NO_AMQP
-        said = f"{code} {_printable(text)}"
+        said = f"{code} {printable(text)}"
         if int(code) == ACCESS_REFUSED and not self.ready:
             return result("L7STS", f"refuses the login of {self._user}: {said}", ACCESS_REFUSED)
         if int(code) == NOT_ALLOWED and not self.ready:
-            name = _printable(self._credentials.virtual_host)
+            name = printable(self._credentials.virtual_host)
             return result("L7STS", f"refuses virtual host '{name}': {said}", NOT_ALLOWED)
         if int(code) == CONNECTION_FORCED:
             return result("L7OKC", f"is leaving: {said}", CONNECTION_FORCED)
         return result("L7STS", f"closed the connection: {said}", int(code))
-
-
-def _printable(text: object) -> str:
-    """Text of a stranger, fit for a log line and a page."""
-    return "".join(each if each.isprintable() else "?" for each in str(text)[:100])

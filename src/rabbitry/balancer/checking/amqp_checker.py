@@ -2,7 +2,8 @@
 
 Owns what joins the watch to the balancer: effects in their order, pauses while the server is in
 maintenance or its checks are switched off (the connection ends in order then, and is made anew
-behind it), and what people are told of alarms, which change nothing of a server's state.
+behind it), and what people are told of alarms, and of a disk that may not be asked, which change
+nothing of a server's state.
 
 Invariants: at most one `SendBytes` per link and step; the connection is under TCP's keepalive, so
 that neither a firewall forgets it nor a host that has gone keeps it here.
@@ -54,15 +55,19 @@ class AmqpChecker:
         self._now = now
         self._address: Address | None = None  # where the last link led
         self._alarm = ""
+        self._disk_refusal = ""
         section = backend.section
         credentials = Credentials(login.user, login.password, login.virtual_host)
         name = f"Rabbitry balancer: check of {server.key}"
         self.watch = AmqpWatch(
             self,
-            lambda probes, at: AmqpAsking(credentials, name, probes, at),
+            lambda probes, asks_disk, at: AmqpAsking(
+                credentials, name, at, probes=probes, asks_disk=asks_disk
+            ),
             server.line.inter_us,
             opening_limit_us(section, server.line.inter_us),
             section.timeout_check_us,
+            login.asks_disk,
         )
         self.timer = f"check {server.key}"
 
@@ -157,6 +162,7 @@ class AmqpChecker:
         """A check has ended."""
         backend, server = self._backend, self._server
         self._tell_alarm()
+        self._tell_disk_refusal()
         self._desk.verdicts.health(backend, server, verdict, duration_us, self._now, final)
 
     @property
@@ -174,15 +180,24 @@ class AmqpChecker:
         before, self._alarm = self._alarm, self.watch.alarm
         if before == self._alarm:
             return
+        if self._alarm:
+            self._tell("warning", "server blocks publishers", alarm=self._alarm)
+        else:
+            self._tell("info", "server takes publishers again", alarm=before)
+
+    def _tell_disk_refusal(self) -> None:
+        before, self._disk_refusal = self._disk_refusal, self.watch.disk_refusal
+        if self._disk_refusal and not before:
+            self._tell("warning", "server lets nobody ask its disk", refusal=self._disk_refusal)
+
+    def _tell(self, level: str, what: str, **more: object) -> None:
         details: dict[str, object] = {
             "proxy": self._backend.section.name,
             "server": self._server.name,
             "backup": self._server.is_backup,
-            "severity": "warning" if self._alarm else "notice",
-            "alarm": self._alarm or before,
+            "severity": "warning" if level == "warning" else "notice",
         }
-        what = "server blocks publishers" if self._alarm else "server takes publishers again"
-        self._desk.out.append(Report("warning" if self._alarm else "info", what, details))
+        self._desk.out.append(Report(level, what, details | more))
 
     def _flush(self) -> None:
         out = self._desk.out

@@ -11,6 +11,10 @@ DOWN within `fall` times `inter`. `timeout check`, where it is given, is the tim
 of the half: a shorter one leaves the bound as it is, a longer one adds to it what it is longer. An
 answer that comes too late is no pass; the next question, asked at once, decides.
 
+A disk that stands still (see `amqp_disk`) is silence too, and as long as it lasts the server fails.
+But an answer of the disk is a pass however late it comes: it is slow, and moves. At half the time
+it is asked whose disk is waited for, where that can be asked.
+
 A silent connection is kept, not replaced: a broker that was stopped and goes on would find, for
 each that we gave up on, a client that went without a word, and complain of it. After `PATIENCE_US`
 of silence a second connection is tried beside the first: whichever answers first stays, the other
@@ -33,6 +37,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from rabbitry.balancer.checking.amqp_asking import AmqpAsking
+from rabbitry.balancer.checking.amqp_disk import REFUSED, DiskAsking
 from rabbitry.balancer.checking.results import Result, result
 from rabbitry.machine import MICROSECONDS_PER_SECOND
 
@@ -85,19 +90,22 @@ class Host(Protocol):
 
 
 class AmqpWatch:
-    """Watches one server. `make(probes, now)` makes a connection's talk.
+    """Watches one server. `make(probes, asks_disk, now)` makes a connection's talk.
 
     `inter_us` is the server's; `connect_limit_us` how long a link may take to open;
-    `answer_limit_us` is `timeout check`, None where there is none.
+    `answer_limit_us` is `timeout check`, None where there is none. With
+    `asks_disk` the disk is asked, until the server has refused that (`disk_refusal`); `begin` tries
+    it again.
     """
 
     def __init__(
         self,
         host: Host,
-        make: Callable[[bool, int], AmqpAsking],
+        make: Callable[[bool, bool, int], AmqpAsking],
         inter_us: int,
         connect_limit_us: int,
         answer_limit_us: int | None,
+        asks_disk: bool = False,
     ) -> None:
         self._host = host
         self._make = make
@@ -112,10 +120,14 @@ class AmqpWatch:
         self._ending: dict[int, AmqpAsking] = {}
         self._asked_at = 0
         self._waiting = False  # for an answer; else for the time to ask
+        self._limit_at = 0  # when silence is judged; before that `woken` looks at the disk
         self._late = False  # the question under way has failed already
+        self._disk_late = False  # and nothing but the disk had not answered
         self._leaving = False  # the server has said so
         self._probes = 0
         self._probed_at = 0
+        self._asks_disk = asks_disk
+        self.disk_refusal = ""
         self.stopped = True
 
     # --- what the owner does ----------------------------------------------------------------------
@@ -123,6 +135,7 @@ class AmqpWatch:
     def begin(self, now: int) -> None:
         """Begin to watch."""
         self.stopped = False
+        self.disk_refusal = ""
         self._ask(now)
 
     def stop(self) -> None:
@@ -156,10 +169,12 @@ class AmqpWatch:
         """The time that `wake` named has come."""
         if self.stopped:
             return
-        if self._waiting:
-            self._be_silent(now)
-        else:
+        if not self._waiting:
             self._ask(now)
+        elif now < self._limit_at:
+            self._press(now)
+        else:
+            self._be_silent(now)
 
     # --- links --------------------------------------------------------------------------------
 
@@ -176,8 +191,7 @@ class AmqpWatch:
         self._send(link, asking, now)
         if self._waiting and not self._late and len(self._open) == 1:
             limit_us = self._login_limit_us
-            at = self._asked_at + self._inter_us if limit_us is None else now + limit_us
-            self._host.wake(at)
+            self._limit(self._asked_at + self._inter_us if limit_us is None else now + limit_us)
 
     def received(self, link: int, data: bytes, now: int) -> None:
         """A server has sent bytes."""
@@ -191,6 +205,8 @@ class AmqpWatch:
         was_blocked = bool(asking.blocked_by)
         answered = asking.received(data, now)
         self._send(link, asking, now)
+        if asking.disk is not None and asking.disk.refusal:
+            self.disk_refusal = asking.disk.refusal
         if asking.conclusion is not None:
             self._concluded(link, asking, now)
             return
@@ -235,26 +251,39 @@ class AmqpWatch:
                     self._probes += 1
                 asking.ask(now, probe)
                 self._send(link, asking, now)
-                self._host.wake(now + self._answer_limit_us)
+                self._limit(now + self._answer_limit_us, asking.disk is not None)
                 return
         if not self._open and not self._opening:
             self._open_one(probes=True, now=now)
-            self._host.wake(now + self._connect_limit_us)
+            self._limit(now + self._connect_limit_us)
             return
         if all(each.blocked_by for each in self._open.values()):
             self._second(now)
-        self._host.wake(now + self._answer_limit_us)
+        self._limit(now + self._answer_limit_us)
+
+    def _limit(self, at: int, looks_at_disk: bool = False) -> None:
+        self._limit_at = at
+        self._host.wake(at - self._answer_limit_us // 2 if looks_at_disk else at)
+
+    def _press(self, now: int) -> None:
+        """Half of the time is over: where it is the disk that is late, look whose."""
+        for link, asking in self._open.items():
+            if asking.owing_disk is not None:
+                asking.owing_disk.press()
+                self._send(link, asking, now)
+        self._host.wake(self._limit_at)
 
     def _open_one(self, probes: bool, now: int) -> None:
         if probes:
             self._probes = 0
             self._probed_at = now
-        self._opening[self._host.open()] = self._make(probes, now)
+        asks_disk = probes and self._asks_disk and not self.disk_refusal
+        self._opening[self._host.open()] = self._make(probes, asks_disk, now)
 
     def _second(self, now: int) -> None:
         """Try a connection beside the one that cannot answer."""
         if len(self._open) + len(self._opening) < 2 and not self.stopped:
-            self._open_one(probes=False, now=now)
+            self._open_one(probes=not self.alarm, now=now)
 
     def _answered(self, link: int, now: int) -> None:
         if not self._open[link].blocked_by:  # else it was the last answer for a while
@@ -265,15 +294,18 @@ class AmqpWatch:
                 self._forget_unopened()
         if not self._waiting:
             return
-        if self._late:
+        if self._late and not self._disk_late:
             self._ask(now)
             return
-        self._waiting = False
-        self._leaving = False
+        self._waiting = self._late = self._leaving = False
         asking = self._open[link]
         text = asking.server_name
         if self.alarm:
             text = f"{text}, blocks publishers: {self.alarm}"
+        elif asking.disk is not None and asking.disk.remark:
+            text = f"{text}, {asking.disk.remark}"
+        elif self.disk_refusal:
+            text = f"{text}, {REFUSED}{self.disk_refusal}"
         self._host.judged(result("L7OK", text), now - self._asked_at, False)
         if self._probes > PROBES_MAX and not self.alarm:
             self._retire(link, now)
@@ -290,7 +322,11 @@ class AmqpWatch:
         """Time is over, and there is no answer."""
         unopened = self._forget_unopened()
         silent = next((each for each in self._open.values() if not each.blocked_by), None)
+        if silent is not None and silent.owing_disk is not None:
+            self._disk_is_silent(silent, silent.owing_disk, now)
+            return
         self._late = True
+        self._disk_late = False
         if silent is None and unopened:
             self._fail(result("L4TOUT"), now)
         else:
@@ -298,6 +334,23 @@ class AmqpWatch:
             self._fail(result("L7TOUT", f"accepts but does not answer: no {owed}"), now)
         if self._open and (silent is None or now - self._asked_at >= PATIENCE_US):
             self._second(now)
+
+    def _disk_is_silent(self, asking: AmqpAsking, disk: DiskAsking, now: int) -> None:
+        """Time is over, and the server has answered all but what it needs its disk for."""
+        link = next(link for link, each in self._open.items() if each is asking)
+        if disk.waive():
+            self._answered(link, now)
+            return
+        if not disk.pressed:  # it was asked late: with the login, or by `press` of no avail
+            disk.press()
+            self._send(link, asking, now)
+            self._limit(now + self._answer_limit_us)
+            return
+        self._late = self._disk_late = True
+        asking.ask_method()  # it may vanish altogether meanwhile
+        self._send(link, asking, now)
+        within_ms = self._answer_limit_us // 1000
+        self._fail(result("L7TOUT", f"disk: no confirm within {within_ms}ms"), now)
 
     def _concluded(self, link: int, asking: AmqpAsking, now: int) -> None:
         """The server has ended the connection, and said why."""
@@ -322,6 +375,7 @@ class AmqpWatch:
             return
         keeps = bool(self._open)
         self._waiting = keeps
+        self._limit_at = now
         final, self._leaving = self._leaving, False
         self._host.judged(verdict, now - self._asked_at, final)
         pause_us = self._host.interval_us

@@ -82,6 +82,11 @@ def result(status: str, info: str = "", code: int = 0) -> Result:
     return Result(status, info[:INFO_SIZE_MAX], code)
 
 
+def printable(text: object) -> str:
+    """Text of a stranger, fit for a log line and a page."""
+    return "".join(each if each.isprintable() else "?" for each in str(text)[:100])
+
+
 # --- what a run wants done ------------------------------------------------------------------------
 
 

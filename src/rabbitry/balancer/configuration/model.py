@@ -204,11 +204,13 @@ class CheckStep:
 
 @dataclass(frozen=True, slots=True)
 class AmqpCheck:
-    """`option amqp-check`: who logs in to judge a broker's health, and where."""
+    """`option amqp-check`: who logs in to judge a broker's health, and where; and whether a durable
+    message asks for its disk, as it does without `no-disk`."""
 
     user: str = "guest"
     password: str = field(default="guest", repr=False)
     virtual_host: str = "/"
+    asks_disk: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,19 +166,25 @@ def _tcp_check(reading: Reading, words: list[str]) -> None:
 
 
 def _amqp_check(reading: Reading, words: list[str]) -> None:
-    """Ours: `option amqp-check [user NAME password PASSWORD vhost NAME]`."""
+    """Ours: `option amqp-check [user NAME password PASSWORD vhost NAME no-disk]`."""
     told: dict[str, str] = {}
     names = {"user": "user", "password": "password", "vhost": "virtual_host"}
-    for at in range(2, len(words), 2):
-        word = words[at]
+    asks_disk = True
+    rest = iter(words[2:])
+    for word in rest:
+        if word == "no-disk":
+            asks_disk = False
+            continue
         if word not in names:
             # What follows might be a password: it is not shown.
-            raise Mistake("option amqp-check", "knows 'user', 'password' and 'vhost' with a value")
-        if len(words) <= at + 1:
+            known = "knows 'user', 'password' and 'vhost' with a value, and 'no-disk'"
+            raise Mistake("option amqp-check", known)
+        value = next(rest, None)
+        if value is None:
             raise Mistake(word, "needs a value behind it: add it")
-        told[names[word]] = words[at + 1]
+        told[names[word]] = value
     if _counts(reading, "amqp-check", reading.here.is_back, "frontend"):
-        reading.here.set_back(check="amqp", amqp_check=AmqpCheck(**told))
+        reading.here.set_back(check="amqp", amqp_check=AmqpCheck(**told, asks_disk=asks_disk))
 
 
 _WITH_WORDS: dict[str, Keyword] = {
