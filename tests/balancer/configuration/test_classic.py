@@ -70,7 +70,7 @@ def test_agents_are_asked_by_those_that_have_one_and_not_by_those_that_track() -
         (line.name, line.agent_check, line.agent_address, line.agent_inter_us, line.agent_send)
         for line in (*plain.servers, *tls.servers)
     ] == [
-        ("rabbit", True, AGENTS["rabbit"], 1_000_000, b""),
+        ("rabbit", True, AGENTS["rabbit"], 900_000, b""),
         ("other", False, None, 2_000_000, b""),
         ("rabbit_tls", False, None, 2_000_000, b""),
     ]
