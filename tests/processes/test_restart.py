@@ -113,6 +113,10 @@ def test_restarts_that_cannot_be(cluster: RunningCluster) -> None:
     cluster.command("kill", "rabbit_1")
     pids = cluster.pids()
     assert "rabbit_1 is not running" in cluster.command("restart", "--all", exit_code=1)
+    cluster.command("kill", "rabbit_2", "--signal", "STOP")
+    why = cluster.command("restart", "rabbit_2", exit_code=1)
+    assert f"rabbit_2 (pid {pids['rabbit_2']}) is stopped; continue it with `rabbitry kill" in why
+    cluster.command("kill", "rabbit_2", "--signal", "CONT")
     assert cluster.pids() == pids
 
 

@@ -19,12 +19,19 @@ import os, sys
 os.write(int(sys.argv[-1]), b'{"ready": {}}\\n')
 sys.stdin.read()
 """
+LINGERS = """
+import os, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+os.write(int(sys.argv[-1]), b'{"ready": {}}\\n')
+sys.stdin.read()
+"""
 
 
 class Spawner:
     """Starts children and lets a test wait for the next one."""
 
-    def __init__(self, tmp_path: Path) -> None:
+    def __init__(self, tmp_path: Path, program: str = SERVES) -> None:
+        self._program = program
         self._log = tmp_path / "x.log"
         self.spawned: asyncio.Queue[Child] = asyncio.Queue()
         self.refuse = 0
@@ -33,7 +40,7 @@ class Spawner:
         if self.refuse:
             self.refuse -= 1
             raise OSError(11, "Resource temporarily unavailable")
-        child = Child("x", [sys.executable, "-S", "-c", SERVES], log=self._log)
+        child = Child("x", [sys.executable, "-S", "-c", self._program], log=self._log)
         self.spawned.put_nowait(child)
         return child
 
@@ -101,6 +108,27 @@ def test_one_that_is_restarted_is_another_when_that_is_done(run: Run, tmp_path: 
             assert deaths == ["x"] * count
         await process.child.ready
         await process.stop(grace_s=10)
+
+    run(main())
+
+
+def test_one_that_is_killed_while_it_is_restarted_stays_down(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        spawn = Spawner(tmp_path, program=LINGERS)
+        process = ManagedProcess("x", 5672, spawn)
+        process.keep_running()
+        child = await spawn.spawned.get()
+        await child.ready
+        restart = asyncio.ensure_future(process.restart(grace_s=10))
+        await asyncio.sleep(0)
+        process.killed = True
+        child.signal(signal.SIGKILL)
+        await restart
+        assert (process.pid, process.killed) == (None, True)
+        assert spawn.spawned.empty()
+        process.start()
+        await (await spawn.spawned.get()).ready
+        await process.stop(grace_s=0)
 
     run(main())
 

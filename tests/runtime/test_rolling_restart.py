@@ -6,6 +6,8 @@ The nodes are real processes that do nothing; the coordinator is a table that a 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -32,6 +34,7 @@ FAILS = """
 import os, sys
 os.write(int(sys.argv[-1]), b'{"failed": "no room"}\\n')
 """
+SAYS_NOTHING = "import sys; sys.stdin.read()"
 
 
 def queue(name: str, leader: str, mirrors: list[str], in_sync: list[str]) -> Queue:
@@ -62,6 +65,9 @@ class Play:
         self.queues = [queue("q", "a", ["b"], ["a", "b"])]
         self.program = SERVES
         self.rounds: Rounds | None = None
+        self.lags_when_back = False
+        self.on_line: Callable[[str], None] = lambda line: None
+        self.spawned: asyncio.Queue[str] = asyncio.Queue()
         self._log = tmp_path / "x.log"
         self.nodes: dict[str, ManagedProcess] = {}
         for name in ("a", "b"):
@@ -76,6 +82,7 @@ class Play:
                 self.nodes[name].joined.set()
 
         child.ready.add_done_callback(joined)
+        self.spawned.put_nowait(name)
         return child
 
     @property
@@ -84,6 +91,7 @@ class Play:
 
     def tell(self, line: str) -> None:
         self.lines.append(line)
+        self.on_line(line)
 
     async def ask(self, question: Any) -> Any:
         if question == "status":
@@ -92,13 +100,16 @@ class Play:
         what, name = question
         assert what == "hand over"
         other = "b" if name == "a" else "a"
-        self.queues = [queue("q", other, [name], [other, name])]
+        in_sync = [other] if self.lags_when_back else [other, name]
+        self.queues = [queue("q", other, [name], in_sync)]
         return None
 
     async def restart(self, *names: str, timeout_s: float = 20) -> list[str]:
         await asyncio.gather(*(node.joined.wait() for node in self.nodes.values()))
-        rolling = RollingRestart(self.ask, self.nodes, cast(Asker, self), timeout_s, self.rounds)
-        return await rolling.run([self.nodes[name] for name in names])
+        return await self.rolling(timeout_s).run([self.nodes[name] for name in names])
+
+    def rolling(self, timeout_s: float = 20) -> RollingRestart:
+        return RollingRestart(self.ask, self.nodes, cast(Asker, self), timeout_s, self.rounds)
 
     async def end(self) -> None:
         for node in self.nodes.values():
@@ -244,6 +255,114 @@ def test_one_that_is_down_is_not_restarted(run: Run, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="node b is not running; start it with"):
             await rolling.run(list(play.nodes.values()))
         assert play.lines == [], "nor is any other"
+        await play.end()
+
+    run(main())
+
+
+def stop(node: ManagedProcess) -> None:
+    """Stop it, and return when it is."""
+    node.child.signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, node.child.pid, os.WSTOPPED | os.WNOWAIT)
+
+
+def test_one_that_is_stopped_is_not_restarted_and_how_to_continue_it_is_said(
+    run: Run, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        play = Play(tmp_path)
+        await asyncio.gather(*(node.joined.wait() for node in play.nodes.values()))
+        b = play.nodes["b"]
+        stop(b)
+        for joined in (True, False):  # and when the cluster has given it up
+            if not joined:
+                b.joined.clear()
+            with pytest.raises(UserError) as caught:
+                await play.rolling().run(list(play.nodes.values()))
+            assert str(caught.value) == (
+                f"node b (pid {b.pid}) is stopped; continue it with "
+                "`rabbitry kill b --signal CONT`, or restart others by name"
+            )
+            assert caught.value.exit_code == 1
+        assert play.lines == []
+        b.child.signal(signal.SIGCONT)
+        with pytest.raises(UserError, match=r"b \(pid \d+\) has not joined the cluster; `rabbitry"):
+            await play.rolling().run([b])
+        await play.end()
+
+    run(main())
+
+
+def test_one_that_stops_while_others_are_restarted_is_left_alone(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        play = Play(tmp_path)
+        b = play.nodes["b"]
+
+        def stop_the_next(line: str) -> None:
+            if line == "a: in sync":
+                stop(b)
+
+        play.on_line = stop_the_next
+        with pytest.raises(UserError, match=r"b \(pid \d+\) is stopped; .*; nothing more was"):
+            await play.restart("a", "b")
+        assert "a: in sync" in play.lines
+        assert not any("b: stopping" in line for line in play.lines)
+        await play.end()
+
+    run(main())
+
+
+KILLED = (
+    "node a was killed while it restarted, and stays down; start it with `rabbitry start a`; "
+    "nothing more was restarted"
+)
+
+
+@pytest.mark.parametrize("when", ["a: stopping", "a: started"])
+def test_one_that_is_killed_meanwhile_stays_down_and_that_is_said(
+    run: Run, tmp_path: Path, when: str
+) -> None:
+    """While it ends; or while it catches up, which would be waited for else."""
+
+    async def main() -> None:
+        play = Play(tmp_path)
+        a = play.nodes["a"]
+
+        def kill(line: str) -> None:
+            if line.startswith(when):
+                a.killed = True
+                a.child.signal(signal.SIGKILL)
+
+        play.on_line = kill
+        play.lags_when_back = True
+        with pytest.raises(UserError) as caught:
+            await play.restart("a", "b")
+        assert (str(caught.value), caught.value.exit_code) == (KILLED, 1)
+        await a.child.exited
+        assert (a.pid, play.nodes["b"].alive) == (None, True)
+        await play.end()
+
+    run(main())
+
+
+def test_one_that_is_killed_before_it_has_joined_is_not_said_to_be_tried_again(
+    run: Run, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        play = Play(tmp_path)
+        play.queues = []
+        a = play.nodes["a"]
+        await asyncio.gather(*(node.joined.wait() for node in play.nodes.values()))
+        play.program = SAYS_NOTHING
+        restart = asyncio.ensure_future(play.rolling().run([a]))
+        assert [await play.spawned.get() for _ in range(3)] == ["a", "b", "a"]
+        a.killed = True
+        a.child.signal(signal.SIGKILL)
+        with pytest.raises(UserError) as caught:
+            await restart
+        assert str(caught.value) == KILLED
+        await a.child.exited
+        assert a.pid is None
         await play.end()
 
     run(main())

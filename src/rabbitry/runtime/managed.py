@@ -37,9 +37,10 @@ class ManagedProcess:
 
         self.name = name
         self.port = port
-        self.killed = False
+        self.killed = False  # by an operator: it stays down
         self.joined = asyncio.Event()
         self.child = spawn()
+        self._restarting = False
         self._spawn = spawn
         self._died = died
         self._go_on = asyncio.Event()
@@ -68,12 +69,19 @@ class ManagedProcess:
         self._go_on.set()
 
     async def restart(self, grace_s: float) -> None:
-        """End it in order and start it again; return when that is done. After `keep_running`."""
-        self.killed = True
-        await self.child.stop(grace_s)
-        await self._down.wait()
-        self.start()
-        await self._up.wait()
+        """End it in order and start it again; return when that is done. After `keep_running`.
+
+        Who is killed while it ends stays down.
+        """
+        self._restarting = True
+        try:
+            await self.child.stop(grace_s)
+            await self._down.wait()
+        finally:
+            self._restarting = False
+        if not self.killed:
+            self.start()
+            await self._up.wait()
 
     async def stop(self, grace_s: float) -> None:
         """End it for good; return when it is gone."""
@@ -98,7 +106,8 @@ class ManagedProcess:
             self._up.clear()
             self._down.set()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(None if self.killed else delay_us / 1_000_000):
+                waits = self.killed or self._restarting
+                async with asyncio.timeout(None if waits else delay_us / 1_000_000):
                     await self._go_on.wait()
             await self._start_again()
             self._down.clear()

@@ -80,12 +80,8 @@ class RollingRestart:
     async def run(self, chosen: list[ManagedProcess]) -> list[str]:
         """Restart these, and return the names of those that were; raises `UserError`."""
         for node in chosen:
-            if not (node.alive and node.joined.is_set()):
-                raise UserError(
-                    f"node {node.name} is not running; start it with `rabbitry start {node.name}`, "
-                    "or restart others by name",
-                    EXIT_NOT_SO,
-                )
+            if why := _why_not(node):
+                raise UserError(f"{why}, or restart others by name", EXIT_NOT_SO)
         done: list[str] = []
         for node in chosen:
             if self._asker.gone:
@@ -112,8 +108,11 @@ class RollingRestart:
                 self._tell(f"{name}: {_queues(left)} will move when it stops")
         await self._out_of_rounds(name)
         try:
+            if why := _why_not(node):  # it was well when we began to wait
+                raise UserError(f"{why}; nothing more was restarted", EXIT_NOT_SO)
             self._tell(f"{name}: stopping (pid {node.pid})")
             await node.restart(GRACE_S)
+            _check_not_killed(node)
             await self._joined(node)
             self._tell(f"{name}: started (pid {node.pid})")
             await self._must(name, "it is in sync again", self._behind)
@@ -148,8 +147,10 @@ class RollingRestart:
         try:
             while not joined.done():
                 ready = node.child.ready
-                waits: list[asyncio.Future[Any]] = [joined] if ready.done() else [joined, ready]
+                news: list[asyncio.Future[Any]] = [joined, ready, node.child.exited]
+                waits = [each for each in news if not each.done()]
                 await asyncio.wait(waits, timeout=TELL_S, return_when=asyncio.FIRST_COMPLETED)
+                _check_not_killed(node)
                 if ready.done() and isinstance(failure := ready.exception(), ChildFailed):
                     again = "it is tried again, and nothing more was restarted"
                     raise UserError(f"{failure}; {again}", EXIT_NOT_SO)
@@ -200,6 +201,7 @@ class RollingRestart:
         return only_there(await self._queues(), name, self._running())
 
     async def _behind(self, name: str) -> list[Queue]:
+        _check_not_killed(self._nodes[name])
         return behind(await self._queues(), name)
 
     async def _led(self, name: str) -> list[Queue]:
@@ -218,6 +220,29 @@ class RollingRestart:
     def _tell(self, line: str) -> None:
         _log.info("restart %s", line)
         self._asker.tell(line)
+
+
+def _why_not(node: ManagedProcess) -> str:
+    """Why a node cannot be restarted, and what to do; empty if it can."""
+    start = f"`rabbitry start {node.name}`"
+    if not node.alive:
+        return f"node {node.name} is not running; start it with {start}"
+    if node.child.stopped:
+        to_go_on = f"continue it with `rabbitry kill {node.name} --signal CONT`"
+        return f"node {node.name} (pid {node.pid}) is stopped; {to_go_on}"
+    if not node.joined.is_set():
+        joins = f"{start} returns when it has"
+        return f"node {node.name} (pid {node.pid}) has not joined the cluster; {joins}"
+    return ""
+
+
+def _check_not_killed(node: ManagedProcess) -> None:
+    if node.killed:
+        raise UserError(
+            f"node {node.name} was killed while it restarted, and stays down; start it with "
+            f"`rabbitry start {node.name}`; nothing more was restarted",
+            EXIT_NOT_SO,
+        )
 
 
 def only_there(queues: Iterable[Queue], name: str, running: list[str]) -> list[Queue]:
