@@ -35,8 +35,8 @@ _DEFAULTS = (
     "    timeout server 1h",
     "    timeout check 1s",
 )
-# HAProxy spreads all first checks over the least interval of a second or more: this is none, so that
-# nodes are known as soon as without it.
+# HAProxy spreads all first checks over the least interval of a second or more. This is none, so
+# that nodes are known as soon as without it.
 _AGENT = " agent-check agent-inter 900ms agent-addr {} agent-port {}"
 _ENDS = "on-marked-down shutdown-sessions"
 _PAGE = ("    mode http", "    stats enable", "    stats uri /stats", "    stats refresh 5s")
