@@ -31,8 +31,8 @@ Two drivers run the same machines: `rabbitry.runtime` on asyncio and real socket
   comes when all bytes before it are with the partner's socket or wait for it; it is not passed on
   by itself (`FinishLink` to the partner does that). What was received before a link broke is still
   sent over the partner, and `CloseLink` of the partner sends what waits first, unless `abort`.
-  `LinksMeasured` with what both have brought comes right before each `LinkFinished` and
-  `LinkClosed` of a joined link, and answers `MeasureLinks`. A link is joined once, and until its
+  `LinkFinished` and `LinkClosed` of a joined link tell what both have brought, or `LinksMeasured`
+  right before them does, which answers `MeasureLinks`, too. A link is joined once, and until its
   end. Where one of the two is gone already, the other is not read any more.
 - A timer is known by its name; `SetTimer` replaces an earlier one of that name. `TimerFired` comes
   once, not before its time.
@@ -50,6 +50,7 @@ Imports nothing of ours.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -188,17 +189,25 @@ class BytesReceived:
 
 @dataclass(slots=True)
 class LinkFinished:
-    """The peer has finished sending; what we send still reaches it."""
+    """The peer has finished sending; what we send still reaches it.
+
+    `measures`: what it and its partner have done, where it is joined.
+    """
 
     link: int
+    measures: Sequence[Measure] = field(default=(), compare=False)
 
 
 @dataclass(slots=True)
 class LinkClosed:
-    """The link is gone in both directions. `reason` is for people, empty for an orderly end."""
+    """The link is gone in both directions. `reason` is for people, empty for an orderly end.
+
+    `measures`: what it and its partner have done, where it is joined.
+    """
 
     link: int
     reason: str
+    measures: Sequence[Measure] = field(default=(), compare=False)
 
 
 @dataclass(slots=True)

@@ -60,7 +60,8 @@ class Relaying(Toy):
 
     def measured(self) -> dict[int, Measure]:
         """Return what was last told of each link."""
-        told = [event for event in self.events if isinstance(event, LinksMeasured)]
+        kinds = LinksMeasured | LinkFinished | LinkClosed
+        told = [event for event in self.events if isinstance(event, kinds)]
         return {each.link: each for event in told for each in event.measures}
 
 

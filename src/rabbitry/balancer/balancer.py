@@ -195,11 +195,15 @@ class Balancer:
 
     def _link_finished(self, event: LinkFinished, now: int) -> None:
         link = event.link
+        if event.measures:
+            self.relay.measured(event.measures, now)
         if link > 0 or not self.checks.link_finished(link, now):
             self.relay.link_finished(link, now)
 
     def _link_closed(self, event: LinkClosed, now: int) -> None:
         link = event.link
+        if event.measures:
+            self.relay.measured(event.measures, now)
         if link > 0 or not self.checks.link_closed(link, event.reason, now):
             self.relay.link_closed(link, event.reason, now)
 

@@ -18,7 +18,7 @@ all limits given to who waits for them; a session has at most one timer, of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from rabbitry.balancer.admission import TIMER, Admission
 from rabbitry.balancer.backends import Backend
@@ -134,7 +134,7 @@ class Relay:
                 self._ending.blame(session, "C", "D")
             self._connecting.abandon(session, now)
 
-    def measured(self, measures: list[Measure], now: int) -> None:
+    def measured(self, measures: Sequence[Measure], now: int) -> None:
         """The driver tells what has passed over joined links."""
         asked: dict[Session, None] | None = None
         for measure in measures:

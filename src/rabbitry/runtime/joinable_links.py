@@ -9,7 +9,7 @@ and paused through it.
 What waits for a link stops the reading of its partner: so one buffer or one pipe waits for a plain
 link, `JOINED_HIGH_WATER_BYTES` and one read for a link with TLS.
 
-Invariants: the machine hears of a joined link only its finish and its close, each right behind the
+Invariants: the machine hears of a joined link only its finish and its close, each with the
 measures of both; all that came before either has then been sent on, or waits for the partner.
 """
 
@@ -23,10 +23,8 @@ from typing import Any, Protocol
 
 from rabbitry.machine import (
     BytesReceived,
-    Event,
     LinkClosed,
     LinkFinished,
-    LinksMeasured,
     Measure,
     WritingPaused,
     WritingResumed,
@@ -154,10 +152,10 @@ class JoinablePlainLink(PlainLink):
         if self._partner is None:
             super()._pace(event)
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: LinkFinished | LinkClosed) -> None:
         if self._partner is not None:
-            self._owner.take(LinksMeasured([self.measure(), self._partner.measure()]))
-        super()._tell(event)
+            event.measures = self.measure(), self._partner.measure()
+        self._owner.take(event)
 
     def _read(self) -> None:
         partner = self._plain_partner
@@ -386,5 +384,5 @@ class JoinableLink(Link):
     def tell(self, event: LinkFinished | LinkClosed) -> None:
         """Tell the end of a direction or of the link, behind the measures of both."""
         if self._partner is not None:
-            self._owner.take(LinksMeasured([self.measure(), self._partner.measure()]))
+            event.measures = self.measure(), self._partner.measure()
         super().tell(event)

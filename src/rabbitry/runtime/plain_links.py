@@ -24,6 +24,7 @@ from time import monotonic_ns
 from typing import Any, Protocol
 
 from rabbitry.machine import (
+    Address,
     BytesReceived,
     Event,
     LinkClosed,
@@ -109,6 +110,7 @@ class PlainLink:
         "_mask",
         "_out",
         "_owner",
+        "_peer",
         "_sock",
         "_writing_paused",
         "listener",
@@ -116,9 +118,20 @@ class PlainLink:
     )
 
     def __init__(
-        self, owner: Owner, sock: socket.socket, listener: str, number: int, *, connecting: bool
+        self,
+        owner: Owner,
+        sock: socket.socket,
+        listener: str,
+        number: int,
+        *,
+        connecting: bool,
+        peer: Address | None = None,
     ) -> None:
-        """`connecting`: `connect` is under way, else the socket is connected; see `begin`."""
+        """`connecting`: `connect` is under way, else the socket is connected; see `begin`.
+
+        `peer` is the other side's address; without, the system is asked.
+        """
+        self._peer = peer
         self._owner = owner
         self._sock = sock
         self._fd = sock.fileno()
@@ -140,12 +153,15 @@ class PlainLink:
 
     # --- what the machine wants -----------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Wait for the socket; one that is connected already is told as opened."""
+    def begin(self, local: Address | None = None) -> None:
+        """Wait for the socket; one that is connected already is told as opened.
+
+        `local` is our side's address; without, the system is asked.
+        """
         if self._connecting:
             self._look()
         else:
-            self._opened()
+            self._opened(local)
 
     def write(self, data: bytes) -> None:
         """Send bytes, or keep them until the socket takes them."""
@@ -224,9 +240,12 @@ class PlainLink:
     def ready(self, events: int) -> None:
         """Hear from the poller that something can be done, or has broken."""
         if self._connecting:
-            self._connected()
+            if events & _BROKEN:
+                self._connected()
+            else:  # writable, and not for an error
+                self._opened()
             return
-        if self.full() and events & (_OUT | _BROKEN):
+        if events & (_OUT | _BROKEN) and self.full():
             self._drain()
             if self._gone:
                 return
@@ -259,15 +278,18 @@ class PlainLink:
         else:
             self._opened()
 
-    def _opened(self) -> None:
+    def _opened(self, local: Address | None = None) -> None:
         self._connecting = False
         if not self._owner.link_made(self):
             self._gone = True
             self._owner.poller.close(self._sock)
             return
+        peer, self._peer = self._peer, None
         try:
-            peer = address_of(self._sock.getpeername())
-            local = address_of(self._sock.getsockname()) if self.listener else None
+            if peer is None:
+                peer = address_of(self._sock.getpeername())
+            if local is None and self.listener:
+                local = address_of(self._sock.getsockname())
         except OSError as error:  # gone between its coming and our asking
             self._owner.take(LinkOpened(self.number, self.listener, address_of(None)))
             self._lose(reason_of(error))
@@ -335,16 +357,13 @@ class PlainLink:
 
     def _shut_down_sending(self) -> None:
         self._finish_sent = True
+        if self._finish_received:
+            self.close()  # both have said all: the close of the socket sends the FIN
+            return
         try:
             self._sock.shutdown(socket.SHUT_WR)
         except OSError as error:
-            if self._finish_received:
-                self._lose("")  # it has all that was sent, and said all: no more than that is lost
-            else:
-                self._break(error)
-            return
-        if self._finish_received:
-            self.close()
+            self._break(error)
 
     def _all_sent(self) -> None:
         """Close, when the peer has finished: nothing unread can be left, so no reset follows."""
@@ -372,10 +391,10 @@ class PlainLink:
             else:
                 self._lose("")
             return
-        self._look()
         self._tell(LinkFinished(self.number))
         if self._finish_sent and not self._closing:
             self.close()
+        self._look()  # last, for there may be nothing left to look for
 
     def _break(self, error: OSError) -> None:
         """Nothing can be written any more; what the peer sent before is still read."""
@@ -422,7 +441,7 @@ class PlainLink:
         self._made_room()
         self._tell(LinkClosed(self.number, reason))
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: LinkFinished | LinkClosed) -> None:
         """Tell the end of a direction or of the link."""
         self._owner.take(event)
 

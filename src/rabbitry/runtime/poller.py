@@ -51,9 +51,8 @@ class Poller:
 
     def close(self, sock: socket.socket) -> None:
         """Close a socket, watched or not."""
-        fd = sock.fileno()
-        if self._ready.pop(fd, None) is not None:
-            self._epoll.unregister(fd)
+        # The system forgets a socket that is closed: we never keep a second descriptor of one.
+        self._ready.pop(sock.fileno(), None)
         if self._turning:
             self._to_close.append(sock)
         else:
@@ -79,6 +78,7 @@ class Poller:
                     what = {"message": "a link's socket was mishandled", "exception": error}
                     self._loop.call_exception_handler(what)
         self._turning = False
-        for sock in self._to_close:
-            sock.close()
-        self._to_close.clear()
+        if self._to_close:
+            for sock in self._to_close:
+                sock.close()
+            self._to_close.clear()

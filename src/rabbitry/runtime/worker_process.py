@@ -106,9 +106,13 @@ class Worker:
             case BytesReceived(link, data):
                 self._told[link].add(data)
                 send(m.Received(link, data))
-            case LinkFinished(link):
+            case LinkFinished(link, measures):
+                if measures:
+                    send(m.Measured(list(measures), 0))
                 send(m.Finished(link))
-            case LinkClosed(link, reason):
+            case LinkClosed(link, reason, measures):
+                if measures:
+                    send(m.Measured(list(measures), 0))
                 self._told.pop(link, None)
                 send(m.Closed(link, reason))
             case WritingPaused(link):
