@@ -2,6 +2,7 @@
 #
 #   make up ARGS="--port 6000"      arguments for `rabbitry up`
 #   make test APT=no                never install system packages
+#   make test WORKERS=6             spread the tests over six processes, not over three
 #   make soak SEEDS=100000          more simulated failures
 #   make fuzz SECONDS=3600          more bytes that nobody should send
 

@@ -20,9 +20,6 @@ except ImportError:
 ROOT = Path(__file__).parent.parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
-with atheris.instrument_imports(include=["rabbitry"]):
-    from support.fuzz_scripts import SCRIPT_BYTES_MAX, play
-
 STEP_SECONDS_MAX = 10
 
 
@@ -32,6 +29,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=-1, help="so many scripts, the same each time")
     parser.add_argument("--found", type=Path, default=ROOT / "build" / "fuzz")
     options = parser.parse_args()
+    # Not before: to instrument all of it takes seconds.
+    with atheris.instrument_imports(include=["rabbitry"]):
+        from support.fuzz_scripts import SCRIPT_BYTES_MAX, play
     kept = options.found / "corpus"
     kept.mkdir(parents=True, exist_ok=True)
     arguments = [

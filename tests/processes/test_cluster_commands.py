@@ -47,11 +47,9 @@ def test_whoever_comes_right_after_the_ready_line_is_served(cluster: RunningClus
     print(f"ready after {cluster.ready_after_s:.2f} s")
     connections = [connect(cluster.front) for _ in range(6)]
     status = cluster.status()
-    assert [(one["state"], one["sessions"]) for one in status["balancer"]["backends"]] == [
-        ("UP", 2),
-        ("UP", 2),
-        ("UP", 2),
-    ]
+    # "UP 1/2" is up: on a busy machine an answer may come too late for one check.
+    backends = [(one["state"][:2], one["sessions"]) for one in status["balancer"]["backends"]]
+    assert backends == [("UP", 2)] * 3
     with connections[0].channel() as channel:
         channel.queue_declare("q", durable=True)
     queue = cluster.wait_in_sync("q")
@@ -72,6 +70,9 @@ def test_the_walk_through(cluster: RunningCluster) -> None:
     shown = cluster.command("status")
     for word in (*NODES, "running", "orders", f"127.0.0.1:{cluster.front}", "UP"):
         assert word in shown
+    for_programs = json.loads(cluster.command("status", "--json"))
+    assert for_programs["queues"] == [queue]
+    assert [node["pid"] for node in for_programs["nodes"]] == list(cluster.pids().values())[:3]
     leader = queue["leader"]
     pid = cluster.pids()[leader]
     with all_gone_after([pid]):
