@@ -169,7 +169,8 @@ class LinkOpened:
     """A link is usable. `listener` is empty for a link that this machine opened itself.
 
     `peer_name` is whom the peer's verified TLS certificate names, empty where it showed none; None
-    where none was asked for. `local` is our side's address, where a peer opened the link.
+    where none was asked for. `local` is our side's address, where a peer opened the link. `resumed`
+    says whether its TLS goes on with an earlier session; None: it has none.
     """
 
     link: int
@@ -177,6 +178,7 @@ class LinkOpened:
     peer: Address
     peer_name: str | None = None
     local: Address | None = None
+    resumed: bool | None = None
 
 
 @dataclass(slots=True)
@@ -203,11 +205,13 @@ class LinkClosed:
     """The link is gone in both directions. `reason` is for people, empty for an orderly end.
 
     `measures`: what it and its partner have done, where it is joined.
+    `in_handshake`: it was connected, but its TLS could not begin.
     """
 
     link: int
     reason: str
     measures: Sequence[Measure] = field(default=(), compare=False)
+    in_handshake: bool = False
 
 
 @dataclass(slots=True)

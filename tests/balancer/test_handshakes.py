@@ -25,7 +25,7 @@ listen front
 def told(text: str, more: str, where: str = "127.0.0.1:2", peer: str = "10.0.0.1:4") -> str | None:
     machine = Balancer(parse(TEXT % (where, more), "f"))
     details = {"listener": "front/2", "peer": peer, "text": text, "total_ms": "7"}
-    report = machine.told_of_handshake(Report("info", "TLS handshake failed", details))
+    report = machine.told_of_handshake(Report("info", "TLS handshake failed", details), 0)
     if report is None:
         return None
     assert (report.level, report.what, report.details["total_ms"]) == ("info", "client refused", 7)

@@ -9,36 +9,13 @@ import pytest
 from support.balancer_sides import Side
 from support.beside_haproxy import play
 from support.certificates import Certificates
-from support.scripted_servers import Arrival, Behaviour, greets
+from support.scripted_servers import Arrival
+from support.tls_sides import behind_tls, front, with_all
 
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """Certificates, and `all.pem`: the server's with its key, as `crt` wants it."""
-    directory = tmp_path_factory.mktemp("certificates")
-    found = Certificates(directory)
-    (directory / "all.pem").write_text(Path(found.cert).read_text() + Path(found.key).read_text())
-    return found
-
-
-def front(certificates: Certificates, more: str = "", server: str = "") -> str:
-    return f"""
-listen front
-    bind 127.0.0.1:{{front}} ssl crt {certificates.directory}/all.pem {more}
-    server s1 127.0.0.1:{{s1}} {server}
-"""
-
-
-def behind_tls(certificates: Certificates) -> Behaviour:
-    """A server that takes the handshake and greets."""
-
-    def behaviour(arrival: Arrival) -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificates.cert, certificates.key)
-        arrival.sock = context.wrap_socket(arrival.sock, server_side=True)
-        greets(arrival)
-
-    return behaviour
+    return with_all(tmp_path_factory.mktemp("certificates"))
 
 
 def greets_once(arrival: Arrival) -> None:

@@ -31,9 +31,9 @@ WANTED: list[Any] = [
     *[m.MeasureThem([3, -1], 4), m.End(False)],
 ]
 HAPPENED: list[Any] = [
-    m.Opened(3, "front", HERE, "bunny", HERE),
-    m.Opened(-1, "", HERE, None, None),
-    *[m.Received(3, b"abc"), m.Finished(3), m.Closed(3, "why"), m.WritingPaces(3, True)],
+    m.Opened(3, "front", HERE, "bunny", HERE, True),
+    m.Opened(-1, "", HERE, None, None, None),
+    *[m.Received(3, b"abc"), m.Finished(3), m.Closed(3, "why", True), m.WritingPaces(3, True)],
     m.Measured([Measure(3, 2**50, 4, 5)], 6),
     m.Told("error", "what", {"reason": "why", "links": 4, "share": 0.5, "none": None}),
 ]

@@ -15,7 +15,13 @@ import pytest
 from support.certificates import Certificates
 
 from rabbitry.machine import LinkTls
-from rabbitry.runtime.tls_transport import TlsTransport, accept_tls, connect_tls
+from rabbitry.runtime.tls_transport import (
+    HandshakeFailed,
+    Sessions,
+    TlsTransport,
+    accept_tls,
+    connect_tls,
+)
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 HERE = LinkTls(sni="127.0.0.1")
@@ -195,7 +201,7 @@ def refused(run: Run, server_side: bool, path: Path, said: bytes, ends: bool) ->
                 else:
                     await connect_tls(ours, Heard, client, HERE, 0.05)
             except OSError as error:
-                return error
+                return error.__cause__ or error
         raise AssertionError("the handshake was done")
 
     error: BaseException = run(main())
@@ -228,7 +234,12 @@ def test_an_unknown_authority_is_refused_on_both_sides(run: Run, tmp_path: Path)
             connect_tls(theirs, Heard, client, HERE, 5),
             return_exceptions=True,
         )
-        assert all(isinstance(error, ssl.SSLError) for error in told), told
+        ours_failed, theirs_failed = told
+        assert isinstance(ours_failed, ssl.SSLError)
+        assert isinstance(theirs_failed, HandshakeFailed)
+        assert str(theirs_failed).startswith(
+            "certificate verify failed: unable to get local issuer"
+        )
 
     run(main())
 
@@ -253,5 +264,33 @@ def test_a_server_with_another_name_is_refused(run: Run, tmp_path: Path) -> None
             assert (told is None) is good, told
             if not good:
                 assert str(told) == "the server's certificate is not for other.test"
+
+    run(main())
+
+
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_link_goes_on_with_the_session_of_the_one_before(
+    run: Run, tmp_path: Path, newest: ssl.TLSVersion
+) -> None:
+    async def main() -> None:
+        server, client = contexts(tmp_path, newest)
+        sessions, resumed = Sessions(), []
+        for place in ("a", "a", "b", "a"):
+            ours, theirs = socket.socketpair()
+            for sock in (ours, theirs):
+                sock.setblocking(False)
+            one, other = Heard(), Heard()
+            await asyncio.gather(
+                accept_tls(ours, lambda one=one: one, server, 5),  # type: ignore[misc]
+                connect_tls(theirs, lambda other=other: other, client, HERE, 5, (sessions, place)),  # type: ignore[misc]
+            )
+            resumed.append(other.transport.get_extra_info("session_resumed"))
+            assert one.transport.get_extra_info("session_resumed") is resumed[-1]
+            one.transport.write(b"hello")
+            one.transport.close()
+            await other.ended.wait()
+            other.transport.close()
+            await other.lost.wait()
+        assert resumed == [False, True, False, True]
 
     run(main())

@@ -198,7 +198,6 @@ class Admission:
         if len(frontend.sessions) > frontend.sessions_max:
             frontend.sessions_max = len(frontend.sessions)
         frontend.connections_total += 1
-        frontend.tls_sessions_total += listener.bind.tls is not None
         self.connection_rate.count(now)
         session.accepted_at = now
         session.client_side.active_at = session.client_side.sent_at = now

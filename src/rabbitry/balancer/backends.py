@@ -15,6 +15,7 @@ from rabbitry.balancer.algorithms.named import algorithm_named
 from rabbitry.balancer.algorithms.pool import Algorithm, Pool
 from rabbitry.balancer.configuration.model import BackendSection
 from rabbitry.balancer.servers import Changes, Counters, Server
+from rabbitry.balancer.tls_use import TlsCounters
 
 
 class Backend:
@@ -34,6 +35,7 @@ class Backend:
         "queued_max",
         "section",
         "servers",
+        "tls",
     )
 
     def __init__(self, section: BackendSection) -> None:
@@ -49,6 +51,7 @@ class Backend:
         self.fullconn = section.fullconn or 1
         self.queued = 0
         self.queued_max = 0
+        self.tls = TlsCounters()
 
     def started(self, now: int) -> None:
         """Begin to count time at `now`: everything is up since then (or never was: no servers)."""

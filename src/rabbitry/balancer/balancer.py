@@ -25,12 +25,13 @@ from rabbitry.balancer.commands.showing import info_fields
 from rabbitry.balancer.commands.terminal import Terminal
 from rabbitry.balancer.commands.world import World
 from rabbitry.balancer.configuration.model import BindLine, Configuration
-from rabbitry.balancer.handshakes import refusal
+from rabbitry.balancer.handshakes import COUNTED, refusal
 from rabbitry.balancer.proxies import Proxies
 from rabbitry.balancer.relay import Relay
 from rabbitry.balancer.statistics.gathering import rows_of
 from rabbitry.balancer.statistics.process import Facts, ProcessCounters
 from rabbitry.balancer.statistics.rows import StatisticsRow
+from rabbitry.balancer.tls_use import TlsCounters
 from rabbitry.balancer.transitions import Transitions
 from rabbitry.machine import (
     Answer,
@@ -151,12 +152,15 @@ class Balancer:
         """Where to listen, each with its name."""
         return [(name, listener.bind) for name, listener in self.proxies.listeners.items()]
 
-    def told_of_handshake(self, told: Report) -> Report | None:
+    def told_of_handshake(self, told: Report, now: int) -> Report | None:
         """What people are told of a client whose handshake failed, in place of what the edge tells:
-        `listener` (its name), `peer` (an address), `text` and `total_ms`; None: nothing.
+        `listener` (its name), `peer` (an address), `text` and `total_ms`; None: nothing. It is
+        counted.
         """
         details = told.details
         listener = self.proxies.listener_named(details["listener"])
+        counters = (listener.tls, listener.frontend.tls)
+        self._counters.tls.client_failed(counters, details["text"] in COUNTED, now)
         total_ms = int(details["total_ms"])  # as text, if a worker process told of it
         return refusal(listener, details["peer"], details["text"], total_ms)
 
@@ -204,6 +208,8 @@ class Balancer:
         link = event.link
         if event.measures:
             self.relay.measured(event.measures, now)
+        if event.in_handshake:
+            self._counters.tls.server_failed(self._tls_counters(link))
         if link > 0 or not self.checks.link_closed(link, event.reason, now):
             self.relay.link_closed(link, event.reason, now)
 
@@ -212,9 +218,26 @@ class Balancer:
         if event.listener:
             self._counters.connection_opened(now)
             listener = self.proxies.listener_named(event.listener)
+            if event.resumed is not None:
+                counters = (listener.tls, listener.frontend.tls)
+                self._counters.tls.client_done(counters, event.resumed, now)
             self.relay.client_opened(listener, link, event.peer, event.local, now)
-        elif not self.checks.link_opened(link, now):
+            return
+        if event.resumed is not None:
+            self._counters.tls.server_done(self._tls_counters(link), event.resumed, now)
+        if not self.checks.link_opened(link, now):
             self.relay.server_opened(link, now)
+
+    def _tls_counters(self, link: int) -> tuple[TlsCounters, ...]:
+        """Those of the server that a link is to, and of its backend."""
+        judged = self.checks.judged(link)
+        if judged is not None:
+            backend, server = judged
+            return server.tls, backend.tls
+        session = self.relay.table.by_link.get(link)
+        if session is None or session.backend is None or session.server is None:
+            return ()
+        return session.server.tls, session.backend.tls
 
     def _bytes_received(self, event: BytesReceived, now: int) -> None:
         link = event.link

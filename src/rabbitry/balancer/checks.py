@@ -146,6 +146,11 @@ class Checks:
             self._by_server[server] = _Known(checkers, _checked_by(backend))
         return checkers
 
+    def judged(self, link: int) -> tuple[Backend, Server] | None:
+        """Whom a link is to that is one of a check's."""
+        checker = self._desk.by_link.get(link)
+        return None if checker is None else checker.judges
+
     # --- events -----------------------------------------------------------------------------------
 
     def link_opened(self, link: int, now: int) -> bool:

@@ -19,6 +19,9 @@ BROKEN = "Connection error during SSL handshake"
 TOOK_TOO_LONG = "Timeout during SSL handshake"
 HEADER_BROKEN, HEADER_TOOK_TOO_LONG = ABORTED, TIMED_OUT
 
+COUNTED = (FAILED, CLOSED, BROKEN)
+"""What counts as a failed handshake: HAProxy counts none of those that took too long."""
+
 _NULL = (CLOSED, BROKEN, HEADER_BROKEN)
 
 

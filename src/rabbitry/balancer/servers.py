@@ -27,6 +27,7 @@ from enum import Enum, IntFlag
 from rabbitry.balancer.algorithms.pool import WEIGHT_SCALE
 from rabbitry.balancer.configuration.model import ServerLine, ServerTls
 from rabbitry.balancer.rates import Averages, Rate
+from rabbitry.balancer.tls_use import TlsCounters
 from rabbitry.machine import MICROSECONDS_PER_SECOND, Address
 
 
@@ -231,6 +232,7 @@ class Server:
         "queued",
         "queued_max",
         "served",
+        "tls",
         "tls_switched_off",
         "tracked",
         "trackers",
@@ -260,6 +262,7 @@ class Server:
         self.served = 0
         self.queued = 0
         self.queued_max = 0
+        self.tls = TlsCounters()
         self.tls_switched_off: ServerTls | None = None  # by `set server ... ssl off`
         self.tracked: Server | None = None
         self.trackers: list[Server] = []

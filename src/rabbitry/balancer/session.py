@@ -18,6 +18,7 @@ from rabbitry.balancer.configuration.model import BindLine, FrontendSection
 from rabbitry.balancer.proxy_protocol import header_for
 from rabbitry.balancer.rates import Rate
 from rabbitry.balancer.servers import Server
+from rabbitry.balancer.tls_use import TlsCounters
 from rabbitry.machine import Address
 
 
@@ -169,7 +170,7 @@ class Frontend:
         "sessions_max",
         "sessions_per_s",
         "sessions_total",
-        "tls_sessions_total",
+        "tls",
     )
 
     def __init__(self, section: FrontendSection, backend: Backend | None) -> None:
@@ -182,7 +183,7 @@ class Frontend:
         self.sessions_max = 0
         self.sessions_total = 0
         self.connections_total = 0
-        self.tls_sessions_total = 0
+        self.tls = TlsCounters()
         self.is_shut_down = False
         self.rate = Rate()
         # Bytes of ended sessions; those under way count their own.
@@ -217,6 +218,7 @@ class Listener:
     held: int = 0
     is_paused: bool = False
     is_refusing: bool = False
+    tls: TlsCounters = field(default_factory=TlsCounters)
 
     @property
     def is_unix(self) -> bool:

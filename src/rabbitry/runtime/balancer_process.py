@@ -14,6 +14,7 @@ import contextlib
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
+from time import monotonic_ns
 from typing import Any
 
 from rabbitry.balancer.balancer import AllSessionsEnded, Balancer, EndChecks
@@ -135,7 +136,7 @@ async def run_balancer(
     hand.keep_descriptors(_descriptors_kept(configuration))
 
     def take(report: Report) -> None:
-        told = machine.told_of_handshake(report) if report.what == HANDSHAKE_FAILED else report
+        told = _told(machine, report)
         if told is not None:
             log.take(told)
 
@@ -167,6 +168,12 @@ async def run_balancer(
         await open_now.close()
         await driver.close(CLOSE_S)
         log.close()
+
+
+def _told(machine: Balancer, report: Report) -> Report | None:
+    if report.what == HANDSHAKE_FAILED:
+        return machine.told_of_handshake(report, monotonic_ns() // 1000)
+    return report
 
 
 def _descriptors_kept(configuration: Configuration) -> int:

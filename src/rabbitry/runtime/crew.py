@@ -373,7 +373,7 @@ class Crew(JoiningHand):
         elif kind is m.Opened:
             self._opened(worker, message)
         elif kind is m.Closed:
-            self._closed(worker, message.link, message.reason)
+            self._closed(worker, message.link, message.reason, message.in_handshake)
         elif kind is m.Told:
             self.tell(message.level, message.what, dict(message.details))
         else:
@@ -407,11 +407,12 @@ class Crew(JoiningHand):
             return
         worker.links[number] = link
         self.links[number] = link
+        said = message
         self.take(
-            LinkOpened(number, message.listener, message.peer, message.peer_name, message.local)
+            LinkOpened(number, said.listener, said.peer, said.peer_name, said.local, said.resumed)
         )
 
-    def _closed(self, worker: Worker, number: int, reason: str) -> None:
+    def _closed(self, worker: Worker, number: int, reason: str, in_handshake: bool = False) -> None:
         link = worker.links.pop(number, None)
         if link is not None:
             closing = number in self._closing
@@ -419,7 +420,7 @@ class Crew(JoiningHand):
             self.take(LinkClosed(number, "" if closing else reason))
         elif self._opening_at.pop(number, None) is not None:
             worker.opening.pop(number, None)
-            self.take(LinkClosed(number, reason))
+            self.take(LinkClosed(number, reason, in_handshake=in_handshake))
 
     # --- the end --------------------------------------------------------------------------------
 

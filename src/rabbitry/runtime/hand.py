@@ -40,6 +40,7 @@ from rabbitry.runtime.listeners import (
     bind,
 )
 from rabbitry.runtime.tls import HANDSHAKE_S, Tls, TlsSettings
+from rabbitry.runtime.tls_transport import HandshakeFailed
 
 Take = Callable[[Event], None]
 Tell = Callable[[str, str, dict[str, object]], None]
@@ -314,7 +315,8 @@ class Hand:
             await self._connect(effect)
         except OSError as error:
             if self._opening.pop(effect.link, None) is not None:
-                self.take(LinkClosed(effect.link, reason_of(error)))
+                in_handshake = isinstance(error, HandshakeFailed)
+                self.take(LinkClosed(effect.link, reason_of(error), in_handshake=in_handshake))
 
     async def _connect(self, effect: OpenLink) -> None:
         address = effect.address

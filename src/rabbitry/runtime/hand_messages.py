@@ -143,6 +143,7 @@ class Opened(Message, tag=1):
     peer: Address
     peer_name: str | None
     local: Address | None
+    resumed: bool | None
 
 
 class Received(Message, tag=2):
@@ -163,6 +164,7 @@ class Closed(Message, tag=4):
 
     link: int
     reason: str
+    in_handshake: bool
 
 
 class WritingPaces(Message, tag=5):

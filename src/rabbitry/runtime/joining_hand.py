@@ -50,7 +50,7 @@ from rabbitry.runtime.pipes import PIPES_MAX, PipePool
 from rabbitry.runtime.poller import Poller
 from rabbitry.runtime.proxy_greeting import read_greeting
 from rabbitry.runtime.tls import HANDSHAKE_S, Tls, TlsFailed, client_context
-from rabbitry.runtime.tls_transport import accept_tls, connect_tls
+from rabbitry.runtime.tls_transport import Sessions, accept_tls, connect_tls
 
 NAME_KEPT_S = 30.0
 """How long a looked-up name of a server is good."""
@@ -77,6 +77,7 @@ class JoiningHand(Hand):
         self._connecting: dict[int, JoinablePlainLink] = {}
         self._places: dict[Address, tuple[float, _Place]] = {}
         self._contexts: dict[LinkTls, ssl.SSLContext] = {}
+        self._sessions = Sessions()
 
     def serve(self, take: Take, tell: Tell) -> None:
         """Hand events to `take` from now on."""
@@ -292,6 +293,7 @@ class JoiningHand(Hand):
                 context,
                 tls,
                 HANDSHAKE_S,
+                (self._sessions, (tls, effect.address)) if tls.tickets else None,
             )
         except BaseException:
             sock.close()

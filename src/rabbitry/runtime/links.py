@@ -148,7 +148,8 @@ class Link(asyncio.Protocol):
         name = None
         if self._name_peer is not None:
             name = self._name_peer(transport.get_extra_info("peercert"))
-        self._owner.take(LinkOpened(self.number, self.listener, address, name, local))
+        resumed = transport.get_extra_info("session_resumed")
+        self._owner.take(LinkOpened(self.number, self.listener, address, name, local, resumed))
 
     def data_received(self, data: bytes) -> None:
         """Tell `BytesReceived`: one read, one step, unless steps take too long."""

@@ -22,9 +22,30 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from rabbitry.machine import LinkTls
+from rabbitry.runtime.links import reason_of
 from rabbitry.runtime.server_names import is_named
 
 READ_BYTES = 256 * 1024
+
+
+class HandshakeFailed(ConnectionError):
+    """A link was connected, but its TLS could not begin; the text says why."""
+
+
+class Sessions:
+    """The last session with each server, so that the next handshake costs no new key."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[object, ssl.SSLSession] = {}
+
+    def of(self, server: object) -> ssl.SSLSession | None:
+        """Return what a link to this server may go on with."""
+        return self._sessions.get(server)
+
+    def keep(self, server: object, session: ssl.SSLSession | None) -> None:
+        """Keep the session of a link that has ended."""
+        if session is not None:
+            self._sessions[server] = session
 
 
 class TlsTransport(asyncio.Transport):
@@ -38,9 +59,11 @@ class TlsTransport(asyncio.Transport):
         server_hostname: str | None,
         handshake_s: float,
         verify_name: str = "",
+        sessions: tuple[Sessions, object] | None = None,
     ) -> None:
         """`server_hostname` is None on the side of a server, `verify_name` whom the peer's
-        certificate must be for, if anybody. Call in the running loop.
+        certificate must be for, if anybody; `sessions` are those with servers, and which this is.
+        Call in the running loop.
         """
         super().__init__()
         self._loop = asyncio.get_running_loop()
@@ -55,7 +78,9 @@ class TlsTransport(asyncio.Transport):
             self._outgoing,
             server_side=server_hostname is None,
             server_hostname=server_hostname or None,
+            session=sessions[0].of(sessions[1]) if sessions is not None else None,
         )
+        self._sessions = sessions
         self.done: asyncio.Future[None] = self._loop.create_future()
         self._handshake_s = handshake_s
         self._verify_name = verify_name
@@ -124,6 +149,8 @@ class TlsTransport(asyncio.Transport):
         """The transport below is gone."""
         self._closing = self._lost = True
         self._timer.cancel()
+        if self._sessions is not None and self._link is not None:
+            self._sessions[0].keep(self._sessions[1], self._tls.session)
         if not self.done.done():
             self.done.set_exception(self._error or error or ConnectionResetError("closed"))
         if self._link is not None:
@@ -256,9 +283,13 @@ class TlsTransport(asyncio.Transport):
         return self._below.get_write_buffer_size()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """See `asyncio.BaseTransport`; `peercert` is the peer's certificate."""
+        """See `asyncio.BaseTransport`; `peercert` is the peer's certificate, `session_resumed`
+        whether this goes on with an earlier session.
+        """
         if name == "peercert":
             return self._tls.getpeercert()
+        if name == "session_resumed":
+            return self._tls.session_reused
         return self._below.get_extra_info(name, default)
 
 
@@ -309,10 +340,11 @@ async def connect_tls(
     context: ssl.SSLContext,
     tls: LinkTls,
     handshake_s: float,
+    sessions: tuple[Sessions, object] | None = None,
 ) -> None:
     """Make a link out of a connected socket, on the client's side.
 
-    Raises `OSError` (`ssl.SSLError` among them) if the handshake fails.
+    Raises `HandshakeFailed`.
     """
     above = TlsTransport(
         make_link,
@@ -320,6 +352,19 @@ async def connect_tls(
         server_hostname=tls.sni,
         handshake_s=handshake_s,
         verify_name=(tls.sni or tls.verify_host) if tls.verify else "",
+        sessions=sessions,
     )
-    await above._loop.create_connection(lambda: _Below(above), sock=sock)
-    await above.done
+    try:
+        await above._loop.create_connection(lambda: _Below(above), sock=sock)
+        await above.done
+    except OSError as error:
+        raise HandshakeFailed(_why(error)) from error
+
+
+def _why(error: OSError) -> str:
+    """Say why a handshake failed: OpenSSL's words for it, or the system's."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate verify failed: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return str(error.reason or error).lower().replace("_", " ")
+    return reason_of(error)

@@ -100,9 +100,9 @@ class Worker:
     def _take(self, event: Event) -> None:
         send = self._channel.send
         match event:
-            case LinkOpened(link, listener, peer, peer_name, local):
+            case LinkOpened(link, listener, peer, peer_name, local, resumed):
                 self._told[link] = Told()
-                send(m.Opened(link, listener, peer, peer_name, local))
+                send(m.Opened(link, listener, peer, peer_name, local, resumed))
             case BytesReceived(link, data):
                 self._told[link].add(data)
                 send(m.Received(link, data))
@@ -110,11 +110,11 @@ class Worker:
                 if measures:
                     send(m.Measured(list(measures), 0))
                 send(m.Finished(link))
-            case LinkClosed(link, reason, measures):
+            case LinkClosed(link, reason, measures, in_handshake):
                 if measures:
                     send(m.Measured(list(measures), 0))
                 self._told.pop(link, None)
-                send(m.Closed(link, reason))
+                send(m.Closed(link, reason, in_handshake))
             case WritingPaused(link):
                 send(m.WritingPaces(link, True))
             case WritingResumed(link):

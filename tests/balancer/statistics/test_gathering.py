@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import replace
 
 from support.balancer_conversation import Conversation, opened
 
-from rabbitry.balancer.configuration.model import BindTls
 from rabbitry.balancer.statistics.columns import (
     TYPE_BACKEND,
     TYPE_FRONTEND,
@@ -114,14 +112,3 @@ listen silent
     assert (first.stot, second.stot, second.scur, second.smax) == (0, 2, 1, 2)
     assert (second.status, second.slim, second.addr) == ("OPEN", 0, "127.0.0.1:3")
     assert not any(row.type == TYPE_LISTENER for row in talk.balancer.statistics(talk.now)[5:])
-
-
-def test_tls_sessions_are_counted() -> None:
-    talk = Conversation(TEXT)
-    frontend = talk.balancer.proxies.frontends[0]
-    listener = talk.balancer.proxies.listeners["front"]
-    talk.client(1)
-    listener.bind = replace(listener.bind, tls=BindTls(("x.pem",)))
-    talk.client(2)
-    row = next(row for row in talk.balancer.statistics(talk.now) if row.pxname == "front")
-    assert (row.known()["ssl_sess"], frontend.connections_total) == (1, 2)

@@ -71,6 +71,11 @@ class AmqpChecker:
         )
         self.timer = f"check {server.key}"
 
+    @property
+    def judges(self) -> tuple[Backend, Server]:
+        """The server it checks, and of which backend."""
+        return self._backend, self._server
+
     # --- events -------------------------------------------------------------------------------
 
     def timer_fired(self, now: int) -> None:

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from rabbitry.balancer.backends import Backend
 from rabbitry.balancer.checking.targets import Target
 from rabbitry.balancer.checking.verdicts import Verdicts
+from rabbitry.balancer.servers import Server
 from rabbitry.machine import Effect, OpenLink
 
 
@@ -23,6 +25,11 @@ class Checker(Protocol):
     @property
     def timer(self) -> str:
         """The name of its one timer."""
+        ...
+
+    @property
+    def judges(self) -> tuple[Backend, Server]:
+        """The server it checks, and of which backend."""
         ...
 
     def timer_fired(self, now: int) -> None:

@@ -68,6 +68,11 @@ class RunChecker:
     def _ask_agent(self) -> Run:
         return AgentRun(self._server.line.agent_send, self._health.check.status)
 
+    @property
+    def judges(self) -> tuple[Backend, Server]:
+        """The server it checks, and of which backend."""
+        return self._backend, self._server
+
     # --- time ---------------------------------------------------------------------------------
 
     def timer_fired(self, now: int) -> None:

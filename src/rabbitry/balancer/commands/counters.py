@@ -19,31 +19,35 @@ def _clear_counters(world: World, call: Call) -> str:
     for frontend in world.proxies.frontends:
         frontend.sessions_max = 0
         frontend.rate.highest = 0
+        frontend.tls.clear()
         if everything:
             bytes_in, bytes_out = under_way.of(frontend)
             # What `show info` tells of the process is not counted anew.
             world.counters.past_sessions += frontend.sessions_total
             world.counters.past_bytes_out += frontend.bytes_out + bytes_out
             frontend.connections_total = frontend.sessions_total = 0
-            frontend.tls_sessions_total = 0
             # What is under way is added when it ends; what it has moved so far shall not count.
             frontend.bytes_in, frontend.bytes_out = -bytes_in, -bytes_out
     for listener in world.proxies.listeners.values():
         listener.sessions_max = 0
+        listener.tls.clear()
         if everything:
             bytes_in, bytes_out = under_way.of(listener)
             listener.sessions_total = 0
             listener.bytes_in, listener.bytes_out = -bytes_in, -bytes_out
     for backend in world.proxies.backends:
         backend.queued_max = 0
+        backend.tls.clear()
         backend.counters = _cleared(backend.counters, under_way.of(backend), everything)
         for server in backend.servers:
             server.queued_max = 0
+            server.tls.clear()
             server.counters = _cleared(server.counters, under_way.of(server), everything)
             if everything:
                 server.health.failed = server.agent.failed = 0
                 server.changes.downs = 0
     world.counters.connection_rate.highest = 0
+    world.counters.tls.clear_highest()
     return ""
 
 

@@ -99,7 +99,7 @@ def _front(frontend: Frontend, under_way: UnderWay, now: int) -> StatisticsRow:
     row.slim = frontend.maxconn
     row.stot = frontend.sessions_total
     row.conn_tot = frontend.connections_total
-    row.cells = {"ssl_sess": frontend.tls_sessions_total}
+    row.cells = frontend.tls.cells()
     row.bin = frontend.bytes_in + bytes_in
     row.bout = frontend.bytes_out + bytes_out
     row.rate_lim = frontend.sessions_per_s or 0
@@ -128,6 +128,7 @@ def _listener(listener: Listener, under_way: UnderWay) -> StatisticsRow:
     row.bin = listener.bytes_in + bytes_in
     row.bout = listener.bytes_out + bytes_out
     row.addr = shown_address(bind.address)
+    row.cells = listener.tls.cells()
     return row
 
 
@@ -140,6 +141,7 @@ def _server(
         section.name, server.name, TYPE_SERVER, server.status, section.mode, iid=section.number
     )
     row.sid = server.number
+    row.cells = server.tls.cells()
     _fill_counters(row, server.counters, under_way.of(server), now)
     row.qcur = server.queued
     row.qmax = server.queued_max
@@ -223,6 +225,7 @@ def _back(
     _fill_counters(row, backend.counters, under_way.of(backend), now)
     # `fullconn`: a tenth of what the front admits (configuration.txt 4.2, "fullconn").
     maxconn = sum(front.section.maxconn for front in frontends if front.backend is backend)
+    row.cells = backend.tls.cells()
     row.slim = section.fullconn or max((maxconn + 9) // 10, 1)
     row.qcur = backend.queued
     row.qmax = backend.queued_max

@@ -15,9 +15,10 @@ from datetime import datetime
 
 from rabbitry.balancer.configuration.model import Global
 from rabbitry.balancer.rates import Rate
-from rabbitry.balancer.session import Frontend
+from rabbitry.balancer.session import Frontend, Session
 from rabbitry.balancer.statistics.formats import json_value
 from rabbitry.balancer.statistics.http_use import HttpUse
+from rabbitry.balancer.tls_use import TlsUse
 from rabbitry.machine import MICROSECONDS_PER_SECOND
 
 # Place, name (with `_` for a space where HAProxy has one), tags, type, meaning. The two places that
@@ -132,6 +133,7 @@ class ProcessCounters:
         self.sessions_per_s = process.sessions_per_s or 0
         self.connection_rate = Rate()
         self.connections_total = 0
+        self.tls = TlsUse()
         self.listeners = 0
         self.is_stopping = False
         self.left: list[Frontend] = []
@@ -247,7 +249,18 @@ def _values(
         "Listeners": counters.listeners,
         "DroppedLogs": facts.dropped_logs,
         "Tainted": "0",
+        "CurrSslConns": sum(
+            _tls_links(session) for front in frontends for session in front.sessions.values()
+        ),
+        **counters.tls.values(now),
     }
+
+
+def _tls_links(session: Session) -> int:
+    """How many of its links have TLS now."""
+    server = session.server
+    behind = server is not None and server.line.tls is not None and session.server_side.is_open
+    return (session.listener.bind.tls is not None) + behind
 
 
 def _in_words(uptime_s: int) -> str:
