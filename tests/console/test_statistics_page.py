@@ -115,6 +115,11 @@ def test_page() -> None:
     assert "pid 7</h2>" in answered.body
 
 
+def test_only_a_page_that_can_act_is_kept_out_of_frames() -> None:
+    policies = [ask("/stats", page).headers["content-security-policy"] for page in (PAGE, ADMIN)]
+    assert ["frame-ancestors" in policy for policy in policies] == [False, True]
+
+
 def test_refresh() -> None:
     assert "refresh" not in ask("/stats;norefresh").headers
     assert ask("/stats", replace(PAGE, refresh_us=1000)).headers["refresh"] == "1"

@@ -5,13 +5,18 @@ from __future__ import annotations
 import base64
 import hashlib
 
-from rabbitry.console.statistics_style import POLICY, SCRIPT, STYLE
+from rabbitry.console.statistics_style import ADMIN_POLICY, POLICY, SCRIPT, STYLE
 
 
 def test_the_policy_lets_this_script_run_and_no_other() -> None:
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     assert f"script-src 'sha256-{digest}';" in POLICY
     assert "default-src 'none'" in POLICY
+
+
+def test_only_a_page_that_can_act_keeps_out_of_frames() -> None:
+    assert "frame-ancestors" not in POLICY
+    assert f"{POLICY}; frame-ancestors 'self'" == ADMIN_POLICY
 
 
 def test_nothing_is_loaded_from_elsewhere() -> None:

@@ -17,6 +17,16 @@ listen front
     bind 127.0.0.1:{front} accept-proxy
     server s1 127.0.0.1:{s1}
 """
+ADMIN = """
+listen front
+    bind 127.0.0.1:{front}
+    server s1 127.0.0.1:{s1}
+listen admin
+    bind 127.0.0.1:{admin}
+    mode http
+    stats uri /stats
+    stats admin if TRUE
+"""
 HEAD = """\
 defaults
     mode tcp
@@ -104,6 +114,30 @@ def test_what_an_agent_says_of_a_server_that_is_up() -> None:
     assert play_apart(text, script, behaviours) == ((*told, False), (*told, True))
 
 
+def test_form_that_another_site_has_sent() -> None:
+    def script(side: Side) -> tuple[str, str]:
+        headers = {"Origin": "http://elsewhere.example", "Sec-Fetch-Site": "cross-site"}
+        _, answered = side.post("/stats", "s=s1&action=maint&b=front", "admin", headers)
+        return answered["location"], side.figures("status")["s1"][0]
+
+    theirs, ours = play_apart(ADMIN, script)
+    assert theirs == ("/stats;st=DONE", "MAINT")
+    assert ours == ("/stats;st=DENY", "no check")
+
+
+def test_page_in_a_frame_of_another_site() -> None:
+    def script(side: Side) -> list[bool]:
+        policies = [
+            side.headers("/stats", page).get("content-security-policy", "")
+            for page in ("page", "admin")
+        ]
+        return ["frame-ancestors" in policy for policy in policies]
+
+    theirs, ours = play_apart(ADMIN, script)
+    assert theirs == [False, False]
+    assert ours == [False, True]
+
+
 def test_document_has_a_row_for_each() -> None:
     tried = DOCUMENT.read_text().partition("## Tried against both")[2].partition("\n## ")[0]
     rows = [
@@ -113,5 +147,7 @@ def test_document_has_a_row_for_each() -> None:
         "a PROXY header in pieces",
         "a PROXY header with an address that is none",
         "an agent's text for a server that is up (`up # TEXT`)",
+        "a form of the page (`stats admin`) that another site has sent",
+        "a page with `stats admin` in a frame of another site",
     ]
     assert rows[2:] == [*FILES, *others]

@@ -232,9 +232,11 @@ class Side:
         """The headers with which a page is answered, by names in lower case."""
         return self._request("GET", path, page)[1]
 
-    def post(self, path: str, body: str, page: str = "page") -> tuple[int, dict[str, str]]:
+    def post(
+        self, path: str, body: str, page: str = "page", headers: Mapping[str, str] | None = None
+    ) -> tuple[int, dict[str, str]]:
         """Status and headers of the answer to a form."""
-        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        form = {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
         return self._request("POST", path, page, body, form)[:2]
 
     def _request(

@@ -27,7 +27,7 @@ from rabbitry.balancer.statistics.rows import Selection, StatisticsRow, Value
 from rabbitry.console.http_connection import now_us
 from rabbitry.console.statistics_access import is_from_elsewhere, may_see, may_steer
 from rabbitry.console.statistics_html import SCOPE_LENGTH_MAX, View, render_page
-from rabbitry.console.statistics_style import POLICY
+from rabbitry.console.statistics_style import ADMIN_POLICY, POLICY
 from rabbitry.console.statistics_tables import TableOptions
 from rabbitry.machine import MICROSECONDS_PER_SECOND
 
@@ -194,7 +194,7 @@ async def _get(
     if view.description == "":
         view = replace(view, description=str(info.get("description", "")))
     view = replace(view, table=replace(view.table, selection=selection))
-    headers["content-security-policy"] = POLICY
+    headers["content-security-policy"] = ADMIN_POLICY if view.table.admin else POLICY
     return Response(render_page(rows, info, view), media_type="text/html", headers=headers)
 
 

@@ -86,6 +86,9 @@ _HASH = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
 
 POLICY = (
     f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{_HASH}'; img-src data:; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
+    "form-action 'self'; base-uri 'none'"
 )
 """What the page may do, as `content-security-policy`."""
+
+ADMIN_POLICY = f"{POLICY}; frame-ancestors 'self'"
+"""The same for a page that can act: shown within another site's, it could be clicked unawares."""
