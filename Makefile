@@ -12,6 +12,8 @@ SECONDS ?= 60
 APT ?= yes
 ARGS ?=
 PYTEST = .venv/bin/python -m pytest -rs
+# What only computes is spread over all cores.
+SPREAD = -n auto --dist worksteal
 export PYTHON APT
 # Debian keeps haproxy and rabbitmq-server where an ordinary user's PATH does not look.
 export PATH := $(PATH):/usr/sbin:/sbin
@@ -29,10 +31,10 @@ test:  ## install what the tests need and run every check and test
 	@bash tools/bootstrap.sh test && bash tools/install_test_programs.sh && exec bash tools/test.sh
 
 test-fast:  ## the checks and tests that need no processes, in under a minute
-	@bash tools/bootstrap.sh test && .venv/bin/ruff check && $(PYTEST) -m "not processes and not slow" --seeds 50
+	@bash tools/bootstrap.sh test && .venv/bin/ruff check && $(PYTEST) $(SPREAD) -m "not processes and not slow" --seeds 50
 
 soak:  ## the simulation with SEEDS seeds
-	@bash tools/bootstrap.sh test && exec $(PYTEST) tests/simulation --seeds $(SEEDS)
+	@bash tools/bootstrap.sh test && exec $(PYTEST) $(SPREAD) tests/simulation --seeds $(SEEDS)
 
 fuzz:  ## SECONDS of coverage-guided fuzzing of all that a peer can send
 	@bash tools/bootstrap.sh test && exec .venv/bin/python tests/fuzz/run_atheris.py --seconds $(SECONDS)

@@ -38,6 +38,8 @@ from bench.ports import free_ports
 HAPROXY = shutil.which("haproxy") or shutil.which("/usr/sbin/haproxy")
 START_S = 20.0
 POLL_S = 0.01
+ACCEPTS = 0x10000
+"""`__SO_ACCEPTCON` among the flags of a row of /proc/net/unix."""
 
 Row = dict[str, str]
 
@@ -324,7 +326,7 @@ def _listeners(text: str) -> list[str]:
         place
         for section in sections
         if not re.search(r"^\s*disabled\s*$", section, re.M)
-        for bind in re.findall(r"^\s*bind\s+(\S+)", section, re.M)
+        for bind in re.findall(r"^\s*(?:bind|stats socket)\s+(\S+)", section, re.M)
         for place in bind.split(",")
     ]
 
@@ -332,7 +334,11 @@ def _listeners(text: str) -> list[str]:
 def _listens(place: str) -> bool:
     """Whether somebody listens at `HOST:PORT` or at a Unix socket, without connecting to it."""
     if "/" in place:
-        return Path(place.split("@")[-1]).is_socket()
+        path = place.split("@")[-1]
+        # HAProxy binds another name, gives it this one, and listens only then.
+        rows = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+        listening = [row[7] for row in rows if len(row) > 7 and int(row[3], 16) & ACCEPTS]
+        return any(name == path or name.startswith(f"{path}.") for name in listening)
     port = int(place.rpartition(":")[2])
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:]:
