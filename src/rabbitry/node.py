@@ -329,6 +329,7 @@ class Node:
 
     def _asked(self, event: Asked) -> None:
         if event.question == "shutdown":
+            self._membership.ending = True
             self._keeping.end(event.number, self._now)
             self._reading.hold_publishers(True)
             self._close_clients()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from support.coordination_stage import SECRET, Counted
 
 from rabbitry.cluster.links import ClusterLink
-from rabbitry.cluster.membership import HEARTBEAT_US, RETRY_US, SILENCE_US, Membership
+from rabbitry.cluster.membership import HEARTBEAT_US, LOST_US, RETRY_US, SILENCE_US, Membership
 from rabbitry.cluster.records import (
     Answered,
     AnyRecord,
@@ -195,7 +196,6 @@ def test_what_was_not_answered_is_asked_again_after_the_next_welcome() -> None:
     stage.say(Answered(1, None))
     stage.membership.link_closed()
     second = stage.ask("while away")
-    assert stage.reports == ["coordinator lost"]
     assert stage.membership.joined, "what is known stays known"
     assert stage.wait(RETRY_US) == []
     assert len(stage.opened) == 2
@@ -204,6 +204,33 @@ def test_what_was_not_answered_is_asked_again_after_the_next_welcome() -> None:
     assert stage.say(Welcomed(9, [])) == asked
     stage.say(Answered(2, None), Answered(3, None))
     assert [owner for owner, _ in stage.answers] == ["answered", "lost", "while away"]
+
+
+def test_a_coordinator_that_stays_away_is_told_once() -> None:
+    stage = member()
+    stage.wait(1)
+    stage.membership.link_closed()
+    stage.wait(LOST_US)
+    assert stage.reports == []
+    stage.wait(1)
+    stage.wait(LOST_US)
+    assert stage.reports == ["coordinator lost"]
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_nothing_is_told_of_a_coordinator_when_the_node_ends_or_it_is_back(ends: bool) -> None:
+    """In an orderly end of everything the coordinator goes first."""
+    stage = member()
+    stage.wait(1)
+    stage.membership.link_closed()
+    stage.wait(RETRY_US)
+    if ends:
+        stage.membership.ending = True
+    else:
+        stage.connect().say(Welcomed(4, []))
+    stage.wait(LOST_US + 1)
+    stage.wait(LOST_US + 1)
+    assert stage.reports == []
 
 
 def test_what_is_asked_during_the_welcome_is_asked_once_and_after_what_waited() -> None:

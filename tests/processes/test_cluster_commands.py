@@ -164,6 +164,15 @@ def test_signals_end_it_and_leave_nothing(cluster: RunningCluster, number: signa
     assert cluster.process.communicate() == ("", "")
 
 
+def test_an_end_in_order_is_nothing_to_be_warned_of(cluster: RunningCluster) -> None:
+    connect(cluster.front).close()
+    cluster.command("stop")
+    for name in NODES:
+        log = (cluster.data_dir / "log" / f"{name}.log").read_text()
+        assert " warning " not in log, log
+        assert " error " not in log, log
+
+
 def test_a_supervisor_killed_leaves_nothing_that_matters(cluster: RunningCluster, up: Up) -> None:
     cluster.command("kill", "rabbit_2", "--signal", "STOP")
     pids = cluster.pids()

@@ -40,6 +40,8 @@ from rabbitry.machine import Address, Effect, Entropy, Stop
 HEARTBEAT_US: Final = 250_000
 RETRY_US: Final = 100_000
 SILENCE_US: Final = 2_000_000
+LOST_US: Final = 2 * RETRY_US
+"""How long the coordinator may be away unsaid: in an orderly end it goes just before its nodes."""
 
 
 class MembershipPort(Protocol):
@@ -98,6 +100,7 @@ class Membership:
         self.store = ""  # what the node keeps its messages in
         self.damaged: list[int] = []  # queues that it had, and cannot vouch for
         self.cluster = ""  # of which cluster what it keeps is; empty: of none so far
+        self.ending = False  # the node ends, and nobody has to be told that others do
         self.joined = False  # the catalog is known; it stays known when the link breaks
         self._alarms: tuple[str, ...] = ()  # what this node is low on
         self._port = port
@@ -115,6 +118,7 @@ class Membership:
         self._beat_at = 0
         self._heard_at = 0
         self._ticked_at = 0
+        self._lost_at: int | None = None  # until that is said
 
     def begin(self, address: Address, now: int) -> None:
         """Other nodes reach this one at `address`: join."""
@@ -130,6 +134,9 @@ class Membership:
         if self.link is not None and now - self._heard_at > SILENCE_US:
             self._port.close_link(self.link)
             self.link_closed()
+        if self._lost_at is not None and now - self._lost_at > LOST_US and not self.ending:
+            self._lost_at = None
+            self._port.report("warning", "coordinator lost")
         if self._address is not None and self.link is None and now >= self._try_at:
             self.link = self._port.open_link(self._coordinator)
             self._try_at = now + RETRY_US
@@ -170,7 +177,7 @@ class Membership:
     def link_closed(self) -> None:
         """The link is gone, or could not be opened."""
         if self._welcome:
-            self._port.report("warning", "coordinator lost")
+            self._lost_at = self._ticked_at
         self.link, self._session, self._welcome = None, None, False
 
     def take_bytes(self) -> bytes:
@@ -206,6 +213,7 @@ class Membership:
             self.cluster = record.cluster
             unanswered = list(self._requests.items())
             self._welcome = self.joined = True
+            self._lost_at = None
             self.revision = record.revision
             for number, (request, _) in unanswered:
                 session.send(Requested(number, request))
