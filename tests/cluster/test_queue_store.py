@@ -10,8 +10,9 @@ from support.stored_messages import StoringNode, run
 
 from rabbitry.broker.message import Routes
 from rabbitry.broker.positions import ranges_of
+from rabbitry.cluster.chunk import CHUNK_BYTES_MAX
 from rabbitry.cluster.chunks import LASTING, Kept, chunk_key_of
-from rabbitry.cluster.queue_store import CHUNK_BYTES_MAX, QueueStore
+from rabbitry.cluster.queue_store import QueueStore
 
 ROUTES = Routes()
 

@@ -54,14 +54,18 @@ class StoringNode:
         """Let the commit under way, and all that it makes way for, become durable."""
         self.end_step()
         while self.commits:
-            commit = self.commits.pop(0)
-            for key, value in commit.writes:
-                if value is None:
-                    self.values.pop(key, None)
-                else:
-                    self.values[key] = value
-            self.store.committed(commit.commit)
-            self.end_step()
+            self.commit_one()
+
+    def commit_one(self) -> None:
+        """Let the commit under way become durable; the next, if there is one, is handed over."""
+        commit = self.commits.pop(0)
+        for key, value in commit.writes:
+            if value is None:
+                self.values.pop(key, None)
+            else:
+                self.values[key] = value
+        self.store.committed(commit.commit)
+        self.end_step()
 
     def load(self) -> None:
         """Answer what is to be read, and what is asked for then."""

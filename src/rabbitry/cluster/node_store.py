@@ -35,6 +35,7 @@ from rabbitry.cluster.chunks import (
     kept_key,
     queue_of,
 )
+from rabbitry.cluster.merging import Merging
 from rabbitry.cluster.queue_store import QueueStore, Writes
 from rabbitry.machine import BULK, Commit, Effect, Entropy, Load, Started
 
@@ -88,6 +89,7 @@ class NodeStore:
         self._waiting: list[Callable[[], None]] = []  # for the commit under way
         self._loads: dict[int, OnValues] = {}
         self._last_load = 0
+        self._merging = Merging(self.load)
         self._effects: list[Effect] = []
 
     # --- the beginning ----------------------------------------------------------------------------
@@ -196,7 +198,8 @@ class NodeStore:
 
     def take_effects(self) -> list[Effect]:
         """Return what the driver has to do. Called at the end of each step."""
-        if (self._touched or self._writes) and self._under_way is None and self._retry_at is None:
+        wanted = self._touched or self._writes or (self._merging.is_ready and not self.trouble)
+        if wanted and self._under_way is None and self._retry_at is None:
             self._hand_over()
         effects, self._effects = self._effects, []
         return effects
@@ -212,6 +215,8 @@ class NodeStore:
             writes, self._writes = removals, rest
         else:
             self._waiting, self._on_durable = self._on_durable, []
+        if not self.trouble:
+            writes += self._merging.gather()
         self._commit += 1
         self._under_way, self._handed = touched, writes
         self._effects.append(Commit(self._commit, writes))
@@ -227,8 +232,10 @@ class NodeStore:
         if self.trouble:
             self.trouble = ""
             self._port.store_refuses("")
+        self._merging.committed()
         for store in stored:
             store.stored()
+            self._merging.stored(store)
         for store in stored:
             self._port.queue_stored(store.number)
         waiting, self._waiting = self._waiting, []
@@ -241,7 +248,9 @@ class NodeStore:
             return
         for store in self._under_way:
             self._touched.setdefault(store)
-        self._writes = list(dict(self._handed + self._writes).items())
+        merged = dict.fromkeys(self._merging.failed())
+        handed = [write for write in self._handed if write[0] not in merged]
+        self._writes = list(dict(handed + self._writes).items())
         self._under_way, self._handed, self._relieved = None, [], False
         self._on_durable = self._waiting + self._on_durable
         self._waiting = []

@@ -16,19 +16,22 @@ alone has a later *generation* than `Kept.generation`; when the second takes the
 one commit writes the new `Kept` and removes what only the first had.
 
 Invariants: chunks do not overlap; `_firsts` is sorted; a chunk has at least one message that is
-held; a chunk in memory (`runs`) is one that is not durable yet.
+held, unless a commit is about to merge it; a chunk in memory (`runs`) is one that is not durable
+yet.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from typing import Final
 
 from rabbitry.broker.message import Message, Routes, Run
 from rabbitry.broker.persistence import persistent_parts
-from rabbitry.broker.positions import count_of, forget, joined, united, within, without
+from rabbitry.broker.positions import forget, joined, united, within, without
 from rabbitry.broker.waiting import note_expiries
+from rabbitry.cluster.chunk import CHUNK_BYTES_MAX, CHUNK_MESSAGES_MAX, Chunk
 from rabbitry.cluster.chunks import (
     ChunkKey,
     ChunkRun,
@@ -45,54 +48,7 @@ from rabbitry.cluster.queue_records import Range
 Writes = list[tuple[bytes, bytes | None]]
 Entry = tuple[int, Message]
 
-# A chunk is closed when it has become so large: it is read, and taken into memory, as a whole.
-CHUNK_BYTES_MAX: Final = 256 * 1024
-CHUNK_MESSAGES_MAX: Final = 4096
 _HEAD_MAX: Final = 1024
-
-
-class _Chunk:
-    """Consecutive messages. `runs`: what is not durable yet; `written`: that a commit has it."""
-
-    __slots__ = (
-        "count",
-        "first",
-        "generation",
-        "holes",
-        "lasting",
-        "live",
-        "runs",
-        "size_bytes",
-        "written",
-    )
-
-    def __init__(self, first: int, count: int, generation: int, lasting: bool) -> None:
-        self.first = first
-        self.count = count
-        self.generation = generation
-        self.lasting = lasting
-        self.live = count
-        self.holes: list[Range] = []
-        self.runs: list[ChunkRun] | None = None
-        self.size_bytes = 0
-        self.written = True
-
-    @property
-    def last(self) -> int:
-        return self.first + self.count - 1
-
-    def punch(self, holes: list[Range]) -> None:
-        """From now on it has these holes, and no others."""
-        self.holes = holes
-        self.live = self.count - count_of(holes)
-
-    def ranges(self) -> list[Range]:
-        """Return what is held of it."""
-        whole = [(self.first, self.last)]
-        return without(whole, self.holes) if self.holes else whole
-
-    def key(self, queue: int) -> ChunkKey:
-        return ChunkKey(queue, self.first, self.count, self.generation, self.lasting)
 
 
 class QueueStore:
@@ -107,21 +63,22 @@ class QueueStore:
         self.just_stored: list[Range] = []  # what became durable with the last commit
         self.damaged = False  # nothing of what was found here can be vouched for
         self.describe: Callable[[], Kept] | None = None
+        self.small: list[Chunk] = []  # durable, small, and not merged yet (`cluster.merging`)
         self._touched = touched
         self._firsts: list[int] = []  # from `_head` on; what lies before is gone
         self._head = 0
-        self._chunks: dict[int, _Chunk] = {}
-        self._fresh: list[_Chunk] = []  # not handed over yet
-        self._under_way: list[_Chunk] = []
+        self._chunks: dict[int, Chunk] = {}
+        self._fresh: list[Chunk] = []  # not handed over yet
+        self._under_way: list[Chunk] = []
         self._gathered = 0  # `written` when the commit under way was made
         self._gone: list[bytes] = []  # keys
-        self._holed: dict[_Chunk, None] = {}  # whose holes are to be written
+        self._holed: dict[Chunk, None] = {}  # whose holes are to be written
 
     # --- what was found at start ------------------------------------------------------------------
 
     def found(self, key: ChunkKey) -> None:
         """Take a chunk that the store has. Call it in order of keys."""
-        chunk = _Chunk(key.first, key.count, key.generation, key.lasting)
+        chunk = Chunk(key.first, key.count, key.generation, key.lasting)
         self._firsts.append(key.first)
         self._chunks[key.first] = chunk
 
@@ -157,24 +114,28 @@ class QueueStore:
         ]
 
     def holds(self, key: ChunkKey) -> bool:
-        """Whether any message of this chunk is held."""
+        """Whether this very chunk is here still: that of the key, and no merged one."""
         chunk = self._chunks.get(key.first)
-        return chunk is not None and chunk.generation == key.generation
+        return chunk is not None and chunk.key(self.number) == key
 
     def entries_of(
         self, key: ChunkKey, value: bytes, routes: Routes
     ) -> tuple[list[Entry], dict[int, int]]:
-        """Return what is held of a chunk, and when it expires, out of its value.
+        """Return what is held of a chunk's messages, and when they expire, out of its value.
 
-        Raises ValueError where the value is not that of the chunk.
+        They may lie in another chunk by now. Raises ValueError where the value is not that of the
+        chunk.
         """
-        if not self.holds(key):
+        whole = [(key.first, key.first + key.count - 1)]
+        held: list[Range] = []
+        for chunk in self._overlapping(*whole[0]):
+            held += within(chunk.ranges(), whole)
+        if not held:
             return [], {}  # gone since it was asked for
-        chunk = self._chunks[key.first]
         runs = decode_runs(value)
-        if sum(len(run[3]) for run, _ in runs) != chunk.count:
+        if sum(len(run[3]) for run, _ in runs) != key.count:
             raise ValueError("not the messages of this chunk")
-        return _entries(chunk, runs, routes)
+        return _entries(key.first, without(whole, held), runs, routes)
 
     # --- what comes and goes ----------------------------------------------------------------------
 
@@ -256,8 +217,8 @@ class QueueStore:
         self.written += 1
         self._touched(self)
 
-    def _open_chunk(self, first: int, lasting: bool) -> _Chunk:
-        chunk = _Chunk(first, 0, self.generation, lasting)
+    def _open_chunk(self, first: int, lasting: bool) -> Chunk:
+        chunk = Chunk(first, 0, self.generation, lasting)
         chunk.runs, chunk.written = [], False
         self._fresh.append(chunk)
         firsts = self._firsts
@@ -280,17 +241,17 @@ class QueueStore:
         if touched:
             self._touched(self)
 
-    def _remove_of(self, chunk: _Chunk, first: int, last: int) -> None:
-        if first == chunk.first and last == chunk.last:
+    def _remove_of(self, chunk: Chunk, first: int, last: int) -> None:
+        if first == chunk.first and last == chunk.last and not chunk.merging:
             self._forget(chunk)
             return
         chunk.punch(united(chunk.holes, [(first, last)]))
-        if not chunk.live:
-            self._forget(chunk)
-        else:
+        if chunk.live or chunk.merging:
             self._holed[chunk] = None
+        else:
+            self._forget(chunk)
 
-    def _forget(self, chunk: _Chunk) -> None:
+    def _forget(self, chunk: Chunk) -> None:
         """Nothing of a chunk is held any more."""
         chunk.live = 0
         del self._chunks[chunk.first]
@@ -368,10 +329,55 @@ class QueueStore:
         self.just_stored.sort()
         for chunk in self._under_way:
             chunk.runs = None
+            if chunk.is_small:
+                self.small.append(chunk)
         self._under_way = []
         self.durable = self._gathered
 
-    def _overlapping(self, first: int, last: int) -> Iterator[_Chunk]:
+    # --- merging: see `cluster.merging` -----------------------------------------------------------
+
+    def has(self, chunk: Chunk) -> bool:
+        """Whether this chunk is one of those that count."""
+        return self._chunks.get(chunk.first) is chunk
+
+    def take_small(self, most: int) -> list[Chunk]:
+        """Return small chunks that nobody has looked at, those that are left, ascending."""
+        found, self.small = self.small[:most], self.small[most:]
+        return sorted(filter(self.has, found), key=_first_of)
+
+    def replaced(self, chunks: list[Chunk], merged: Chunk) -> None:
+        """One chunk is durable in the place of these. What has changed since is written next."""
+        if not self.has(chunks[0]):  # none is: the queue is no more
+            self._gone.append(merged.key(self.number).encode())
+            self._gone.append(holes_key(self.number, merged.first, merged.generation))
+            self._touched(self)
+            return
+        at = bisect_left(self._firsts, merged.first, self._head)
+        self._firsts[at : at + len(chunks)] = [merged.first]
+        for chunk in chunks:
+            del self._chunks[chunk.first]
+            self._holed.pop(chunk, None)
+        self._chunks[merged.first] = merged
+        holes = joined(hole for chunk in chunks for hole in chunk.holes)
+        if holes != merged.holes:
+            merged.punch(holes)
+            self._holed[merged] = None
+            if not merged.live:
+                self._forget(merged)
+            self._touched(self)
+
+    def kept_apart(self, chunks: list[Chunk]) -> None:
+        """These were not merged. Their holes may not have been written either."""
+        left = [chunk for chunk in chunks if self.has(chunk)]
+        for chunk in left:
+            chunk.merging = False
+            self._holed[chunk] = None
+            if not chunk.live:
+                self._forget(chunk)
+        self.small = [*filter(self.has, left), *self.small]
+        self._touched(self)
+
+    def _overlapping(self, first: int, last: int) -> Iterator[Chunk]:
         firsts = self._firsts
         at = max(bisect_right(firsts, first, self._head) - 1, self._head)
         while at < len(firsts) and firsts[at] <= last:
@@ -382,21 +388,21 @@ class QueueStore:
 
 
 def _entries(
-    chunk: _Chunk, runs: list[ChunkRun], routes: Routes
+    first: int, holes: list[Range], runs: list[ChunkRun], routes: Routes
 ) -> tuple[list[Entry], dict[int, int]]:
     entries: list[Entry] = []
     expiries: dict[int, int] = {}
-    position = chunk.first
+    position = first
     for run, dues in runs:
         messages = routes.messages(run)
         entries += enumerate(messages, position)
         if dues:
             note_expiries(expiries, position, len(messages), dues)
         position += len(messages)
-    if chunk.holes:
-        holes = {at for first, last in chunk.holes for at in range(first, last + 1)}
-        entries = [entry for entry in entries if entry[0] not in holes]
-        forget(expiries, chunk.holes)
+    if holes:
+        gone = {at for first, last in holes for at in range(first, last + 1)}
+        entries = [entry for entry in entries if entry[0] not in gone]
+        forget(expiries, holes)
     return entries, expiries
 
 
@@ -405,4 +411,4 @@ def _part(run: Run, expiries: Sequence[int], start: int, end: int) -> tuple[Run,
     return (*run[:3], run[3][start:end]), list(dues)
 
 
-__all__ = ["CHUNK_BYTES_MAX", "Entry", "QueueStore", "Writes"]
+_first_of = attrgetter("first")
