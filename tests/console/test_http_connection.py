@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rabbitry.balancer.configuration.model import BindLine
+from rabbitry.balancer.page_requests import PageRequest
 from rabbitry.balancer.statistics.columns import TYPE_FRONTEND
 from rabbitry.balancer.statistics.http_use import HttpUse
 from rabbitry.balancer.statistics.rows import StatisticsRow
@@ -69,7 +70,7 @@ async def read_all(server: HttpServer, *parts: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("sent", "answer"),
     [
-        (b"", b""),
+        (b"", b"HTTP/1.1 408 "),
         (b"G", b"HTTP/1.1 408 "),
         (b"GET / HTTP/1.1\r\nHost: x\r\n", b"HTTP/1.1 408 "),
         (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf", b"HTTP/1.1 408 "),
@@ -79,11 +80,62 @@ def test_a_request_that_does_not_come_whole(sent: bytes, answer: bytes) -> None:
     async def script(server: HttpServer) -> None:
         got = await read_all(server, sent)
         assert got[: len(answer)] == answer
-        assert bool(got) == bool(answer)
 
     counted = with_server(script)
-    assert counted["hrsp_4xx"] == counted["ereq"] == int(bool(answer))
+    assert counted["hrsp_4xx"] == counted["ereq"] == 1
     assert counted["scur"] == 0
+
+
+def test_who_has_an_answer_and_asks_no_more_is_let_go_without_a_word() -> None:
+    async def script(server: HttpServer) -> None:
+        got = await read_all(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert got.endswith(b"\r\n\r\ngot ")
+
+    counted = with_server(script)
+    assert (counted["hrsp_2xx"], counted["hrsp_4xx"], counted["ereq"]) == (1, 0, 0)
+
+
+def test_of_each_request_is_told_once() -> None:
+    """Times apart: what it was, who answered, with what, and how it ended."""
+    told: list[PageRequest] = []
+    all_told = asyncio.Event()
+
+    def tell(request: PageRequest) -> None:
+        told.append(request)
+        if len(told) == 8:
+            all_told.set()
+
+    page = b"GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n"
+
+    async def main() -> None:
+        server = await serve(application, "page", ANYWHERE, times=QUICK, tell=tell, number=3)
+        for sent in (page, page + page, b"nonsense\r\n\r\n", b"GET /", b""):
+            await read_all(server, sent)
+        for sent in (b"", b"GET /"):
+            _, writer = await asyncio.open_connection(server.address.host, server.address.port)
+            writer.write(sent)
+            await writer.drain()
+            writer.close()
+        async with asyncio.timeout(PATIENCE_S):
+            await all_told.wait()
+        await server.close()
+
+    asyncio.run(main())
+    seen = [(each.line, each.status, each.state, each.has_bytes) for each in told]
+    got = (b"GET /a?b=c HTTP/1.1", 200, "SC", True)
+    assert seen[:6] == [
+        *(got, got, got),
+        *((b"", 400, "PR", True), (b"", 408, "cR", True), (b"", 408, "cR", False)),
+    ]
+    assert sorted(seen[6:]) == [(b"", 400, "CR", False), (b"", 400, "CR", True)]
+    first = told[0]
+    assert (first.listener, first.front_sessions, first.is_tls) == (3, 1, False)
+    assert first.client is not None
+    assert first.client.startswith("127.0.0.1:")
+    assert first.bytes_out > len(b"got ")
+    assert told[3].receive_ms is None
+    assert told[4].since_ms >= 100
+    assert all(each.bytes_out == 0 for each in told[3:])
 
 
 def test_bytes_now_and_then_win_no_time() -> None:

@@ -31,7 +31,7 @@ def test_numbers_forms_and_lines() -> None:
         log = BalancerLog(configuration)
         driver = Driver(Balancer(configuration), hand=JoiningHand(), on_report=log.take)
         driver.start()
-        desk = BalancerDesk(driver, log, configuration)
+        desk = BalancerDesk(driver, log, configuration, lambda: 0)
         page_section = configuration.frontends[1]
         desk.use_of(page_section).opened(now_us())
 

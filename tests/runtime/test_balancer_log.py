@@ -61,3 +61,16 @@ def test_lines_go_to_the_targets_of_their_section(caplog: pytest.LogCaptureFixtu
         finally:
             log.close()
     assert log.dropped == 0
+
+
+def test_lines_of_clients_by_tls_go_to_the_targets_of_their_section() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as daemon:
+        daemon.bind(("127.0.0.1", 0))
+        daemon.settimeout(10)
+        target = LogTarget(Address(*daemon.getsockname()), "local0", format="local")
+        front = FrontendSection("front", 2, "tcp", (), log_targets=(target,))
+        log = BalancerLog(Configuration(((front, None),), Global()))
+        details = {"client": "c", "frontend": "front~", "listener": "1", "text": "t", "total_ms": 5}
+        log.take(Report("info", "client refused", details))
+        assert daemon.recv(2000).decode().endswith("] front~/1: t\n")
+        log.close()

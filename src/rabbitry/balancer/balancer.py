@@ -152,6 +152,11 @@ class Balancer:
         """Where to listen, each with its name."""
         return [(name, listener.bind) for name, listener in self.proxies.listeners.items()]
 
+    @property
+    def sessions_now(self) -> int:
+        """How many sessions there are."""
+        return self.relay.table.admitted
+
     def told_of_handshake(self, told: Report, now: int) -> Report | None:
         """What people are told of a client whose handshake failed, in place of what the edge tells:
         `listener` (its name), `peer` (an address), `text` and `total_ms`; None: nothing. It is

@@ -119,7 +119,9 @@ class Ending:
             "soon": frontend.section.logasap,
         }
         section = frontend.section
-        self._table.out.append(_report("session ended", details, section, _is_remarkable(session)))
+        self._table.out.append(
+            line_report("session ended", details, section, _is_remarkable(session))
+        )
 
     def tell_connected(self, session: Session) -> None:
         """Report a client of a frontend without a log format: HAProxy tells only that it came."""
@@ -148,7 +150,7 @@ class Ending:
             "text": text,
             "total_ms": (now - session.accepted_at) // 1000,
         }
-        self._table.out.append(_report("client refused", details, section, True))
+        self._table.out.append(line_report("client refused", details, section, True))
 
 
 def str_of(address: object) -> str:
@@ -168,7 +170,7 @@ def name_of_client(listener: Listener, client: str) -> str:
     return str_of(client)
 
 
-def _report(
+def line_report(
     what: str, details: dict[str, object], section: FrontendSection, is_error: bool
 ) -> Report:
     """A line of a client; `option log-separate-errors` lifts what is no normal one to errors."""

@@ -8,7 +8,7 @@ Invariants: pure; a line says what HAProxy's says, and nothing of what the clien
 
 from __future__ import annotations
 
-from rabbitry.balancer.ending import name_of_client
+from rabbitry.balancer.ending import line_report, name_of_client
 from rabbitry.balancer.proxy_protocol import ABORTED, TIMED_OUT
 from rabbitry.balancer.session import Listener
 from rabbitry.machine import Report
@@ -39,4 +39,4 @@ def refusal(listener: Listener, client: str, text: str, total_ms: int) -> Report
         "text": text,
         "total_ms": total_ms,
     }
-    return Report("info", "client refused", details)
+    return line_report("client refused", details, section, True)

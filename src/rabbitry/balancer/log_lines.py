@@ -14,13 +14,22 @@ from typing import Any
 
 from rabbitry.machine import Report
 
+WITH_DATES = ("session ended", "request ended", "client refused")
+"""Reports of what began `total_ms` before."""
 
-def line_of(report: Report, began: str = "") -> str:
+
+def line_of(report: Report, began: str = "", zone: str = "+0000") -> str:
     """Render a report as one line. `began` is the date of a session's first byte, in HAProxy's
-    form `06/Feb/2009:12:12:51.443`; the reports "session ended" and "client refused" need it."""
+    form `06/Feb/2009:12:12:51.443`; what is in `WITH_DATES` needs
+    it. `zone` is how far local time is from UTC."""
     details = report.details
     if report.what == "session ended":
         return _tcplog(details, began)
+    if report.what == "request ended":
+        format_ = details["format"]
+        if format_ == "clf":
+            return _http_clf(details, began, zone)
+        return (_http if format_ else _http_as_tcp)(details, began)
     if report.what == "client refused":
         return _refused(details, began)
     if report.what == "client connected":
@@ -165,7 +174,7 @@ def _tcplog(details: dict[str, Any], began: str) -> str:
 
 def _connected(details: dict[str, Any]) -> str:
     """What HAProxy tells of a client where no log format is set (src/frontend.c)."""
-    where = f"({details['frontend']}/TCP)"
+    where = f"({details['frontend']}/{details.get('of', 'TCP')})"
     if details["client"] is None:
         return f"Connect to unix:{details['listener']} {where}"
     return f"Connect from {details['client']} to {details['local']} {where}"
@@ -175,3 +184,46 @@ def _refused(details: dict[str, Any], began: str) -> str:
     """What HAProxy tells of a client that never became a session (src/session.c)."""
     where = f"{details['frontend']}/{details['listener']}"
     return f"{details['client']} [{began}] {where}: {details['text']}"
+
+
+def _http_as_tcp(details: dict[str, Any], began: str) -> str:
+    """A request in tcplog's format (configuration.txt 8.2.2)."""
+    soon = "+" if details["soon"] else ""
+    return (
+        f"{details['client']} [{began}] {details['frontend']} "
+        f"{details['backend']}/{details['server']} "
+        f"{details['served_ms']}/{details['served_ms']}/{soon}{details['total_ms']} "
+        f"{soon}{details['bytes_out']} {details['state']} {_counts(details)}"
+    )
+
+
+def _http(details: dict[str, Any], began: str) -> str:
+    """The line of `option httplog` (configuration.txt 8.2.3)."""
+    soon = "+" if details["soon"] else ""
+    served_ms = details["served_ms"]
+    return (
+        f"{details['client']} [{began}] {details['frontend']} "
+        f"{details['backend']}/{details['server']} "
+        f"{details['receive_ms']}/{served_ms}/{served_ms}/{served_ms}/{soon}{details['total_ms']} "
+        f"{details['status']} {soon}{details['bytes_out']} - - {details['state']}-- "
+        f'{_counts(details)} "{details["line"]}"'
+    )
+
+
+def _http_clf(details: dict[str, Any], began: str, zone: str) -> str:
+    """The line of `option httplog clf`: what programs read that know Apache's."""
+    client, _, port = details["client"].rpartition(":")
+    date, _, thousandths = began.partition(".")
+    soon = "+" if details["soon"] else ""
+    served_ms = details["served_ms"]
+    return (
+        f'{client} - - [{date} {zone}] "{details["line"]}" {details["status"]} '
+        f'{soon}{details["bytes_out"]} "" "" {port} {thousandths} "{details["frontend"]}" '
+        f'"{details["backend"]}" "{details["server"]}" {details["receive_ms"]} {served_ms} '
+        f"{served_ms} {served_ms} {soon}{details['total_ms']} {details['state']}-- "
+        f'{details["process_sessions"]} {details["front_sessions"]} 0 0 0 0 0 "" "" '
+    )
+
+
+def _counts(details: dict[str, Any]) -> str:
+    return f"{details['process_sessions']}/{details['front_sessions']}/0/0/0 0/0"

@@ -66,6 +66,8 @@ async def serve_page(section: FrontendSection, line: BindLine, desk: BalancerDes
         use=desk.use_of(section),
         times=times,
         connections_max=min(line.maxconn or section.maxconn, section.maxconn, CONNECTIONS_MAX),
+        number=section.binds.index(line) + 1,
+        tell=lambda request: desk.tell(section, request),
     )
 
 

@@ -20,8 +20,10 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from rabbitry.balancer.page_requests import ABORTED, BAD, LATE, LEFT
 from rabbitry.balancer.proxy_protocol import HeaderMistake, read_header
 from rabbitry.balancer.statistics.http_use import HttpUse
+from rabbitry.console.told_requests import ToldRequests
 
 _LATE = b"""HTTP/1.1 408 Request Time-out\r
 content-length: 42\r
@@ -54,7 +56,8 @@ class Server(Protocol):
 
 
 class HttpConnection(H11Protocol):
-    """A connection of `server`. `use` counts it. `accept_proxy`: it begins with a PROXY header."""
+    """A connection of `server`. `use` counts it, `told` tells of its requests. `accept_proxy`: it
+    begins with a PROXY header."""
 
     def __init__(
         self,
@@ -63,6 +66,7 @@ class HttpConnection(H11Protocol):
         times: HttpTimes,
         use: HttpUse,
         server: Server,
+        told: ToldRequests,
         accept_proxy: bool = False,
     ) -> None:
         super().__init__(config, state, {})
@@ -70,10 +74,11 @@ class HttpConnection(H11Protocol):
         self._use = use
         self._server = server
         self._head = b"" if accept_proxy else None
+        self._told = told
         self._timer: asyncio.TimerHandle | None = None
-        self._has_begun = False
         self._is_asked = False
         self._is_finished = False
+        self._is_told = False  # of how it ends
         self._waiting_bytes = 0
 
     # --- what the transport tells ---------------------------------------------------------------
@@ -88,7 +93,7 @@ class HttpConnection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes; whatever they are, the time for the whole request runs on."""
         self._use.bytes_in += len(data)
-        self._has_begun = True
+        self._told.came()
         if self._head is not None:
             data = self._without_header(data)
             if not data:
@@ -123,8 +128,20 @@ class HttpConnection(H11Protocol):
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
         self._stop_timer()
+        self._tell_of_what_it_broke_off()
         self._use.closed()
         self._server.ended(self)
+
+    def _tell_of_what_it_broke_off(self) -> None:
+        """The client has gone: what has become of the request that was under way, or never came."""
+        sessions = self._use.open_now
+        if self._is_asked:
+            self._told.answered(self, sessions, ABORTED)
+        elif not self._is_told and (self._told.has_begun or self._told.is_first):
+            now = now_us()
+            self._use.requested(now, is_bad=True)
+            self._use.answered(400, now)
+            self._told.unanswered(self, 400, LEFT, sessions)
 
     # --- what the conversation comes to ---------------------------------------------------------
 
@@ -133,13 +150,16 @@ class HttpConnection(H11Protocol):
         now = now_us()
         self._use.requested(now, is_bad=True)
         self._use.answered(400, now)
+        self._is_told = True
+        self._told.unanswered(self, 400, BAD, self._use.open_now)
         super().send_400_response(msg)
 
     def on_response_complete(self) -> None:
         """The answer is handed over; the client has to take it, and may ask again."""
+        self._told.answered(self, self._use.open_now)
         self._is_asked = False
-        self._has_begun = False
         if self._is_finished:
+            self._is_told = True
             self.transport.close()
         else:
             super().on_response_complete()
@@ -150,6 +170,7 @@ class HttpConnection(H11Protocol):
         """End it: at once, or when what is being answered is answered."""
         self._is_finished = True
         if not self._is_asked:
+            self._is_told = True
             self.transport.close()
 
     # --- time -----------------------------------------------------------------------------------
@@ -159,6 +180,7 @@ class HttpConnection(H11Protocol):
         whole = self.conn.their_state in (h11.DONE, h11.MUST_CLOSE, h11.CLOSED)
         if whole and self.conn.our_state is h11.SEND_RESPONSE and not self._is_asked:
             self._is_asked = True
+            self._told.whole()
             self._waiting_bytes = 0
             self._stop_timer()
             self._look_at_reader()
@@ -174,11 +196,15 @@ class HttpConnection(H11Protocol):
         if self._unread_bytes():
             self._look_at_reader()
             return
-        if self._has_begun and not self.transport.is_closing():
+        wanted = self._told.has_begun or self._told.is_first
+        if wanted and not self._is_told and not self.transport.is_closing():
             now = now_us()
             self._use.requested(now, is_bad=True)
             self._use.answered(408, now)
+            self._is_told = True
+            self._told.unanswered(self, 408, LATE, self._use.open_now)
             self.transport.write(_LATE)
+        self._is_told = True
         self.transport.close()
 
     def _look_at_reader(self) -> None:

@@ -26,6 +26,7 @@ from uvicorn.server import ServerState
 from rabbitry.balancer.configuration.model import BindLine
 from rabbitry.balancer.statistics.http_use import HttpUse
 from rabbitry.console.http_connection import HttpConnection, HttpTimes, now_us
+from rabbitry.console.told_requests import Tell, ToldRequests, answer_of
 from rabbitry.machine import Address
 from rabbitry.runtime.binding import listen_options, tls_settings
 from rabbitry.runtime.listeners import Listener, ListenFailed, bind
@@ -57,6 +58,7 @@ class HttpServer:
         times: HttpTimes,
         connections_max: int,
         tls: Tls | None,
+        tell: Tell,
     ) -> None:
         self.address = Address("", 0)
         self._what = what
@@ -64,6 +66,7 @@ class HttpServer:
         self._times = times
         self._connections_max = connections_max
         self._tls = tls
+        self._tell = tell
         self._loop = asyncio.get_running_loop()
         self._config = uvicorn.Config(
             _counting(application, use),
@@ -87,11 +90,13 @@ class HttpServer:
         self._listener: Listener | None = None
         self._path: Path | None = None
         self._accept_proxy = False
+        self._number = 1
         self._none_left = asyncio.Event()
 
-    async def listen(self, line: BindLine) -> None:
-        """Begin to listen. Raises `ListenFailed`."""
+    async def listen(self, line: BindLine, number: int) -> None:
+        """Begin to listen, as the listener of this number. Raises `ListenFailed`."""
         address = line.address
+        self._number = number
         self._accept_proxy = line.accept_proxy
         options = listen_options(line, None)
         sock = await bind(self._loop, self._what, address.host, address.port, options)
@@ -161,8 +166,9 @@ class HttpServer:
             raise
 
     def _connection(self) -> HttpConnection:
+        told = ToldRequests(self._tell, self._number, is_tls=self._tls is not None)
         return HttpConnection(
-            self._config, self._state, self._times, self._use, self, self._accept_proxy
+            self._config, self._state, self._times, self._use, self, told, self._accept_proxy
         )
 
     def begun(self, connection: HttpConnection) -> None:
@@ -194,16 +200,19 @@ async def serve(
     use: HttpUse | None = None,
     times: HttpTimes | None = None,
     connections_max: int = CONNECTIONS_MAX,
+    number: int = 1,
+    tell: Tell = lambda request: None,
 ) -> HttpServer:
     """Serve an ASGI `application` where `line` says (port 0: any free one); return when it answers.
 
-    `what` names it in errors. Raises `ListenFailed` of `rabbitry.runtime.listeners`.
+    `what` names it in errors, `number` says which of its listeners this is; `tell` hears of each
+    request. Raises `ListenFailed` of `rabbitry.runtime.listeners`.
     """
     tls = _tls_of(what, line)
     server = HttpServer(
-        application, what, use or HttpUse(), times or HttpTimes(), connections_max, tls
+        application, what, use or HttpUse(), times or HttpTimes(), connections_max, tls, tell
     )
-    await server.listen(line)
+    await server.listen(line, number)
     return server
 
 
@@ -226,15 +235,18 @@ def _counting(application: Application, use: HttpUse) -> Application:
     async def counted(scope: Any, receive: Any, send: Any) -> None:
         async def count(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                now = now_us()
-                use.answered(message["status"], now)
-                use.bytes_out += 19 + sum(
+                answer.status = message["status"]
+                use.answered(answer.status, now_us())
+                size = 19 + sum(
                     len(name) + len(value) + 4 for name, value in message.get("headers", ())
                 )
-            elif scope["method"] != "HEAD":
-                use.bytes_out += len(message.get("body", b""))
+            else:
+                size = len(message.get("body", b"")) if scope["method"] != "HEAD" else 0
+            use.bytes_out += size
+            answer.bytes_out += size
             await send(message)
 
+        answer = answer_of(scope)
         use.requested(now_us())
         await application(scope, receive, count)
 

@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
 from rabbitry.balancer.configuration.model import FrontendSection, StatisticsPage
+from rabbitry.balancer.page_requests import PROMEX, STATS
 from rabbitry.balancer.statistics.formats import json_schema, to_csv, to_json, to_typed
 from rabbitry.balancer.statistics.http_use import HttpUse
 from rabbitry.balancer.statistics.metrics import CONTENT_TYPE, BadQuery, read_query, to_metrics
@@ -29,6 +30,7 @@ from rabbitry.console.statistics_access import is_from_elsewhere, may_see, may_s
 from rabbitry.console.statistics_html import SCOPE_LENGTH_MAX, View, render_page
 from rabbitry.console.statistics_style import ADMIN_POLICY, POLICY
 from rabbitry.console.statistics_tables import TableOptions
+from rabbitry.console.told_requests import answer_of
 from rabbitry.machine import MICROSECONDS_PER_SECOND
 
 FORM_BYTES_MAX = 15_360
@@ -84,14 +86,17 @@ def statistics_app(section: FrontendSection, desk: Desk) -> Callable[..., Awaita
 
 async def _answer(section: FrontendSection, desk: Desk, request: Request) -> Response:
     target = _target(request)
+    answer = answer_of(request.scope)
     if is_metrics(section, target.partition("?")[0]):
         desk.use_of(section).intercepted(now_us())
+        answer.server = PROMEX
         return await _metrics(desk, target.partition("?")[2])
     page = section.statistics
     wanted = page is not None and target.startswith(page.uri)
     if page is None or not wanted or request.method not in ("GET", "HEAD", "POST"):
         return _error(*_UNAVAILABLE)
     desk.use_of(section).intercepted(now_us())
+    answer.server = STATS
     if not may_see(page, request.headers.get("authorization")):
         response = _error(*_UNAUTHORIZED)
         realm = page.realm.replace("\\", "\\\\").replace('"', '\\"')
@@ -107,8 +112,10 @@ async def _answer(section: FrontendSection, desk: Desk, request: Request) -> Res
 
 
 def _target(request: Request) -> str:
-    """The address as it was asked for: HAProxy compares it undecoded."""
+    """The address as it was asked for, without scheme and host: HAProxy compares it undecoded."""
     raw: bytes = request.scope["raw_path"]
+    if not raw.startswith(b"/") and b"://" in raw:
+        raw = b"/" + raw.partition(b"://")[2].partition(b"/")[2]
     query: bytes = request.scope["query_string"]
     text = raw.decode("latin-1")
     return f"{text}?{query.decode('latin-1')}" if query else text

@@ -1,7 +1,7 @@
 """Where a running balancer is asked: for its numbers, by runtime sockets and by pages.
 
 Owns putting what the machine knows together with what only this process knows: the facts of the
-system, and how its sections with `mode http` are used.
+system, and how its sections with `mode http` are used, which are logged here too.
 
 Invariants: one question to the machine for what is asked here, so that its numbers are of one
 moment.
@@ -9,11 +9,12 @@ moment.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from rabbitry.balancer.balancer import Numbers, PageForm, RuntimeLine
 from rabbitry.balancer.commands.terminal import Terminal
 from rabbitry.balancer.configuration.model import Configuration, FrontendSection
+from rabbitry.balancer.page_requests import PageRequest, told_of
 from rabbitry.balancer.statistics.http_use import HttpUse
 from rabbitry.balancer.statistics.process import Facts
 from rabbitry.balancer.statistics.rows import StatisticsRow, Value
@@ -23,11 +24,20 @@ from rabbitry.runtime.facts import FactFinder
 
 
 class BalancerDesk:
-    """Asks the balancer that `driver` runs. `descriptions` has those of sections, by name."""
+    """Asks the balancer that `driver` runs. `descriptions` has those of sections, by name.
+    `sessions` tells how many the balancer has."""
 
-    def __init__(self, driver: Driver, log: BalancerLog, configuration: Configuration) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        log: BalancerLog,
+        configuration: Configuration,
+        sessions: Callable[[], int],
+    ) -> None:
         self._driver = driver
         self._log = log
+        self._sessions = sessions
+        self._with_back: dict[str, None] = {}
         self._finder = FactFinder()
         self._uses: dict[str, HttpUse] = {}
         self.descriptions: dict[str, str] = {}
@@ -36,6 +46,9 @@ class BalancerDesk:
     def know(self, configuration: Configuration) -> None:
         """Go on with another configuration; sections that stay are counted on."""
         self.descriptions.clear()
+        self._with_back = {
+            front.name: None for front, back in configuration.proxies if front and back
+        }
         for either in configuration.proxies:
             for side in either:
                 if side is not None and side.description:
@@ -47,6 +60,14 @@ class BalancerDesk:
     def use_of(self, section: FrontendSection) -> HttpUse:
         """What counts the clients of a section with pages."""
         return self._uses.setdefault(section.name, HttpUse())
+
+    def tell(self, section: FrontendSection, request: PageRequest) -> None:
+        """Log a request of a section with pages, as the section wants it."""
+        sessions = self._sessions() + sum(use.open_now for use in self._uses.values())
+        has_back = section.name in self._with_back
+        report = told_of(request, section, sessions, has_back=has_back)
+        if report is not None:
+            self._log.take(report)
 
     async def numbers(self) -> tuple[list[StatisticsRow], Mapping[str, Value]]:
         """All rows, and the fields of `show info` by name."""

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from rabbitry.balancer.configuration.model import Configuration, LogTarget
-from rabbitry.balancer.log_lines import line_of
+from rabbitry.balancer.log_lines import WITH_DATES, line_of
 from rabbitry.balancer.syslog_lines import Sender, severity_of
 from rabbitry.machine import Report
 from rabbitry.runtime.syslog import Syslog
@@ -76,7 +76,8 @@ class BalancerLog:
     def _targets(self, report: Report) -> tuple[Sequence[LogTarget], Sender]:
         details = report.details
         if "frontend" in details:
-            return self._of_frontends.get(details["frontend"], self._of_process)
+            name = details["frontend"].removesuffix("~")  # `~`: by TLS
+            return self._of_frontends.get(name, self._of_process)
         if "proxy" in details:
             name = details["proxy"]
             found = self._of_backends.get(name) or self._of_frontends.get(name)
@@ -94,11 +95,11 @@ def log_report(report: Report) -> None:
 
 
 def _line_now(report: Report) -> str:
-    began = ""
-    if report.what in ("session ended", "client refused"):
-        passed = timedelta(milliseconds=report.details["total_ms"])
-        began = haproxy_date(datetime.now() - passed)
-    return line_of(report, began)
+    if report.what not in WITH_DATES:
+        return line_of(report)
+    began = datetime.now() - timedelta(milliseconds=report.details["total_ms"])
+    zone = f"{began.astimezone():%z}" if report.details.get("format") == "clf" else ""
+    return line_of(report, haproxy_date(began), zone)
 
 
 def haproxy_date(date: datetime) -> str:

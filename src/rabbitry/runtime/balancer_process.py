@@ -141,7 +141,7 @@ async def run_balancer(
             log.take(told)
 
     driver = Driver(machine, hand=hand, on_report=take)
-    desk = BalancerDesk(driver, log, configuration)
+    desk = BalancerDesk(driver, log, configuration, lambda: machine.sessions_now)
 
     async def run_line(terminal: Terminal, line: str) -> str:
         if line.strip() == "reload" and terminal.level == "admin":

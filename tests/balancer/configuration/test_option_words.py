@@ -50,7 +50,12 @@ def test_keepalive() -> None:
 def test_logs() -> None:
     assert front("option tcplog").tcplog
     assert front("option httplog").tcplog
-    assert warnings("option httplog clf") == ["option httplog"]
+    assert not front("option httplog").http_lines
+    assert warnings("option httplog clf") == ["option httplog"]  # in mode tcp
+    page = "frontend page\nbind :9\nmode http\nstats enable\n"
+    for option, lines in (("httplog", "http"), ("httplog clf", "clf"), ("tcplog", "")):
+        told = read(f"{page}option httplog\noption {option}\n").frontends[0]
+        assert (told.tcplog, told.http_lines) == (True, lines)
 
 
 def test_checks() -> None:

@@ -86,6 +86,7 @@ class _Assembly:
             binds=tuple(section.binds),
             default_backend=default if settings.front.mode != "http" else None,
             disabled=settings.disabled,
+            http_lines=settings.front.http_lines if settings.front.mode == "http" else "",
             maxconn=settings.maxconn or self._maxconn,
             keepalive=settings.client_probes if settings.client_keepalive else None,
             log_targets=self._targets(section),
@@ -198,6 +199,9 @@ class _Assembly:
             reading.warn("stats", text, section.place)
         if settings.front.metrics is not None:
             reading.warn("http-request", "needs 'mode http': not served here", section.place)
+        if settings.front.http_lines and section.is_front:
+            text = "needs 'mode http': lines are those of 'option tcplog'"
+            reading.warn("option httplog", text, section.place)
         if section.is_front and not section.told_where and not settings.disabled:
             where = "listens nowhere: add 'bind HOST:PORT'"
             reading.refuse(Mistake(section.name, where), section.place)

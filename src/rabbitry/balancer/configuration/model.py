@@ -290,7 +290,8 @@ class FrontendSection:
     `default_backend` names a `BackendSection`; in a `listen` it is the section itself. `maxconn`
     is that of `global` where the section has none, `parse`'s `process_maxconn` where nobody has.
     `sessions_per_s` is `rate-limit sessions`. `log_targets` are those of the section, `log global`
-    resolved.
+    resolved. `tcplog`: sessions are told of in a line; `http_lines` is the format of requests in
+    mode "http": "http" or "clf" (`option httplog`), else as of `option tcplog`.
     """
 
     name: str
@@ -306,6 +307,7 @@ class FrontendSection:
     timeout_client_fin_us: int | None = None
     keepalive: Keepalive | None = None
     tcplog: bool = False
+    http_lines: str = ""
     dontlognull: bool = False
     dontlog_normal: bool = False
     logasap: bool = False

@@ -137,15 +137,15 @@ def _tcplog(reading: Reading, words: list[str]) -> None:
     if len(words) > 2:
         raise Mistake(words[2], "is one word too many after 'option tcplog': remove it")
     if _counts(reading, "tcplog", reading.here.is_front, "backend"):
-        reading.here.set_front(tcplog=True)
+        reading.here.set_front(tcplog=True, http_lines="")
 
 
 def _httplog(reading: Reading, words: list[str]) -> None:
     """What is not HTTP has lines as of `tcplog` then, as in HAProxy."""
     if words[2:] not in ([], ["clf"]):
         raise Mistake(words[2], "is not known after 'option httplog': remove it")
-    reading.ignore(words, "lines are those of 'option tcplog'")
-    reading.here.set_front(tcplog=True)
+    if _counts(reading, "httplog", reading.here.is_front, "backend"):
+        reading.here.set_front(tcplog=True, http_lines="clf" if words[2:] else "http")
 
 
 def _tcpka(reading: Reading, words: list[str]) -> None:

@@ -33,7 +33,7 @@ from rabbitry.machine import Address
 
 _ADMINS = {"always": "TRUE", "localhost": "LOCALHOST"}
 _FRONT_OPTIONS = (
-    *("tcplog", "dontlognull", "dontlog_normal", "logasap", "log_separate_errors"),
+    *("dontlognull", "dontlog_normal", "logasap", "log_separate_errors"),
     "socket_stats",
 )
 _BACK_OPTIONS = ("log_health_checks", "abortonclose")
@@ -188,6 +188,9 @@ def _front(front: FrontendSection) -> Iterator[str]:
     if front.sessions_per_s is not None:
         yield f"rate-limit sessions {front.sessions_per_s}"
     yield from _timeouts(front, _FRONT_TIMEOUTS)
+    if front.tcplog:
+        lines = {"": "tcplog", "http": "httplog", "clf": "httplog clf"}
+        yield f"option {lines[front.http_lines]}"
     for field in _FRONT_OPTIONS:
         if getattr(front, field):
             yield _option(field)
