@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.faulty_disk import COMPILER, WITHOUT_COMPILER, FaultyDisk
 from support.raw_client import RawClient
 from support.running_cluster import NODES, PATIENCE_S, RunningCluster
 from support.running_node import RunningNode
@@ -27,11 +28,19 @@ pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def brokers() -> Iterator[rabbitmq.Cluster]:
-    """Three RabbitMQ nodes, clustered."""
+    """Three RabbitMQ nodes, clustered; the disk of the second can stand still."""
     if reason := rabbitmq.missing():
         pytest.skip(reason)
-    with rabbitmq.running(3) as cluster:
+    with rabbitmq.running(3, more_environment=_second_disk) as cluster:
         yield cluster
+
+
+def _second_disk(home: Path) -> dict[str, str]:
+    return second_disk(home).shim if COMPILER is not None else {}
+
+
+def second_disk(home: Path) -> FaultyDisk:
+    return FaultyDisk(home / "1" / "mnesia", home / "control")
 
 
 @contextlib.contextmanager
@@ -83,6 +92,26 @@ def test_a_stopped_rabbitmq_is_down_and_its_sessions_end_and_nobody_complains(
     # The session that was ended, and nobody else: no check that connects, either.
     assert said.count("client unexpectedly closed TCP connection") == 1
     assert len(complaints(said, "connection")) == 2, complaints(said, "connection")
+
+
+@pytest.mark.skipif(COMPILER is None, reason=WITHOUT_COMPILER)
+def test_where_one_disk_stands_still_the_others_are_up_though_queues_are_mirrored(
+    brokers: rabbitmq.Cluster, tmp_path: Path
+) -> None:
+    balancing = Balancing(tmp_path, brokers.ports)
+    try:
+        for name in ("r0", "r1", "r2"):
+            balancing.says(f"front/{name} succeeded", "RabbitMQ")
+        with second_disk(Path(brokers.directory)).held():
+            balancing.says("front/r1 failed", "disk: no confirm")
+            balancing.says("Server front/r1 is DOWN")
+        balancing.says("Server front/r1 is UP")
+        assert balancing.end() == 0
+        for name in ("r0", "r2"):
+            assert not balancing.has_said(f"front/{name} failed")
+    finally:
+        balancing.process.kill()
+        balancing.process.wait()
 
 
 def test_a_stopped_node_of_ours_is_down_by_amqp_check_too(

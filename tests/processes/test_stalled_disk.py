@@ -116,9 +116,8 @@ def test_a_rabbitmq_in_alarm_is_up_and_its_disk_is_not_blamed(
             broken.cluster.control("set_disk_free_limit", "1000000")
         watcher.says("Server front/r0 takes publishers again")
         find_it_stands_still(watcher, broken.disk)
-        assert watcher.end() == 0
         assert not watcher.has_said("no confirm", before="takes publishers again")
-    broken.wait_queues(0)
+    broken.wait_queues(0)  # though it was killed
 
 
 def test_a_user_who_may_not_declare_is_told_and_the_server_is_up(

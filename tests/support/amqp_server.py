@@ -37,16 +37,16 @@ class AmqpServer:
     nothing; a queue that is `refused` cannot be declared. `declarations` has how it was, and
     `unacknowledged` how much of it.
 
-    `product` is what it calls itself; as RabbitMQ it says that it is blocked when (part of) a
-    message comes while `alarm` is set, and reads no more until `calm`.
+    `product` and `version` are what it calls itself; as RabbitMQ it says that it is blocked when
+    (part of) a message comes while `alarm` is set, and reads no more until `calm`.
     """
 
-    def __init__(self, product: str = "RabbitMQ") -> None:
+    def __init__(self, product: str = "RabbitMQ", version: str = "3.10.8") -> None:
         self.endpoint = Endpoint(
             "server",
             0,
             authenticator=Users(),
-            properties={"product": product, "version": "3.10.8"},
+            properties={"product": product, "version": version},
         )
         self.silent = False
         self.alarm = ""

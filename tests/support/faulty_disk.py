@@ -30,21 +30,25 @@ class Counts:
 
 
 class FaultyDisk:
-    """The disk is all that lies below `under`, an absolute path; `control` is a new directory.
+    """The disk is all that lies below `under`, an absolute path; `control` is a new directory, or
+    that of the same disk.
 
     `shim` are the variables by which a process is told, `environment` those of this one with them.
     """
 
     def __init__(self, under: Path, control: Path) -> None:
         assert COMPILER is not None, WITHOUT_COMPILER
-        control.mkdir()
         library = control / "faulty_disk.so"
-        build = [COMPILER, "-O1", "-Wall", "-shared", "-fPIC", "-o", str(library), str(SOURCE)]
-        subprocess.run([*build, "-ldl"], check=True, timeout=60)
+        is_new = not control.exists()
+        if is_new:
+            control.mkdir()
+            build = [COMPILER, "-O1", "-Wall", "-shared", "-fPIC", "-o", str(library), str(SOURCE)]
+            subprocess.run([*build, "-ldl"], check=True, timeout=60)
         self._under = under
         self._rule = control / "rule"
         self._counts = control / "counts"
-        self._counts.write_bytes(bytes(16))
+        if is_new:
+            self._counts.write_bytes(bytes(16))
         self.shim = {
             "LD_PRELOAD": str(library),
             "FAULTY_DISK_UNDER": str(under),

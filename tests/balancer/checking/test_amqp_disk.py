@@ -13,11 +13,13 @@ from rabbitry.connection.handshake import Credentials
 class Talk:
     """A connection that asks the disk of a server; both talk until both are silent."""
 
-    def __init__(self, product: str = "RabbitMQ", refused: int = 0) -> None:
+    def __init__(
+        self, product: str = "RabbitMQ", refused: int = 0, version: str = "3.10.8"
+    ) -> None:
         self.asking = AmqpAsking(
             Credentials("guest", "guest"), "b/s", 0, probes=False, asks_disk=True
         )
-        self.server = AmqpServer(product)
+        self.server = AmqpServer(product, version)
         self.server.refused = refused
         self.go_on()
 
@@ -44,6 +46,7 @@ def test_rabbitmq_has_a_queue_that_goes_with_its_consumer() -> None:
     assert (declared.queue, declared.durable, declared.exclusive) == ("", True, False)
     assert declared.auto_delete
     assert declared.arguments["x-expires"] == EXPIRES_MS
+    assert declared.arguments["x-queue-master-locator"] == "client-local"
     assert "basic.consume" in talk.server.received
     for _ in range(3):
         talk.ask()
@@ -51,6 +54,12 @@ def test_rabbitmq_has_a_queue_that_goes_with_its_consumer() -> None:
     assert talk.server.received.count("basic.publish") == 4
     assert talk.server.unacknowledged == 0
     assert talk.server.declarations == [declared]
+
+
+def test_rabbitmq_4_is_not_told_where_it_is_to_be() -> None:
+    (declared,) = Talk(version="4.0.9").server.declarations
+    assert "x-queue-master-locator" not in declared.arguments
+    assert "x-queue-type" in declared.arguments
 
 
 def test_a_node_of_ours_has_one_that_goes_with_its_connection() -> None:

@@ -97,6 +97,18 @@ def test_a_disk_that_nobody_may_ask_is_asked_once() -> None:
     assert stage.verdicts[-1][2] == OK
 
 
+def test_a_server_that_ends_the_connection_for_it_is_asked_without_its_disk() -> None:
+    stage = Stage(asks_disk=True, new_server=stuck_server)
+    stage.say(1, stage.servers[1].close(541, "INTERNAL_ERROR"))
+    assert stage.verdicts == [
+        (0, "L7OK", f"{OK}, its disk is not asked: closed the connection: 541 INTERNAL_ERROR")
+    ]
+    stage = Stage(asks_disk=True, new_server=stuck_server)
+    stage.say(1, stage.servers[1].close(320, "CONNECTION_FORCED - shutdown"))
+    assert stage.verdicts[0][1] == "L7OKC"
+    assert stage.watch.disk_refusal == ""
+
+
 def refusing_server() -> AmqpServer:
     server = AmqpServer()
     server.refused = 403

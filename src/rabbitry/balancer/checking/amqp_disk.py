@@ -56,9 +56,10 @@ REFUSED: Final = "its disk is not asked: "
 DURABLY: Final = "x-confirm-durably"
 
 _PERSISTENT: Final = BasicProperties(content_type="application/octet-stream", delivery_mode=2)
+_ON_THIS_NODE: Final[dict[str, FieldValue]] = {"x-queue-master-locator": "client-local"}
+"""RabbitMQ 3's. RabbitMQ 4 warns of it, or refuses it, and needs it not."""
 _OF_RABBITMQ: Final[dict[str, FieldValue]] = {
     "x-queue-type": "classic",
-    "x-queue-master-locator": "client-local",
     "x-expires": EXPIRES_MS,
     "x-max-length": 1,
 }
@@ -104,6 +105,11 @@ class DiskAsking:
     def pressed(self) -> bool:
         """Whether there is nothing left to find out but by waiting."""
         return self._looked or not self._rabbitmq
+
+    @property
+    def declaring(self) -> bool:
+        """Whether the server has the declaration of a queue to answer."""
+        return self._state == "declaring"
 
     @property
     def owes(self) -> bool:
@@ -178,6 +184,8 @@ class DiskAsking:
         self._state = "declaring"
         self._delivered = 0
         arguments = _OF_RABBITMQ if self._rabbitmq else _OF_OURS
+        if self._rabbitmq and str(self._endpoint.peer_properties.get("version")).startswith("3."):
+            arguments = arguments | _ON_THIS_NODE
         declaration = QueueDeclare(
             durable=True,
             exclusive=not self._rabbitmq,

@@ -359,9 +359,14 @@ class AmqpWatch:
         self._ending[link] = self._open.pop(link)
         if self.stopped or self._open or self._opening:
             return
+        leaves = verdict.outcome == "conditional"
+        if asking.disk is not None and asking.disk.declaring and not leaves:
+            self.disk_refusal = verdict.info  # whatever else it is will be seen without the disk
+            self._ask(now)
+            return
         if not self._waiting:
             self._asked_at = now
-        if verdict.outcome == "conditional":
+        if leaves:
             self._waiting = self._late = False
             self._leaving = True
             self._host.judged(verdict, now - self._asked_at, False)
