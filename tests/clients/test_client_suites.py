@@ -2,6 +2,9 @@
 
 The suites come as source distributions from the package index and are run as they are; what is run
 of each is told in `support.client_suites`, what RabbitMQ fails too in `failures_of_rabbitmq_too`.
+
+They are not ours to mend, and some of their tests give 0.2 seconds to what a busy machine takes
+longer for. So what fails is run once more, alone, and the end of the run says that it was.
 """
 
 from __future__ import annotations
@@ -78,6 +81,11 @@ def test_own_suite_of_the_client(
     say(f"{suite.name} against {against}: {summary}")
     assert run.exit_code in (0, 1), run.output[-3000:]
     faults = unexpected(run, accepted)
+    if faults:
+        passed = suite_runs.again(suite, list(faults)).named("passed")
+        for test in sorted(faults.keys() & passed.keys()):
+            why = faults.pop(test).partition("\n")[0]
+            say(f"{suite.name}: passed only when run once more, alone: {test}: {why}")
     assert not faults, "\n".join(f"{test}: {why}" for test, why in faults.items())
     assert len(run.named("passed")) >= suite.passed_min
     if against == "rabbitmq":

@@ -96,12 +96,17 @@ class SuiteRuns:
     def begin(self, suite: Suite) -> None:
         """Run it from now on, if it was not begun before."""
         if suite.name not in self._runs:
-            self._runs[suite.name] = self._pool.submit(self._run, suite)
+            chosen = [] if self._whole else suite.quick
+            self._runs[suite.name] = self._pool.submit(self._run, suite, [*chosen, *suite.paths])
 
     def result(self, suite: Suite) -> SuiteRun:
         """Wait for its end; begins it, if nobody did."""
         self.begin(suite)
         return self._runs[suite.name].result()
+
+    def again(self, suite: Suite, tests: list[str]) -> SuiteRun:
+        """Run these tests of it once more, with nothing else of it beside them."""
+        return self._run(suite, tests)
 
     def close(self) -> None:
         """Wait for what runs; start nothing more."""
@@ -112,25 +117,25 @@ class SuiteRuns:
             return RabbitMQBroker(self._environment.certificates)
         return RabbitryBroker(self._environment.certificates)
 
-    def _run(self, suite: Suite) -> SuiteRun:
+    def _run(self, suite: Suite, arguments: list[str]) -> SuiteRun:
         if suite.needs_docker:
             with DockerOfBrokers(self._make_broker) as docker:
-                return self._pytest(suite, {"DOCKER_HOST": docker.address})
+                return self._pytest(suite, arguments, {"DOCKER_HOST": docker.address})
         broker = self._make_broker()
         try:
             broker.start()
             place = {"RABBITMQ_HOST": "127.0.0.1", "RABBITMQ_5672_TCP": str(broker.port)}
-            return self._pytest(suite, place | {"RABBITMQ_5671_TCP": str(broker.tls_port)})
+            place["RABBITMQ_5671_TCP"] = str(broker.tls_port)
+            return self._pytest(suite, arguments, place)
         finally:
             broker.destroy()
 
-    def _pytest(self, suite: Suite, variables: dict[str, str]) -> SuiteRun:
+    def _pytest(self, suite: Suite, arguments: list[str], variables: dict[str, str]) -> SuiteRun:
         directory = self._environment.archive(suite.name)
-        chosen = [] if self._whole else suite.quick
         with tempfile.NamedTemporaryFile(suffix=".jsonl") as record:
             command = [str(self._environment.python), "-m", "pytest", "-q", "--tb=short"]
             command += ["-p", "support.client_suite_plugin", "-p", "no:cacheprovider"]
-            command += ["-o", "log_cli=false", *chosen, *suite.paths]
+            command += ["-o", "log_cli=false", *arguments]
             done = subprocess.run(
                 command,
                 cwd=directory,
