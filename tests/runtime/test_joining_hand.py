@@ -46,9 +46,10 @@ def test_options_reach_the_socket(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     made: list[Any] = []
     begin = joining_hand._begin_to_connect
 
-    def remember(*arguments: Any) -> tuple[socket.socket, bool]:
-        made.append(begin(*arguments)[0].dup())
-        return begin(*arguments)
+    def remember(*arguments: Any) -> tuple[Any, bool]:
+        sock, connected = begin(*arguments)
+        made.append(socket.socket(fileno=os.dup(sock.fileno())))
+        return sock, connected
 
     monkeypatch.setattr(joining_hand, "_begin_to_connect", remember)
     options = LinkOptions(

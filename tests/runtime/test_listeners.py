@@ -57,6 +57,32 @@ def test_an_error_of_accept_is_told_and_the_link_comes_later(
     run(main())
 
 
+def test_bare_sockets_come_with_their_peers_and_do_not_block_or_delay(run: Run) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        sock = await bind(loop, "amqp", "127.0.0.1", 0)
+        accepted: asyncio.Queue[tuple[Any, Any]] = asyncio.Queue()
+
+        def bare(got: Any, peer: Any) -> None:
+            accepted.put_nowait((got, peer))
+
+        listener = Listener(loop, sock, lambda sock: None, lambda why: None, accepted_bare=bare)
+        # One at a time, then many at once: nobody is left in the backlog.
+        for many in (1, 1, 1, 1, 20, 1, 20):
+            clients = [socket.create_connection(sock.getsockname()) for _ in range(many)]
+            came = [await accepted.get() for _ in clients]
+            assert [peer for _, peer in came] == [client.getsockname() for client in clients]
+            for got, _ in came:
+                assert got.gettimeout() == 0
+                assert got.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+                got.close()
+            for client in clients:
+                client.close()
+        listener.close()
+
+    run(main())
+
+
 def test_accepted_sockets_do_not_block_and_do_not_delay(run: Run) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()

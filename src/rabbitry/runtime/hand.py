@@ -11,6 +11,7 @@ Invariant: `LinkClosed` comes exactly once for each link that was opened or aske
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -199,11 +200,23 @@ class Hand:
             self.complain("cannot accept", {"listener": name, "reason": why})
 
         self._listeners[name] = Listener(
-            self.loop, sock, accepted, refused, options, self.accepts_per_turn_max
+            self.loop,
+            sock,
+            accepted,
+            refused,
+            options,
+            self.accepts_per_turn_max,
+            self.accepts_bare(name, sock, secure),
         )
         self._listeners[name].shut(self._shut)
         if not accepting:
             self._listeners[name].pause()
+
+    def accepts_bare(
+        self, name: str, sock: socket.socket, secure: Tls | None
+    ) -> Callable[[socket.SocketType, Any], None] | None:
+        """Return what takes bare sockets that this listener accepts; None: they cannot be bare."""
+        return None
 
     def shut_listeners(self, whether: bool) -> None:
         """Accept nothing of any listener while they are shut, whatever the machine wants."""

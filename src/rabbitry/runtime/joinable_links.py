@@ -32,7 +32,15 @@ from rabbitry.machine import (
 from rabbitry.runtime import links
 from rabbitry.runtime.links import Link, reason_of
 from rabbitry.runtime.pipes import PIPE_SIZE_BYTES, SPLICE_FLAGS, Pipe, PipePool
-from rabbitry.runtime.plain_links import BUFFER, BUFFER_BYTES, VIEW, Owner, PlainLink
+from rabbitry.runtime.plain_links import (
+    BUFFER,
+    BUFFER_BYTES,
+    EVENT_IN,
+    MASK_IN,
+    VIEW,
+    Owner,
+    PlainLink,
+)
 
 BULK_BYTES_MIN = 32 * 1024
 """A read of less through the pipe ends the use of pipes: for small ones a buffer is cheaper."""
@@ -138,6 +146,20 @@ class JoinablePlainLink(PlainLink):
 
     # --- how being joined changes a link --------------------------------------------------------
 
+    def ready(self, events: int) -> None:
+        """Hear from the poller that something can be done, or has broken."""
+        partner = self._plain_partner
+        # What nearly always is the case: bytes have come, and are sent on.
+        if (
+            events == EVENT_IN
+            and partner is not None
+            and self._mask == MASK_IN
+            and not (self._bulk or self._closing)
+        ):
+            self._pass_through_buffer(partner)
+        else:
+            super().ready(events)
+
     def _may_read(self) -> bool:
         return not self._held if self._partner is None else not self._partner.full()
 
@@ -203,7 +225,9 @@ class JoinablePlainLink(PlainLink):
         self._active_at = now
         if size == BUFFER_BYTES and SPLICE_FLAGS:
             self._bulk = True
-        if partner.takes_none():
+        if (  # `takes_none`, without the call
+            partner._finishing or partner._closing or partner._gone or partner._broken is not None
+        ):
             return
         try:
             sent = partner._sock.send(VIEW[:size])

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import ipaddress
 import os
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from rabbitry.balancer import handshakes
 from rabbitry.balancer.proxy_protocol import header_for, read_header
@@ -45,7 +46,7 @@ from rabbitry.runtime.descriptors import (
 )
 from rabbitry.runtime.hand import HANDSHAKE_FAILED, Hand, Take, Tell, Usable
 from rabbitry.runtime.joinable_links import Joinable, JoinableLink, JoinablePlainLink
-from rabbitry.runtime.links import Link, address_of, reason_of, set_options, set_up_socket
+from rabbitry.runtime.links import Link, address_of, reason_of, set_options
 from rabbitry.runtime.pipes import PIPES_MAX, PipePool
 from rabbitry.runtime.poller import Poller
 from rabbitry.runtime.proxy_greeting import read_greeting
@@ -56,6 +57,9 @@ NAME_KEPT_S = 30.0
 """How long a looked-up name of a server is good."""
 
 _OUT_OF_FILES = {errno.EMFILE, errno.ENFILE}
+
+_ANY_HOST = ("0.0.0.0", "::")
+"""A listener there does not know by which address its clients come."""
 
 _Place = tuple[int, Any]
 """Family and address, as `socket` has them."""
@@ -152,12 +156,24 @@ class JoiningHand(Hand):
         link.early = early
         return link
 
+    def accepts_bare(
+        self, name: str, sock: socket.socket, secure: Tls | None
+    ) -> Callable[[socket.SocketType, Any], None] | None:
+        """Return what takes bare sockets of this listener: with TLS they cannot be bare."""
+        if secure is not None:
+            return None
+        address = address_of(sock.getsockname())
+        local = None if address.host in _ANY_HOST else address
+        return functools.partial(self._accepted_bare, name, local)
+
+    def _accepted_bare(self, name: str, local: Address | None, sock: Any, peer: Any) -> None:
+        self._door.came()
+        link = JoinablePlainLink(self, sock, name, 0, connecting=False, peer=address_of(peer))
+        link.begin(local)
+
     def _accepted(self, name: str, sock: Any, secure: Tls | None) -> None:
         self._door.came()
-        if secure is None:
-            JoinablePlainLink(self, sock, name, 0, connecting=False).begin()
-        else:
-            super()._accepted(name, sock, secure)
+        super()._accepted(name, sock, secure)
 
     async def secure(self, sock: Any, make: Callable[[], Link], context: ssl.SSLContext) -> None:
         """Make a link with TLS of an accepted socket, each direction with an end of its own."""
@@ -252,8 +268,10 @@ class JoiningHand(Hand):
 
     def _open_plain(self, effect: OpenLink, place: _Place) -> None:
         """Begin to connect. Raises OSError."""
-        sock, connected = _begin_to_connect(place, effect.options)
-        link = JoinablePlainLink(self, sock, "", effect.link, connecting=not connected)
+        sock, connected = _begin_to_connect(socket.SocketType, place, effect.options)
+        number, known = effect.link, place[1][0] == effect.address.host
+        peer = effect.address if known else None  # a name is none
+        link = JoinablePlainLink(self, sock, "", number, connecting=not connected, peer=peer)
         self._connecting[effect.link] = link
         link.begin()
 
@@ -278,7 +296,7 @@ class JoiningHand(Hand):
             context = self._context(tls) if tls is not None else None
         except TlsFailed as failure:
             raise OSError(0, str(failure)) from None
-        sock, connected = _begin_to_connect(place, options)
+        sock, connected = _begin_to_connect(socket.socket, place, options)
         try:
             if not connected:
                 await self._connected(sock)
@@ -382,12 +400,18 @@ def _greeting(sock: socket.socket, options: LinkOptions) -> bytes:
     return header_for(1, own, peer) + options.greeting
 
 
-def _begin_to_connect(place: _Place, options: LinkOptions | None) -> tuple[socket.socket, bool]:
+_Socket = TypeVar("_Socket", bound=socket.SocketType)
+
+
+def _begin_to_connect(
+    make: type[_Socket], place: _Place, options: LinkOptions | None
+) -> tuple[_Socket, bool]:
     """Return a socket that connects, and whether it has done so already. Raises OSError."""
     family, address = place
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = make(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
-        set_up_socket(sock)
+        if family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # see `set_up_socket`
         if options is not None:
             set_options(sock, options)
             if options.source is not None:

@@ -354,7 +354,7 @@ def set_up_socket(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def set_options(sock: socket.socket, options: LinkOptions) -> None:
+def set_options(sock: socket.SocketType, options: LinkOptions) -> None:
     """Give a socket what TCP has of these options. Raises OSError."""
     if sock.family == socket.AF_UNIX:
         return

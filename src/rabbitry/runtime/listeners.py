@@ -21,6 +21,7 @@ import socket
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, cast
 
 from rabbitry.machine import Address, LinkOptions
 from rabbitry.runtime.links import set_options, set_up_socket
@@ -30,6 +31,9 @@ BACKLOG = 1024
 
 ACCEPTS_PER_TURN_MAX = 64
 """Sockets taken in one turn of the loop: a flood of new links must not starve the others."""
+
+ALONE_MAX = 15
+"""Who comes alone costs a vain accept behind it; after some such, so many turns go without one."""
 
 REST_S = 1.0
 """How long a listener rests when the system has no file descriptor or memory for a socket."""
@@ -58,7 +62,12 @@ class ListenFailed(ValueError):
 
 
 class Listener:
-    """One listening socket, accepting from the moment it is made until `close`."""
+    """One listening socket, accepting from the moment it is made until `close`.
+
+    `accepted` is given each socket. Or `accepted_bare` is, and the peer's address: bare sockets are
+    those of C, without what `socket.socket` adds, which takes longer than the accept itself; TCP's
+    have the options that `bind` gave the listening one, as Linux has it.
+    """
 
     def __init__(
         self,
@@ -68,7 +77,12 @@ class Listener:
         refused: Callable[[str], None],
         options: ListenOptions | None = None,
         accepts_per_turn_max: int = ACCEPTS_PER_TURN_MAX,
+        accepted_bare: Callable[[socket.SocketType, Any], None] | None = None,
     ) -> None:
+        self._accepted_bare = accepted_bare
+        self._family = int(sock.family)
+        self._alone = 0  # turns that look for one only
+        self._alone_next = 0
         self._loop = loop
         self._accepts_per_turn_max = accepts_per_turn_max
         self._links = options.links if options is not None else None
@@ -141,30 +155,55 @@ class Listener:
             self._loop.remove_reader(self._sock.fileno())
 
     def _accept(self) -> None:
-        for _ in range(self._accepts_per_turn_max):
+        if self._alone:
+            self._alone -= 1
+            self._accept_one()
+            return
+        for count in range(self._accepts_per_turn_max):
             if not self._looking:  # paused or shut by what the last one led to
                 return
-            try:
-                sock, _peer = self._sock.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            if not self._accept_one():
+                self._alone_next = min(2 * self._alone_next + 1, ALONE_MAX) if count < 2 else 0
+                self._alone = self._alone_next
                 return
-            except OSError as error:
-                if error.errno == errno.EINVAL:  # shut down by the process that shares it
-                    self.pause()
-                    return
-                if error.errno in _OUT_OF_RESOURCES:
-                    self._rest = self._loop.call_later(REST_S, self._wake)
-                    self._review()
-                self._refused(os.strerror(error.errno or 0))
-                return
-            try:
+
+    def _accept_one(self) -> bool:
+        """Accept who has waited longest; False: nobody waits, or can be accepted now."""
+        bare = self._accepted_bare
+        sock: Any
+        try:
+            if bare is None:
+                sock, peer = self._sock.accept()
+            else:
+                # What `accept` itself is made of; without it there is no bare socket.
+                fd, peer = cast(Any, self._sock)._accept()
+                sock = socket.SocketType(self._family, socket.SOCK_STREAM, 0, fd)
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return False
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # shut down by the process that shares it
+                self.pause()
+                return False
+            if error.errno in _OUT_OF_RESOURCES:
+                self._rest = self._loop.call_later(REST_S, self._wake)
+                self._review()
+            self._refused(os.strerror(error.errno or 0))
+            return False
+        try:
+            if bare is None:
                 set_up_socket(sock)
-                if self._links is not None:
-                    set_options(sock, self._links)
-            except OSError:  # the peer is gone already
-                sock.close()
-                continue
+            else:
+                sock.setblocking(False)
+            if self._links is not None:
+                set_options(sock, self._links)
+        except OSError:  # the peer is gone already
+            sock.close()
+            return True
+        if bare is None:
             self._accepted(sock)
+        else:
+            bare(sock, peer)
+        return True
 
     def _wake(self) -> None:
         self._rest = None
@@ -198,6 +237,7 @@ async def bind(
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6 and options.v6only is not None:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(options.v6only))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # see `set_up_socket`
         sock.bind(address)
         sock.listen(options.backlog)
     except OSError as error:

@@ -66,7 +66,8 @@ _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 # A FIN behind the bytes is told with them (EPOLLRDHUP), so that both can be passed on in one turn.
 _FINISH = select.EPOLLRDHUP if hasattr(select, "epoll") else 8192
-_IN = (select.EPOLLIN if hasattr(select, "epoll") else 1) | _FINISH
+EVENT_IN = select.EPOLLIN if hasattr(select, "epoll") else 1
+MASK_IN = EVENT_IN | _FINISH
 _OUT = select.EPOLLOUT if hasattr(select, "epoll") else 4
 _BROKEN = (select.EPOLLERR | select.EPOLLHUP) if hasattr(select, "epoll") else 24
 _UNWATCHED = -1
@@ -120,7 +121,7 @@ class PlainLink:
     def __init__(
         self,
         owner: Owner,
-        sock: socket.socket,
+        sock: socket.SocketType,
         listener: str,
         number: int,
         *,
@@ -250,7 +251,7 @@ class PlainLink:
             if self._gone:
                 return
         if self._reads():
-            if events & (_IN | _BROKEN):
+            if events & (MASK_IN | _BROKEN):
                 self._read()
                 if events & _FINISH:
                     self._read_to_the_end()
@@ -258,7 +259,7 @@ class PlainLink:
             self._hung_up()
 
     def _reads(self) -> bool:
-        return self._mask > 0 and self._mask & _IN > 0
+        return self._mask > 0 and self._mask & MASK_IN > 0
 
     def _read_to_the_end(self) -> None:
         """Read what came before a FIN, and the FIN, as far as the partner takes it.
@@ -470,7 +471,7 @@ class PlainLink:
             return
         mask = _OUT if self._connecting or self.full() else 0
         if not (self._connecting or self._finish_received) and (self._closing or self._may_read()):
-            mask |= _IN
+            mask |= MASK_IN
         if mask != self._mask:
             if self._mask == _UNWATCHED:
                 self._owner.poller.watch(self._fd, mask, self.ready)

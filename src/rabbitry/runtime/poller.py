@@ -32,7 +32,7 @@ class Poller:
         self._epoll = select.epoll()
         self._ready: dict[int, Ready] = {}
         self._turning = False
-        self._to_close: list[socket.socket] = []
+        self._to_close: list[socket.SocketType] = []
         loop.add_reader(self._epoll.fileno(), self._turn)
 
     def watch(self, fd: int, mask: int, ready: Ready) -> None:
@@ -49,7 +49,7 @@ class Poller:
         del self._ready[fd]
         self._epoll.unregister(fd)
 
-    def close(self, sock: socket.socket) -> None:
+    def close(self, sock: socket.SocketType) -> None:
         """Close a socket, watched or not."""
         # The system forgets a socket that is closed: we never keep a second descriptor of one.
         self._ready.pop(sock.fileno(), None)
