@@ -94,6 +94,18 @@ def test_no_confirm_while_it_stands_still_and_one_message_at_a_time() -> None:
     assert talk.server.unacknowledged == 0
 
 
+def test_a_connection_that_is_blocked_owes_no_confirm() -> None:
+    talk = Talk()
+    talk.server.change_disk("stuck")
+    talk.server.alarm = "low on disk"
+    talk.ask()
+    assert talk.disk.owes
+    assert talk.asking.blocked_by == "low on disk"
+    assert not talk.asking.outstanding
+    talk.go_on(talk.server.calm())
+    assert talk.asking.owing_disk is talk.disk
+
+
 def test_what_is_unconfirmed_is_not_acknowledged() -> None:
     talk = Talk()
     talk.server.change_disk("stuck elsewhere")

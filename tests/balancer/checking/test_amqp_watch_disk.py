@@ -142,3 +142,14 @@ def test_a_server_that_hangs_altogether_is_not_called_a_disk() -> None:
         "L7TOUT",
         "accepts but does not answer: no basic.qos-ok",
     )
+
+
+def test_a_connection_that_takes_the_place_of_a_silent_one_asks_the_disk_too() -> None:
+    stage = Stage(asks_disk=True)
+    stage.servers[1].silent = True  # its host has gone, say, without a word
+    stage.pass_time(9000)
+    assert 1 not in stage.watch._open
+    assert stage.verdicts[-1][1:] == ("L7OK", OK)
+    stage.servers[2].change_disk("stuck")
+    stage.pass_time(11_000)
+    assert stage.verdicts[-1][1:] == ("L7TOUT", STUCK)
