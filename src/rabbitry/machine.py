@@ -84,7 +84,8 @@ class LinkTls:
     `sni`, or `verify_host` without that, where one is given. `crt` has a certificate and key to
     show. `sni` is the server name that is asked for. What `crl_file` has is not good any more.
     Versions are written "TLSv1.2" (empty: from 1.2 to the newest), `ciphers` are OpenSSL's names up
-    to that one; `alpn` is what is offered. Without `tickets` a session is resumed by none.
+    to that one; `alpn` is what is offered. Without `tickets` a session is resumed by none; with
+    `reuse` a link goes on with the session of an earlier one.
     """
 
     verify: bool = True
@@ -98,6 +99,7 @@ class LinkTls:
     maximum_version: str = ""
     alpn: tuple[str, ...] = ()
     tickets: bool = True
+    reuse: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,6 +43,7 @@ def test_tls_towards_a_server() -> None:
         *("none", None, None, None, None, ("amqp",), "HIGH", None, "TLSv1.2", "TLSv1.3"),
         tickets=False,
         crl_file="r",
+        reuse=False,
     )
     assert tls_of(tls) == LinkTls(
         verify=False,
@@ -52,6 +53,7 @@ def test_tls_towards_a_server() -> None:
         maximum_version="TLSv1.3",
         alpn=("amqp",),
         tickets=False,
+        reuse=False,
     )
     options = server_link_options(ServerLine("a", HERE, tls=ServerTls(verify="none")), None)
     assert options == LinkOptions(tls=LinkTls(verify=False))

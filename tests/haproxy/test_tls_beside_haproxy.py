@@ -308,6 +308,39 @@ def test_client_that_goes_in_the_handshake(certificates: Certificates) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("share", "ending", "told"),
+    [
+        (0.0, "finish", "Connection closed during SSL handshake"),
+        (0.5, "finish", "Connection closed during SSL handshake"),
+        (1.0, "finish", "SSL handshake failure"),
+        (1.0, "reset", "SSL handshake failure"),
+    ],
+)
+def test_client_that_goes_behind_its_hello(
+    certificates: Certificates, share: float, ending: str, told: str
+) -> None:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = certificates.client().wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    hello = outgoing.read()
+
+    def script(side: Side) -> object:
+        link = side.connect()
+        link.send(hello[: int(len(hello) * share)])
+        if share == 1.0:
+            link.exactly(5)  # of the server's answer
+        if ending == "reset":
+            link.reset()
+        else:
+            link.finish()
+        side.log.wait(lambda _: bool(side.log.told_of_clients()), "the client")
+        return side.log.told_of_clients()
+
+    assert play(front(certificates), script) == [f"127.0.0.1:N [N] front/1: {told}"]
+
+
 def test_client_must_have_a_certificate(certificates: Certificates) -> None:
     def script(side: Side) -> object:
         known = side.connect(tls=certificates.client("rabbit"))

@@ -12,6 +12,8 @@ from rabbitry.balancer.configuration.model import Configuration
 from rabbitry.balancer.configuration.reader import parse
 from rabbitry.runtime.tls_files import TlsFiles
 
+MEND = "mend the file, or name another"
+
 
 @pytest.fixture
 def files(tmp_path: Path) -> Certificates:
@@ -42,7 +44,8 @@ def test_what_is_wrong_names_line_and_word(files: Certificates) -> None:
     good = f"ssl crt {folder}/all.pem"
     (folder / "torn.pem").write_text(Path(files.key).read_text() + "half of a certificate")
     assert mistakes("ssl crt /none.pem") == [
-        "a.cfg:2: 'crt' cannot use certificate /none.pem: No such file or directory"
+        "a.cfg:2: 'crt' cannot use certificate /none.pem: No such file or directory:"
+        " mend the file, or name another"
     ]
     (said,) = mistakes(f"ssl crt {folder}/torn.pem")
     assert said.startswith(f"a.cfg:2: 'crt' cannot use certificate {folder}/torn.pem: ")
@@ -66,7 +69,7 @@ def test_a_key_that_does_not_fit(
     mixed = files.directory / "mixed.pem"
     mixed.write_text(Path(files.cert).read_text() + Path(others.key).read_text())
     (said,) = mistakes(f"ssl crt {mixed}")
-    assert said == f"a.cfg:2: 'crt' cannot use certificate {mixed}: key values mismatch"
+    assert said == f"a.cfg:2: 'crt' cannot use certificate {mixed}: key values mismatch: {MEND}"
 
 
 def test_a_key_that_only_root_may_read_is_good_for_a_reload(
@@ -86,4 +89,4 @@ def test_a_key_that_only_root_may_read_is_good_for_a_reload(
     monkeypatch.setattr("builtins.open", forbidden)
     assert looking.mistakes(before) == []
     (said,) = looking.mistakes(configured(f"ssl crt {path} alpn amqp"))
-    assert said.endswith("Permission denied")
+    assert said.endswith(f"Permission denied: {MEND}")

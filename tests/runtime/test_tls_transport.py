@@ -294,3 +294,38 @@ def test_a_link_goes_on_with_the_session_of_the_one_before(
         assert resumed == [False, True, False, True]
 
     run(main())
+
+
+def test_who_leaves_behind_its_first_word_has_failed(run: Run, tmp_path: Path) -> None:
+    async def left(said: bytes) -> BaseException:
+        server, _ = contexts(tmp_path)
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        with theirs:
+            theirs.sendall(said)
+            theirs.shutdown(socket.SHUT_WR)
+            with pytest.raises(OSError) as raised:
+                await accept_tls(ours, Heard, server, 5)
+        return raised.value
+
+    _, client = contexts(tmp_path)
+    outgoing = ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        client.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="127.0.0.1").do_handshake()
+    hello = outgoing.read()
+    assert isinstance(run(left(hello)), ssl.SSLError)
+    assert isinstance(run(left(hello[:20])), ConnectionResetError)
+    assert isinstance(run(left(b"")), ConnectionResetError)
+
+
+def test_a_server_that_leaves_the_handshake_is_told_of(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        _, client = contexts(tmp_path)
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        with theirs:
+            theirs.shutdown(socket.SHUT_WR)
+            with pytest.raises(HandshakeFailed, match="the peer has left its handshake"):
+                await connect_tls(ours, Heard, client, HERE, 5)
+
+    run(main())

@@ -43,6 +43,7 @@ def tls_of(tls: ServerTls) -> LinkTls:
         maximum_version=tls.maximum_version or "",
         alpn=tls.alpn,
         tickets=tls.tickets,
+        reuse=tls.reuse,
     )
 
 

@@ -311,7 +311,7 @@ class JoiningHand(Hand):
                 context,
                 tls,
                 HANDSHAKE_S,
-                (self._sessions, (tls, effect.address)) if tls.tickets else None,
+                (self._sessions, (tls, effect.address)) if tls.reuse else None,
             )
         except BaseException:
             sock.close()

@@ -18,6 +18,9 @@ from rabbitry.balancer.link_options import tls_of
 from rabbitry.runtime.binding import tls_settings
 from rabbitry.runtime.tls import Tls, TlsFailed, client_context
 
+_MEND = "mend the file, or name another"
+_ADVICE = {"ciphers": "write others"}
+
 
 class TlsFiles:
     """Looks at files; remembers of which lines they were good."""
@@ -42,7 +45,7 @@ class TlsFiles:
         except TlsFailed as failure:
             if failure.is_forbidden and key in self._good:
                 return None
-            return f"'{failure.word}' {failure}"
+            return f"'{failure.word}' {failure}: {_ADVICE.get(failure.word, _MEND)}"
         self._good.add(key)
         return None
 

@@ -86,6 +86,7 @@ class TlsTransport(asyncio.Transport):
         self._verify_name = verify_name
         self._below: asyncio.Transport
         self._paused = False
+        self._answered = False  # in the handshake: the peer's first word has come, and was one
         self._unread = False  # there may be more in `_incoming` or in OpenSSL
         self._finish_received = False
         self._finish_wanted = False
@@ -110,6 +111,7 @@ class TlsTransport(asyncio.Transport):
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
+            self._answered = self._answered or self._outgoing.pending > 0
             self._flush()
             return
         except (ssl.SSLError, ssl.CertificateError) as error:
@@ -141,7 +143,7 @@ class TlsTransport(asyncio.Transport):
         self._below_finished = True
         self._incoming.write_eof()
         if self._link is None:
-            self._fail(ConnectionResetError("the connection was closed in the TLS handshake"))
+            self._fail(self._left())
         else:
             self._read()
 
@@ -152,9 +154,17 @@ class TlsTransport(asyncio.Transport):
         if self._sessions is not None and self._link is not None:
             self._sessions[0].keep(self._sessions[1], self._tls.session)
         if not self.done.done():
-            self.done.set_exception(self._error or error or ConnectionResetError("closed"))
+            if self._error is None and (error is None or self._answered):
+                self._error = self._left()
+            self.done.set_exception(self._error or error or self._left())
         if self._link is not None:
             self._link.connection_lost(self._error or error)
+
+    def _left(self) -> OSError:
+        """What it is that the peer has gone within its handshake."""
+        if self._answered:
+            return ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "the peer has left its handshake")
+        return ConnectionResetError("the connection was closed in the TLS handshake")
 
     def pace(self, paused: bool) -> None:
         """The transport below holds much, or little again."""
@@ -366,5 +376,6 @@ def _why(error: OSError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate verify failed: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
-        return str(error.reason or error).lower().replace("_", " ")
+        # One that was not made by OpenSSL has no `reason`.
+        return str(getattr(error, "reason", None) or error.strerror).lower().replace("_", " ")
     return reason_of(error)

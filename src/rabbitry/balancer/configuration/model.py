@@ -95,7 +95,7 @@ class BindTls:
 @dataclass(frozen=True, slots=True)
 class ServerTls:
     """TLS towards a server (`ssl`). `verify` is none or required (then there is a `ca_file`);
-    `sni` is a literal name, `certificate` the client's own.
+    `sni` is a literal name, `certificate` the client's own; `reuse` is False for `no-ssl-reuse`.
     """
 
     verify: str = "required"
@@ -110,6 +110,7 @@ class ServerTls:
     maximum_version: str | None = None
     tickets: bool = True
     crl_file: str | None = None
+    reuse: bool = True
 
 
 @dataclass(frozen=True, slots=True)

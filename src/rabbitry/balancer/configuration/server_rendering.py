@@ -124,3 +124,5 @@ def _tls_settings(tls: ServerTls) -> Iterator[str]:
             yield from (word, quoted(value))
     if not tls.tickets:
         yield "no-tls-tickets"
+    if not tls.reuse:
+        yield "no-ssl-reuse"

@@ -165,6 +165,13 @@ def _check_alpn(reading: Reading, draft: ServerDraft, value: str) -> ServerDraft
     return replace(draft, check_alpn=tls_words.read_protocols(value))
 
 
+def _reuse(whether: bool) -> Word:
+    def carry_out(reading: Reading, draft: ServerDraft, _: str) -> ServerDraft:
+        return replace(draft, tls=replace(draft.tls, reuse=whether))
+
+    return carry_out
+
+
 def _version(word: str) -> Word:
     def carry_out(reading: Reading, draft: ServerDraft, value: str) -> ServerDraft:
         return replace(draft, tls=tls_words.version_word(draft.tls, word, value))
@@ -230,6 +237,7 @@ _FLAGS: dict[str, Word] = {
     "ssl": _draft(ssl=True),
     "no-ssl": _draft(ssl=False),
 }
+_FLAGS.update({"ssl-reuse": _reuse(True), "no-ssl-reuse": _reuse(False)})
 _FLAGS.update(
     (word, _version(word)) for word in tls_words.VERSION_WORDS if not word.startswith("ssl-")
 )

@@ -19,7 +19,7 @@ Tls = TypeVar("Tls", BindTls, ServerTls)
 
 IGNORED_WORDS = {
     "allow-0rtt": 0, "curves": 1, "ecdhe": 1, "npn": 1, "tls-ticket-keys": 1,
-    "prefer-client-ciphers": 0, "no-ca-names": 0, "no-sslv3": 0, "no-ssl-reuse": 0, "ssl-reuse": 0,
+    "prefer-client-ciphers": 0, "no-ca-names": 0, "no-sslv3": 0,
 }  # fmt: skip
 """Words that only tune TLS, with how many words they take along."""
 
