@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rabbitry.balancer.configuration.lexer import as_bytes
 from rabbitry.balancer.configuration.model import ConfigurationError
 from rabbitry.console.configuration_files import Files, read_configuration, verdict
 
@@ -42,14 +43,20 @@ def test_mistakes_name_their_file(tmp_path: Path) -> None:
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read: No such file"):
         read_configuration(tmp_path / "none.cfg")
-    (tmp_path / "binary.cfg").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigurationError, match="UTF-8"):
-        read_configuration(tmp_path / "binary.cfg")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigurationError, match=r"has no \*\.cfg"):
         read_configuration(tmp_path / "empty")
     with pytest.raises(ConfigurationError, match="larger than"):
         read_configuration(Path("/dev/zero"))
+
+
+def test_a_file_may_hold_any_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "a.cfg"
+    text = LISTEN.format(name="a", port=1).encode("latin-1")
+    path.write_bytes(b"# f\xfcr alle\n" + text + b"\ndescription caf\xe9 \xe2\x82\xac\n")
+    (front,) = read_configuration(path).frontends
+    assert front.description is not None
+    assert as_bytes(front.description) == b"caf\xe9 \xe2\x82\xac"
 
 
 def test_the_environment_is_the_processs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -358,6 +358,23 @@ def test_sessions_at_backups_end_when_a_server_comes() -> None:
     )
 
 
+def test_failed_sessions_are_among_those_of_the_server_that_they_take_down() -> None:
+    """Two are served and stay, the one that fails is counted too."""
+
+    def script(side: Side) -> object:
+        checked(side)
+        stay = [side.connect() for _ in range(2)]
+        for link in stay:
+            link.line()
+        side.servers["s1"].go()
+        side.connect().ends()
+        return side.notices(1, "is DOWN")
+
+    words = "check inter 20s observe layer4 error-limit 1 on-error mark-down"
+    (line,) = play(ONE % ("retries 0", words), script)
+    assert ". 3 sessions active, " in line
+
+
 def test_failed_sessions_count_where_observed() -> None:
     """`observe layer4`: connects that fail take the server down, without waiting for the check."""
 

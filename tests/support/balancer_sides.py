@@ -101,7 +101,8 @@ class Side:
     def file(self, text: str, name: str = "balancer.cfg") -> Path:
         """Write a file with what its braces mean here."""
         path = self.directory / name
-        path.write_text(textwrap.dedent(text.format_map(self.names)).rstrip() + "\n")
+        text = textwrap.dedent(text.format_map(self.names)).rstrip() + "\n"
+        path.write_bytes(text.encode("utf-8", "surrogateescape"))
         return path
 
     def start(self, text: str) -> None:
@@ -119,7 +120,7 @@ class Side:
             with output.open("w") as file:
                 self._popen = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
             self.process = self._popen.pid
-        waited_for = _listeners(path.read_text())
+        waited_for = _listeners(path.read_text(errors="surrogateescape"))
         self.until(
             lambda: all(map(_listens, waited_for)) or self.ended.is_set(), "listening", START_S
         )
@@ -265,7 +266,7 @@ class Side:
             answer = b""
             while data := sock.recv(65536):
                 answer += data
-        return self.neutral(answer.decode()).strip("\n")
+        return self.neutral(answer.decode(errors="surrogateescape")).strip("\n")
 
     def ask_json(self, command: str) -> Any:
         """The answer to a command that answers JSON."""

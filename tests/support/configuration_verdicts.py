@@ -29,7 +29,8 @@ class Verdict:
 def haproxy_says(text: str, directory: Path) -> Verdict:
     """HAProxy's verdict; warnings are left out of `lines`."""
     path = _file(text, directory)
-    done = subprocess.run([str(HAPROXY), "-c", "-f", str(path)], capture_output=True, text=True)
+    command = [str(HAPROXY), "-c", "-f", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, errors="surrogateescape")
     said = done.stdout + done.stderr
     alerts = re.findall(r"^\[ALERT\][^[]*\[[^]]*\.cfg:(\d+)\]", said, re.M)
     return Verdict(done.returncode, _once(alerts), said)
@@ -49,7 +50,7 @@ def rabbitry_says(text: str, directory: Path) -> Verdict:
 
 def _file(text: str, directory: Path) -> Path:
     path = directory / "judged.cfg"
-    path.write_text(text)
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
     return path
 
 

@@ -65,7 +65,7 @@ def packet(
     rank = max(rank, SEVERITIES.index(target.minimum_level))
     kind = target.format or _format_of_old(target, sender)
     line = _header(kind, target.facility, rank, sender, date) + text.translate(_BREAKS)
-    return line.encode("utf-8", "replace")[: target.length_bytes] + b"\n"
+    return line.encode("utf-8", "surrogateescape")[: target.length_bytes] + b"\n"
 
 
 def _format_of_old(target: LogTarget, sender: Sender) -> str:

@@ -75,7 +75,9 @@ class Credentials:
 
     def plain_response(self) -> bytes:
         """Return the response of SASL PLAIN (RFC 4616)."""
-        return b"\0" + self.user.encode() + b"\0" + self.password.encode()
+        return b"\0" + b"\0".join(
+            each.encode("utf-8", "surrogateescape") for each in (self.user, self.password)
+        )
 
 
 def check_tune_ok(offered: ConnectionTune, accepted: ConnectionTuneOk) -> None:

@@ -14,6 +14,7 @@ error; 70 a bug of ours.
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
@@ -75,6 +76,7 @@ def check(paths: Sequence[Path], *, rendered: bool = False) -> int:
     """Say whether the files are right, or (`rendered`) print them as HAProxy takes them."""
     from rabbitry.balancer.configuration.rendering import render
 
+    _print_any_bytes()
     try:
         text = render(read_configuration(*paths)) if rendered else verdict(paths) + "\n"
         print(text, end="", flush=True)
@@ -84,6 +86,12 @@ def check(paths: Sequence[Path], *, rendered: bool = False) -> int:
     return 0
 
 
+def _print_any_bytes() -> None:
+    """Files may hold what is no UTF-8: it is printed as it was."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")
+
+
 def balance(
     *paths: Path, ready: int | None = None, supervised: bool = False, daemon: bool | None = False
 ) -> int:
@@ -91,6 +99,7 @@ def balance(
 
     `daemon`: in the background, and this process returns when it serves; None: if the files say so.
     """
+    _print_any_bytes()
     files = Files(*paths)
     try:
         configuration = files.read()

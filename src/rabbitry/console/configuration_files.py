@@ -92,11 +92,10 @@ def _text(path: Path) -> str:
             data = file.read(_SIZE_BYTES_MAX + 1)
         if len(data) > _SIZE_BYTES_MAX:
             raise _Unreadable(f"{path}: is larger than {_SIZE_BYTES_MAX >> 20} MiB: split it")
-        return data.decode("utf-8")
+        # HAProxy takes any bytes; those that are no UTF-8 come out again as they were.
+        return data.decode("utf-8", "surrogateescape")
     except OSError as error:
         raise _Unreadable(f"{path}: cannot be read: {_why(error)}") from None
-    except UnicodeDecodeError:
-        raise _Unreadable(f"{path}: is not a text in UTF-8: save it as one") from None
 
 
 def _why(error: OSError) -> str:

@@ -16,6 +16,7 @@ import ipaddress
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from rabbitry.balancer.configuration.lexer import as_bytes
 from rabbitry.balancer.configuration.model import StatisticsPage
 
 
@@ -33,7 +34,7 @@ def may_see(page: StatisticsPage, authorization: str | None) -> bool:
     found = False
     for name, password in page.users:
         # No early end: how long it takes tells nothing of who there is.
-        found |= hmac.compare_digest(told, f"{name}:{password}".encode())
+        found |= hmac.compare_digest(told, as_bytes(f"{name}:{password}"))
     return found
 
 

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
+from rabbitry.balancer.configuration.lexer import as_bytes
 from rabbitry.balancer.configuration.model import FrontendSection, StatisticsPage
 from rabbitry.balancer.page_requests import PROMEX, STATS
 from rabbitry.balancer.statistics.formats import json_schema, to_csv, to_json, to_typed
@@ -99,7 +100,7 @@ async def _answer(section: FrontendSection, desk: Desk, request: Request) -> Res
     answer.server = STATS
     if not may_see(page, request.headers.get("authorization")):
         response = _error(*_UNAUTHORIZED)
-        realm = page.realm.replace("\\", "\\\\").replace('"', '\\"')
+        realm = as_bytes(page.realm.replace("\\", "\\\\").replace('"', '\\"')).decode("latin-1")
         response.headers["www-authenticate"] = f'Basic realm="{realm}"'
         return response
     client_host = request.client.host if request.client is not None else None
@@ -140,7 +141,7 @@ async def _metrics(desk: Desk, query: str) -> Response:
         return _error(*_BAD)
     rows, info = await desk.numbers()
     text = to_metrics(info, rows, scope)
-    return Response(text, headers={**_FRESH, "content-type": CONTENT_TYPE})
+    return Response(as_bytes(text), headers={**_FRESH, "content-type": CONTENT_TYPE})
 
 
 def _view(page: StatisticsPage, options: str, table: TableOptions) -> View:
@@ -193,16 +194,17 @@ async def _get(
         text = to_json(rows, selection, legends)
         return Response(text, media_type="application/json", headers=headers)
     if ";typed" in options:
-        return PlainTextResponse(to_typed(rows, selection, legends), headers=headers)
+        return PlainTextResponse(as_bytes(to_typed(rows, selection, legends)), headers=headers)
     if ";csv" in options:
-        return PlainTextResponse(to_csv(rows, selection, legends), headers=headers)
+        return PlainTextResponse(as_bytes(to_csv(rows, selection, legends)), headers=headers)
     if view.node == "":
         view = replace(view, node=str(info.get("node", "")))
     if view.description == "":
         view = replace(view, description=str(info.get("description", "")))
     view = replace(view, table=replace(view.table, selection=selection))
     headers["content-security-policy"] = ADMIN_POLICY if view.table.admin else POLICY
-    return Response(render_page(rows, info, view), media_type="text/html", headers=headers)
+    html = as_bytes(render_page(rows, info, view))
+    return Response(html, media_type="text/html", headers=headers)
 
 
 async def _post(desk: Desk, request: Request, view: View, admin: bool) -> Response:

@@ -252,7 +252,7 @@ def _bind_unix(host: str, options: ListenOptions) -> socket.socket:
     try:
         sock.setblocking(False)
         if host.startswith("@"):
-            sock.bind(b"\0" + host[1:].encode())
+            sock.bind(b"\0" + os.fsencode(host[1:]))
         else:
             _clear(host)
             sock.bind(host)

@@ -119,7 +119,7 @@ class RuntimeSockets:
                 return
             for line in lines:
                 text = await self._run_line(terminal, line)
-                await self._send(sock, text.encode(), terminal)
+                await self._send(sock, text.encode("utf-8", "surrogateescape"), terminal)
                 if terminal.is_closing or self._closed:
                     return
             if lines and not terminal.prompt:

@@ -17,7 +17,6 @@ from rabbitry.balancer.configuration.lexer import (
     read_choice,
     read_name,
     read_number,
-    read_size,
     read_time_us,
     split_words,
 )
@@ -171,13 +170,6 @@ def test_any_line_is_split_or_refused(line: str) -> None:
 )
 def test_quoted_words_come_out_as_they_are(words: list[str]) -> None:
     assert split_words(" ".join(f"'{word}'" for word in words)) == words
-
-
-def test_sizes() -> None:
-    assert [read_size(word) for word in ("0", "16k", "1M", "3g")] == [0, 16384, 1 << 20, 3 << 30]
-    for word in ("", "k", "4g", "1t", "-1", "99999999999"):
-        with pytest.raises(Mistake, match="is not a size"):
-            read_size(word)
 
 
 def test_choices_arguments_and_hints() -> None:

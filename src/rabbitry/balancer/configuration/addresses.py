@@ -13,7 +13,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 
-from rabbitry.balancer.configuration.lexer import Mistake, expand
+from rabbitry.balancer.configuration.lexer import Mistake, as_bytes, expand
 from rabbitry.machine import Address
 
 ADDRESSES_MAX = 10_000
@@ -128,7 +128,7 @@ def _split(part: str, datagrams: bool) -> tuple[str, str]:
 
 
 def _unix(path: str, part: str, abstract: bool) -> str:
-    if not path or "\0" in path or len(path.encode()) > _UNIX_PATH_MAX:
+    if not path or "\0" in path or len(as_bytes(path)) > _UNIX_PATH_MAX:
         raise Mistake(part, f"is no path of a Unix socket: write 1 to {_UNIX_PATH_MAX} bytes")
     if abstract:
         return "@" + path

@@ -1,4 +1,4 @@
-r"""Words of HAProxy's configuration language: splitting a line, reading times, sizes, numbers.
+r"""Words of HAProxy's configuration language: splitting a line, reading times and numbers.
 
 Owns quoting, escapes, comments and environment variables (configuration.txt 2.2 and 2.3,
 `parse_line` of tools.c) and the formats of values (2.5). Knows no keyword, no address. Every
@@ -22,7 +22,6 @@ WORDS_MAX = 64
 """MAX_LINE_ARGS of HAProxy's defaults.h."""
 TIME_MS_MAX = 2**31 - 1
 """HAProxy keeps times as signed 32-bit milliseconds: 24.8 days."""
-SIZE_MAX = 2**32 - 1
 _VARIABLE_LENGTH_MAX = 65_536
 
 _UNITS_US = {
@@ -34,8 +33,6 @@ _UNITS_US = {
     "d": 86_400_000_000,
 }
 _TIME = re.compile(r"([0-9]{1,20})(us|ms|s|m|h|d)?")
-_SIZE = re.compile(r"([0-9]{1,10})([kKmMgG])?")
-_SIZE_SHIFT = {"": 0, "k": 10, "m": 20, "g": 30}
 _NAME = re.compile(r"[A-Za-z0-9_.:-]+")
 _SPACE = " \t\n\v\f\r"
 _ESCAPES = {" ": " ", "\\": "\\", "t": "\t", "n": "\n", "r": "\r", "#": "#", "'": "'", '"': '"'}
@@ -208,15 +205,6 @@ def read_time_us(word: str, default_unit: str = "ms", smallest_unit: str | None 
             f"is longer than {TIME_MS_MAX} {smallest_unit or default_unit}: write a shorter time",
         )
     return units * unit_us
-
-
-def read_size(word: str) -> int:
-    """Read a number of bytes such as `16384` or `16k` (configuration.txt 2.5: k, m, g)."""
-    match = _SIZE.fullmatch(word)
-    size = int(match[1]) << _SIZE_SHIFT[(match[2] or "").lower()] if match else -1
-    if not 0 <= size <= SIZE_MAX:
-        raise Mistake(word, "is not a size: write a number, with k, m or g behind it")
-    return size
 
 
 def read_number(word: str, at_least: int, at_most: int) -> int:

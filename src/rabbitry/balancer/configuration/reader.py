@@ -66,7 +66,8 @@ _REFUSED_SECTIONS = {
     "program": "is not carried out: start the program by itself",
     "log-forward": "is not carried out: log lines of others are not passed on",
 }
-_BINARY_WORDS = ("tcp-check", "server", "default-server")
+_OF_PLACES = ("bind", "source", "crt-base", "ca-base", "unix-bind")
+"""Lines whose words are places: all processes tell each other of these, as text."""
 _NOT_SECTIONS = "begin with global, defaults, frontend, backend or listen"
 
 
@@ -139,7 +140,7 @@ class _Reader:
         if "" in words:
             before = words[words.index("") - 1] if words[0] else ""
             raise Mistake(before, "is followed by an empty word: HAProxy reads no further there")
-        if words[0] not in _BINARY_WORDS and any(_has_bytes(word) for word in words):
+        if words[0] in _OF_PLACES and any(_has_bytes(word) for word in words):
             raise Mistake("\\x", "is a byte that is no text: write the text itself")
         if words[0].startswith((".", "[")):
             raise Mistake(words[0], "is a condition for HAProxy's reader: write what shall hold")

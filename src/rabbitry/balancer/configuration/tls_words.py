@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeVar
 
-from rabbitry.balancer.configuration.lexer import Mistake, read_choice
+from rabbitry.balancer.configuration.lexer import Mistake, as_bytes, read_choice
 from rabbitry.balancer.configuration.model import BindTls, ServerTls
 
 VERSIONS = ("TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3")
@@ -74,7 +74,7 @@ def read_version(value: str) -> str:
 def read_protocols(value: str) -> tuple[str, ...]:
     """Read the protocols of `alpn`, between commas."""
     protocols = tuple(value.split(","))
-    if any(not 1 <= len(protocol.encode()) <= 255 for protocol in protocols):
+    if any(not 1 <= len(as_bytes(protocol)) <= 255 for protocol in protocols):
         raise Mistake(value, "has a protocol of no or too many bytes: write NAME,NAME")
     return protocols
 
