@@ -3,6 +3,10 @@
 # ruff: noqa: E501 - lines of the log are as long as they are
 from __future__ import annotations
 
+import os
+import re
+import signal
+
 from support.balancer_sides import Side
 from support.beside_haproxy import play
 from support.health_states import CHECK, COUNTS, ONE, QUICK, TWO, checked, when
@@ -356,6 +360,37 @@ def test_sessions_at_backups_end_when_a_server_comes() -> None:
             "Server front/s1 is UP, reason: Layer4 check passed, check duration: Nms. 1 active and 1 backup servers online. 0 sessions requeued, 0 total in queue.",
         ],
     )
+
+
+def test_sighup_has_the_states_logged() -> None:
+    """What is told of the section that clients come to; the page's own line differs by its use."""
+
+    def script(side: Side) -> list[str]:
+        side.notices(1, "s2 is DOWN")
+        side.connect().line()
+        assert side.process is not None
+        os.kill(side.process, signal.SIGHUP)
+        side.notices(1, "Proxy empty")
+        lines = side.notices(1, "SIGHUP")
+        # HAProxy has a client of HTTP of its own.
+        return [line for line in lines if not re.search("roxy page|<HTTPCLIENT>", line)]
+
+    text = """
+listen front
+    bind 127.0.0.1:{front}
+    server s1 127.0.0.1:{s1}
+    server s2 127.0.0.1:{s2} check inter 100 fall 1
+    server s3 127.0.0.1:{s3} backup
+backend spare
+    server s1 127.0.0.1:{s1} disabled
+    server s3 127.0.0.1:{s3} backup
+backend empty
+    server s1 127.0.0.1:{s1} disabled
+"""
+    assert play(text, script, {"s2": None})[4:5] == [
+        "SIGHUP: Proxy front has 1 active servers and 1 backup servers available. "
+        "Conn: act(FE+BE): 1+1, 0 pend (0 unass), tot(FE+BE): 1+1."
+    ]
 
 
 def test_failed_sessions_are_among_those_of_the_server_that_they_take_down() -> None:

@@ -28,6 +28,7 @@ from rabbitry.balancer.configuration.model import BindLine, Configuration
 from rabbitry.balancer.handshakes import COUNTED, refusal
 from rabbitry.balancer.proxies import Proxies
 from rabbitry.balancer.relay import Relay
+from rabbitry.balancer.state_dump import dump
 from rabbitry.balancer.statistics.gathering import rows_of
 from rabbitry.balancer.statistics.process import Facts, ProcessCounters
 from rabbitry.balancer.statistics.rows import StatisticsRow
@@ -68,6 +69,11 @@ class Reload:
 class EndChecks:
     """Question: check no server any more, for the process ends. Answered when what checks keep open
     has ended in order, a second later at the latest."""
+
+
+@dataclass(frozen=True, slots=True)
+class DumpStates:
+    """Question: tell how all servers and sections are, in lines of the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +305,8 @@ class Balancer:
                 rows = self._world.rows(now)
                 fields = info_fields(self._world, now, rows)
                 return rows, {field.name: field.value for field in fields}
+            case DumpStates():
+                self._out += dump(self.proxies)
             case PageForm(form):
                 return apply_form(self._world, form, now)
         return None

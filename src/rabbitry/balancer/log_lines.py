@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rabbitry.balancer.state_dump import STATE
 from rabbitry.machine import Report
 
 WITH_DATES = ("session ended", "request ended", "client refused")
@@ -49,6 +50,9 @@ def line_of(report: Report, began: str = "", zone: str = "+0000") -> str:
         )
     if report.what in ("proxy paused", "proxy resumed"):
         return f"{report.what[6:].capitalize()} {details['kind']} {details['proxy']}."
+    if report.what == STATE:
+        line: str = details["line"]
+        return line
     if report.what == "proxy has no server available":
         return f"proxy {details['proxy']} has no server available!"
     if report.what == "configuration reloaded":

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from time import monotonic_ns
 from typing import Any
 
-from rabbitry.balancer.balancer import AllSessionsEnded, Balancer, EndChecks
+from rabbitry.balancer.balancer import AllSessionsEnded, Balancer, DumpStates, EndChecks
 from rabbitry.balancer.commands.terminal import Terminal
 from rabbitry.balancer.configuration.model import (
     BindLine,
@@ -119,10 +119,11 @@ async def run_balancer(
     """Balance until SIGTERM or SIGINT (or, `supervised`, the end of standard input).
 
     At SIGUSR2, or when a runtime socket says `reload`, `read` reads another configuration, raising
-    `ConfigurationError`. SIGUSR1 ends it softly: it listens no more, and goes when its last session
-    has ended, or `hard-stop-after` is over. `serving` is called with the address of every listener
-    and page, by name, when all of them serve. Returns the exit code. Raises `ListenFailed`,
-    `TlsFailed`, `PrivilegesFailed` or, for the pidfile, `OSError`.
+    `ConfigurationError`. At SIGHUP it logs how all servers are. SIGUSR1 ends it softly: it listens
+    no more, and goes when its last session has ended, or `hard-stop-after` is over. `serving` is
+    called with the address of every listener and page, by name, when all of them serve. Returns
+    the exit code. Raises `ListenFailed`, `TlsFailed`, `PrivilegesFailed` or, for the pidfile,
+    `OSError`.
     """
     for warning in configuration.warnings:
         _log.warning("%s", warning)
@@ -155,10 +156,9 @@ async def run_balancer(
     try:
         await open_now.open(machine.listeners)
         tasks = _Tasks()
-        loop.add_signal_handler(signal.SIGUSR2, lambda: tasks.start(reloader.reload()))
-        loop.add_signal_handler(
-            signal.SIGUSR1, lambda: tasks.start(_stop_softly(driver, open_now, stopping))
-        )
+        tasks.start_at(signal.SIGUSR2, reloader.reload)
+        tasks.start_at(signal.SIGHUP, lambda: driver.ask(DumpStates()))
+        tasks.start_at(signal.SIGUSR1, lambda: _stop_softly(driver, open_now, stopping))
         process = configuration.process
         with pid_file(process.pidfile):
             become(process.user, process.group)
@@ -202,8 +202,14 @@ class _Tasks:
     def __init__(self) -> None:
         self._running: set[asyncio.Task[object]] = set()
 
-    def start(self, work: Coroutine[object, object, object]) -> None:
-        """Begin work in the background."""
+    def start_at(
+        self, number: signal.Signals, work: Callable[[], Coroutine[object, object, object]]
+    ) -> None:
+        """Begin this work at every such signal."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(number, lambda: self._start(work()))
+
+    def _start(self, work: Coroutine[object, object, object]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
