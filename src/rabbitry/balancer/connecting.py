@@ -73,8 +73,9 @@ class Connecting:
                 self._give_up(session, "S", "C", now)
             return
         if not session.has_place:
-            server.reckon_places(backend.counters.sessions, backend.fullconn, now)
-            if self._queueing.is_full(server):
+            if server.maxconn:
+                server.reckon_places(backend.counters.sessions, backend.fullconn, now)
+            if server.maxconn and self._queueing.is_full(server):
                 if server.line.maxqueue and server.queued >= server.line.maxqueue:
                     self._give_up(session, "S", "Q", now)
                 else:

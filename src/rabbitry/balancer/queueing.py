@@ -22,6 +22,9 @@ from rabbitry.balancer.backends import Backend
 from rabbitry.balancer.servers import Operating, Server
 from rabbitry.balancer.session import Session
 
+_STARTING = Operating.STARTING
+"""Looking up a member of an enumeration takes longer than all else that is asked of a server."""
+
 
 @dataclass(slots=True)
 class _Queue:
@@ -60,7 +63,7 @@ class Queueing:
     def reckon_places(backend: Backend, now: int) -> None:
         """Reckon how many sessions each server may have now; the algorithm looks at that."""
         for server in backend.servers:
-            if server.line.minconn is not None or server.operating is Operating.STARTING:
+            if server.operating is _STARTING or server.line.minconn is not None:
                 server.reckon_places(backend.counters.sessions, backend.fullconn, now)
 
     @staticmethod

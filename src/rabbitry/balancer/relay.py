@@ -33,6 +33,7 @@ from rabbitry.balancer.session_table import SessionTable
 from rabbitry.machine import Address, Effect, Measure
 
 _WITHOUT_SERVER = (Phase.QUEUED, Phase.CONNECTING, Phase.WAITING)
+_ENDED = Phase.ENDED
 _WITH_SERVER = (Phase.RELAYING, Phase.FLUSHING)
 
 
@@ -307,7 +308,7 @@ class Relay:
 
     def _set_timer(self, session: Session) -> None:
         phase = session.phase
-        if phase is Phase.ENDED:
+        if phase is _ENDED:
             return
         if phase in _WITH_SERVER:
             if not session.is_measured:

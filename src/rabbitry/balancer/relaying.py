@@ -131,13 +131,13 @@ class Relaying:
     def next_expiry(self, session: Session) -> int | None:
         """When one of the sides has been idle for too long, as far as is known."""
         client, server = session.client_side, session.server_side
-        first = _read_expiry(client, server)
-        others = [_read_expiry(server, client)]
+        first, at = _read_expiry(client, server), _read_expiry(server, client)
+        if first is None or (at is not None and at < first):
+            first = at
         if client.waiting_bytes or server.waiting_bytes:
-            others += [_write_expiry(client), _write_expiry(server)]
-        for at in others:
-            if first is None or (at is not None and at < first):
-                first = at
+            for at in (_write_expiry(client), _write_expiry(server)):
+                if first is None or (at is not None and at < first):
+                    first = at
         return first
 
     def expired(self, session: Session) -> None:
