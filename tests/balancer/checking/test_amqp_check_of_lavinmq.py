@@ -1,58 +1,127 @@
-"""`option amqp-check` of a LavinMQ: what LavinMQ 2.1.0 said to this very check, byte for byte.
-
-LavinMQ is built from its source in Crystal, which no registry has; so it is not run here. What a
-run showed is in docs/decisions/0140.
-"""
+"""`option amqp-check` of a LavinMQ: what LavinMQ 2.1.0 said to this very check, byte for byte."""
 
 from __future__ import annotations
 
 import pytest
-from support.checked_server import MS, CheckedServer, bytes_sent, line, links_opened
+from support.checked_server import MS, CheckedServer, line, links_opened
+from support.lavinmq import (
+    ACCESS_REFUSED,
+    CHANNEL_OPEN_OK,
+    NO_VHOST,
+    OPEN_OK,
+    QOS_OK,
+    SHUTDOWN,
+    START,
+    TUNE,
+    LavinMq,
+)
 
 from rabbitry.balancer.checking.amqp_checker import AmqpChecker
 from rabbitry.balancer.configuration.model import AmqpCheck
+from rabbitry.machine import CloseLink, Effect, OpenLink, SendBytes
 
-START = (
-    b"\1\0\0\0\0\1@\0\n\0\n\0\t\0\0\1\x1b\7productS\0\0\0\7LavinMQ\10platformS\0\0\0\x0eCrystal "
-    b"1.14.0\7versionS\0\0\0\x052.1.0\x0ccapabilitiesF\0\0\0\xc7\x12publisher_confirmst\1"
-    b"\x1aexchange_exchange_bindingst\1\nbasic.nackt\1\x16consumer_cancel_notifyt\1"
-    b"\x12connection.blockedt\1\x13consumer_prioritiest\1\x1cauthentication_failure_closet\1"
-    b"\x10per_consumer_qost\1\x0fdirect_reply_tot\1\0\0\0\x0eAMQPLAIN PLAIN\0\0\0\5en_US\xce"
-)
-TUNE = b"\1\0\0\0\0\0\x0c\0\n\0\x1e\x08\0\0\2\0\0\1,\xce"
-OPEN_OK = b"\1\0\0\0\0\0\5\0\n\0)\0\xce"
-CHANNEL_OPEN_OK = b"\1\0\1\0\0\0\x08\0\x14\0\x0b\0\0\0\0\xce"
-QOS_OK = b"\1\0\1\0\0\0\4\0<\0\x0b\xce"
-QUESTION = b"\1\0\1\0\0\0\x0b\0<\0\n\0\0\0\0\0\0\0\xce"  # ours: basic.qos
-ACCESS_REFUSED = b"\1\0\0\0\0\0\x19\0\n\x002\1\x93\x0eACCESS_REFUSED\0\n\0\x0b\xce"
-NO_VHOST = b"\1\0\0\0\0\0(\0\n\x002\2\x12\x1dNOT_ALLOWED - vhost not found\0\n\0(\xce"
-SHUTDOWN = b"\1\0\0\0\0\0.\0\n\x002\1@#CONNECTION_FORCED - Broker shutdown\0\0\0\0\xce"
+UP = ("L7OK", "LavinMQ 2.1.0")
+IN_ALARM = ("L7OK", "LavinMQ 2.1.0, blocks publishers: low on disk")
 
 
-def said(*answers: bytes) -> CheckedServer:
-    """A server after it has said this on the first connection."""
-    section = AmqpCheck()
-    stage = CheckedServer(line(inter_us=1000 * MS, fall=3, rise=2), amqp_check=section)
-    checker = AmqpChecker(stage.desk, stage.backend, stage.server, section, 0)
-    (link,) = links_opened(stage.begin(checker))
-    stage.opened(link)
-    for answer in answers:
-        stage.received(link, answer)
-    return stage
+class Checked(CheckedServer):
+    """A checked LavinMQ. `connections` has each that was made; links count down from -1."""
+
+    def __init__(self, low_on_disk: bool = False, may_write: bool = True) -> None:
+        section = AmqpCheck()
+        super().__init__(line(inter_us=1000 * MS, fall=3, rise=2), amqp_check=section)
+        self.low_on_disk = low_on_disk
+        self.may_write = may_write
+        self.connections: dict[int, LavinMq] = {}
+        self._play(self.begin(AmqpChecker(self.desk, self.backend, self.server, section, 0)))
+
+    def change_disk(self, low_on_disk: bool) -> None:
+        self.low_on_disk = low_on_disk
+        for connection in self.connections.values():
+            connection.low_on_disk = low_on_disk
+
+    def live(self, time_ms: int) -> None:
+        """Let time pass, and LavinMQ answer what it is asked on the way."""
+        until = self.now + time_ms * MS
+        while self.now < until:
+            self._play(self.pass_time(50))
+
+    def _play(self, effects: list[Effect]) -> None:
+        while effects:
+            effect = effects.pop(0)
+            if isinstance(effect, OpenLink):
+                self.connections[effect.link] = LavinMq(self.low_on_disk, self.may_write)
+                effects += self.opened(effect.link)
+            elif isinstance(effect, SendBytes):
+                answer = self.connections[effect.link].feed(effect.data)
+                effects += self.received(effect.link, answer) if answer else []
+            elif isinstance(effect, CloseLink):
+                effects += self.closed(effect.link)
+
+    @property
+    def warnings(self) -> int:
+        return sum(each.warnings for each in self.connections.values())
 
 
 def test_it_is_up_and_named() -> None:
-    stage = said(START, TUNE, OPEN_OK, CHANNEL_OPEN_OK, QOS_OK)
-    assert (stage.found, stage.server.status) == (("L7OK", "LavinMQ 2.1.0"), "UP")
+    stage = Checked()
+    assert (stage.found, stage.server.status) == (UP, "UP")
 
 
-def test_nothing_but_the_question_is_asked_of_it() -> None:
-    """It tells nobody that it blocks, and would hold a message that was begun against the next."""
-    stage = said(START, TUNE, OPEN_OK, CHANNEL_OPEN_OK, QOS_OK)
-    for _ in range(40):
-        assert bytes_sent(stage.pass_time(500)) == [QUESTION]
-        assert bytes_sent(stage.received(-1, QOS_OK)) == []
-    assert stage.server.status == "UP"
+def test_while_all_is_well_a_publish_is_begun_every_five_seconds_and_nothing_is_logged() -> None:
+    stage = Checked()
+    stage.live(22_000)
+    (connection,) = stage.connections.values()
+    assert connection.publishes == 5
+    assert (stage.warnings, stage.told()) == (0, [])
+    assert (stage.found, stage.server.status) == (UP, "UP")
+
+
+def test_low_on_disk_it_stays_up_says_so_and_is_seldom_asked() -> None:
+    stage = Checked()
+    stage.live(1000)
+    stage.change_disk(low_on_disk=True)
+    stage.live(5000)
+    assert (stage.found, stage.server.status) == (IN_ALARM, "UP")
+    stage.live(28_000)
+    assert stage.warnings == 1
+    stage.live(60_000)
+    assert stage.warnings == 3
+    assert (stage.found, stage.server.status) == (IN_ALARM, "UP")
+    assert len(stage.connections) == 1
+    assert stage.told() == ["server blocks publishers"]
+
+
+def test_when_it_has_space_again_that_is_seen_within_half_a_minute() -> None:
+    stage = Checked(low_on_disk=True)
+    assert stage.found == IN_ALARM
+    stage.live(10_000)
+    stage.change_disk(low_on_disk=False)
+    stage.live(21_000)
+    assert stage.found == UP
+    assert stage.told() == ["server blocks publishers", "server takes publishers again"]
+
+
+def test_one_that_hangs_in_alarm_is_down_and_in_alarm_when_it_is_back() -> None:
+    stage = Checked(low_on_disk=True)
+    stage.live(2000)
+    stage.connections[-1].silent = True
+    stage.live(3000)
+    assert (stage.server.status, stage.found[0]) == ("DOWN", "L7TOUT")
+    stage.live(6000)  # a connection beside the silent one has taken its place
+    assert list(stage.connections) == [-1, -2]
+    assert (stage.server.status, stage.found) == ("UP", IN_ALARM)
+    stage.change_disk(low_on_disk=False)
+    stage.live(31_000)
+    assert stage.found == UP
+
+
+def test_a_user_who_may_not_write_is_told_of_and_asks_once() -> None:
+    stage = Checked(may_write=False)
+    stage.live(40_000)
+    refusal = "403 ACCESS_REFUSED - User not allowed to publish to exchange ''"
+    assert stage.found == ("L7OK", f"LavinMQ 2.1.0, its alarms are not asked: {refusal}")
+    assert (stage.server.status, stage.warnings) == ("UP", 1)
 
 
 @pytest.mark.parametrize(
@@ -78,5 +147,11 @@ def test_nothing_but_the_question_is_asked_of_it() -> None:
 def test_its_refusals_and_its_farewell_are_told_apart(
     answers: tuple[bytes, ...], found: tuple[str, str], status: str
 ) -> None:
-    stage = said(*answers)
+    section = AmqpCheck()
+    stage = CheckedServer(line(inter_us=1000 * MS, fall=3, rise=2), amqp_check=section)
+    checker = AmqpChecker(stage.desk, stage.backend, stage.server, section, 0)
+    (link,) = links_opened(stage.begin(checker))
+    stage.opened(link)
+    for answer in answers:
+        stage.received(link, answer)
     assert (stage.found, stage.server.status) == (found, status)

@@ -17,7 +17,8 @@ come, or any of its body. So a connection that `probes` begins one message of on
 of its own, and sends an empty body frame now and then: the message never becomes complete, nothing
 is published, routed or counted. Then the broker says `blocked`, and reads that connection no more
 until the alarm is over (it says `unblocked` then): another one must do the asking for so long, and
-what the disk owes on this one is no fault of the disk. Other brokers are not probed; what they say
+what the disk owes on this one is no fault of the disk. LavinMQ, which says no such thing, is asked
+in its own way (`amqp_low_disk`), and goes on answering. Other brokers are not probed; what they say
 unasked is heard.
 
 Invariants: the password is in no text; after `conclusion` is set nothing more is asked.
@@ -28,6 +29,7 @@ from __future__ import annotations
 from typing import Final
 
 from rabbitry.balancer.checking.amqp_disk import DiskAsking
+from rabbitry.balancer.checking.amqp_low_disk import LowDiskAsking
 from rabbitry.balancer.checking.results import Result, printable, result
 from rabbitry.connection.endpoint import Endpoint
 from rabbitry.connection.handshake import Credentials
@@ -54,6 +56,7 @@ _PROBING: Final = 2
 _DISK: Final = 3
 _RABBITMQ: Final = "RabbitMQ"
 _PROBED: Final = (_RABBITMQ, "Rabbitry")
+_LAVINMQ: Final = "LavinMQ"
 _BODY_FRAME_OF_ONE_BYTE: Final = 9
 _EMPTY_BODY: Final = bytes((3, 0, _PROBING, 0, 0, 0, 0, 0xCE))
 _BEGUN_MESSAGE: Final = (
@@ -98,11 +101,14 @@ class AmqpAsking:
         self._wishes_to_probe = probes
         self._wishes_to_ask_disk = asks_disk
         self._probing = False
+        self._low_disk: LowDiskAsking | None = None  # where alarms are told by refusals
 
     # --- what the owner does ----------------------------------------------------------------------
 
     def ask(self, now: int, probe: bool) -> None:
         """Ask; `probe` for an alarm too, where it can be done."""
+        if probe and self._low_disk is not None:
+            self._low_disk.ask()
         self.ask_method()
         if probe and self._probing:
             self._endpoint.write([_EMPTY_BODY])
@@ -145,9 +151,21 @@ class AmqpAsking:
 
     @property
     def blocked_by(self) -> str:
-        """The reason of the server's alarm; empty where there is none."""
+        """The alarm for which this connection is not read; empty where it is."""
         reason = self._endpoint.blocked_reason
         return "" if reason is None else reason or "an alarm"
+
+    @property
+    def alarm(self) -> str:
+        """The reason of the server's alarm; empty where none is known."""
+        return self.blocked_by or (self._low_disk.alarm if self._low_disk is not None else "")
+
+    @property
+    def remark(self) -> str:
+        """What people should know of what cannot be asked; empty where all is well."""
+        if self.disk is not None and self.disk.remark:
+            return self.disk.remark
+        return self._low_disk.remark if self._low_disk is not None else ""
 
     @property
     def server_name(self) -> str:
@@ -182,8 +200,12 @@ class AmqpAsking:
                 continue
             if command.channel == _DISK and self.disk is not None:
                 self.disk.take(method)
+            elif command.channel == _PROBING and self._low_disk is not None:
+                self._low_disk.take(method)
             elif method.name == "basic.qos-ok":
                 self._owes_method = False
+                if self._low_disk is not None:
+                    self._low_disk.answered()
             elif isinstance(method, ChannelClose):
                 text = f"channel.close {method.reply_code}: {printable(method.reply_text)}"
                 self.conclusion = result("L7STS", text, method.reply_code)
@@ -209,9 +231,11 @@ class AmqpAsking:
         if self._wishes_to_probe and known and channel_max >= _PROBING:
             self._probing = True
             endpoint.send_method(_PROBING, ChannelOpen())
+        if self._wishes_to_probe and product == _LAVINMQ and channel_max >= _PROBING:
+            self._low_disk = LowDiskAsking(endpoint, _PROBING)
         if self._wishes_to_ask_disk and known and channel_max >= _DISK:
             self.disk = DiskAsking(endpoint, _DISK, rabbitmq=product == _RABBITMQ)
-        self.ask(now, probe=False)
+        self.ask(now, probe=self._low_disk is not None)
         if self._probing:
             endpoint.write([_BEGUN_MESSAGE])
 

@@ -19,7 +19,7 @@ A silent connection is kept, not replaced: a broker that was stopped and goes on
 each that we gave up on, a client that went without a word, and complain of it. After `PATIENCE_US`
 of silence a second connection is tried beside the first: whichever answers first stays, the other
 is ended in order. That also tells a hung server from one that is gone with the host it was on. The
-second is needed too while an alarm lasts (see `amqp_asking`): the first waits for its end.
+second is needed too while RabbitMQ's alarm lasts (see `amqp_asking`): the first waits for its end.
 
 A connection that ends without a word was lost, and a new one is tried at once. One that the server
 ends in order with 320 says that it is leaving, or that an operator closed it: the server gets no
@@ -47,7 +47,9 @@ LEAVING_PAUSE_US: Final = MICROSECONDS_PER_SECOND // 4
 """How soon it is looked whether a server that said goodbye is there still."""
 PROBE_PAUSE_US: Final = 5 * MICROSECONDS_PER_SECOND
 """How often an alarm is looked for. Each probe leaves some hundred bytes with RabbitMQ's
-connection, until it ends."""
+connection, until it ends. LavinMQ looks at its disk as often."""
+IN_ALARM_PROBE_PAUSE_US: Final = 30 * MICROSECONDS_PER_SECOND
+"""How often its end is looked for where nobody tells it: LavinMQ logs a warning each time."""
 PROBES_MAX: Final = 10_000
 """After so many a new connection takes the place of this one, in order: twice a day at most."""
 
@@ -163,7 +165,12 @@ class AmqpWatch:
     @property
     def alarm(self) -> str:
         """The reason of the server's alarm; empty where there is none."""
-        return next((each.blocked_by for each in self._open.values() if each.blocked_by), "")
+        return next((each.alarm for each in self._open.values() if each.alarm), "")
+
+    @property
+    def _blocked(self) -> bool:
+        """Whether a connection waits for the end of an alarm."""
+        return any(each.blocked_by for each in self._open.values())
 
     def woken(self, now: int) -> None:
         """The time that `wake` named has come."""
@@ -245,7 +252,8 @@ class AmqpWatch:
         self._asked_at = now
         for link, asking in self._open.items():
             if asking.ready and not asking.blocked_by and not asking.outstanding:
-                probe = now - self._probed_at >= PROBE_PAUSE_US
+                pause_us = IN_ALARM_PROBE_PAUSE_US if asking.alarm else PROBE_PAUSE_US
+                probe = now - self._probed_at >= pause_us
                 if probe:
                     self._probed_at = now
                     self._probes += 1
@@ -283,14 +291,14 @@ class AmqpWatch:
     def _second(self, now: int) -> None:
         """Try a connection beside the one that cannot answer."""
         if len(self._open) + len(self._opening) < 2 and not self.stopped:
-            self._open_one(probes=not self.alarm, now=now)
+            self._open_one(probes=not self._blocked, now=now)
 
     def _answered(self, link: int, now: int) -> None:
         if not self._open[link].blocked_by:  # else it was the last answer for a while
             for other, asking in list(self._open.items()):
                 if other != link and not asking.blocked_by:
                     self._retire(other, now)
-            if not self.alarm:
+            if not self._blocked:
                 self._forget_unopened()
         if not self._waiting:
             return
@@ -302,8 +310,8 @@ class AmqpWatch:
         text = asking.server_name
         if self.alarm:
             text = f"{text}, blocks publishers: {self.alarm}"
-        elif asking.disk is not None and asking.disk.remark:
-            text = f"{text}, {asking.disk.remark}"
+        elif asking.remark:
+            text = f"{text}, {asking.remark}"
         elif self.disk_refusal:
             text = f"{text}, {REFUSED}{self.disk_refusal}"
         self._host.judged(result("L7OK", text), now - self._asked_at, False)
