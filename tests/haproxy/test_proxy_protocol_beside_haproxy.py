@@ -10,7 +10,7 @@ import struct
 import pytest
 from support.balancer_sides import Side
 from support.beside_haproxy import play
-from support.scripted_servers import Arrival, listens
+from support.scripted_servers import Arrival, Behaviour, listens
 
 ONE = """
 listen front
@@ -281,6 +281,18 @@ def test_client_that_goes_before_its_header_is_whole() -> None:
     )
 
 
+def greets_after(last: bytes) -> Behaviour:
+    """A check that ends resets its connection, and what has not been read by then is lost."""
+
+    def serve(arrival: Arrival) -> None:
+        while last not in arrival.received and arrival.exactly(1):
+            pass
+        arrival.send(b"hello\n")
+        arrival.rest()
+
+    return serve
+
+
 CHECKS_THAT_TELL = {
     "a_step": (
         "option tcp-check\n    tcp-check connect send-proxy\n    tcp-check send x\\r\n",
@@ -322,7 +334,7 @@ def test_checks_tell_of_themselves(name: str) -> None:
     # As long as the interval a check may take, on a busy machine too; the first comes at once.
     text = ONE % ("", f"check inter 5s {words}")
     text = text.replace("server", f"{steps}\n    server")
-    assert play(text, script, {"s1": greets_after_a_line}) == truth
+    assert play(text, script, {"s1": greets_after(truth[-2:])}) == truth
 
 
 def test_a_check_that_only_connects_tells_of_itself() -> None:
