@@ -141,7 +141,8 @@ class SuiteRuns:
                 cwd=directory,
                 env=os.environ
                 | variables
-                | {"PYTHONPATH": str(ROOT / "tests"), "RABBITRY_CLIENT_OUTCOMES": record.name},
+                | {"PYTHONPATH": str(ROOT / "tests"), "RABBITRY_CLIENT_OUTCOMES": record.name}
+                | {"PYTEST_ADDOPTS": ""},  # what is there is meant for ours
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
