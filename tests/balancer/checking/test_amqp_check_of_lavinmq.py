@@ -25,13 +25,18 @@ IN_ALARM = ("L7OK", "LavinMQ 2.1.0, blocks publishers: low on disk")
 
 
 class Checked(CheckedServer):
-    """A checked LavinMQ. `connections` has each that was made; links count down from -1."""
+    """A checked LavinMQ. `connections` has each that was made; links count down from -1.
+
+    While it is not `reachable` links are neither opened nor refused.
+    """
 
     def __init__(self, low_on_disk: bool = False, may_write: bool = True) -> None:
         section = AmqpCheck()
         super().__init__(line(inter_us=1000 * MS, fall=3, rise=2), amqp_check=section)
         self.low_on_disk = low_on_disk
         self.may_write = may_write
+        self.reachable = True
+        self.closed_links: list[int] = []
         self.connections: dict[int, LavinMq] = {}
         self._play(self.begin(AmqpChecker(self.desk, self.backend, self.server, section, 0)))
 
@@ -46,16 +51,21 @@ class Checked(CheckedServer):
         while self.now < until:
             self._play(self.pass_time(50))
 
+    def resume(self, link: int) -> None:
+        """Let a connection that was silent answer what it owes."""
+        self._play(self.received(link, self.connections[link].feed(b"")))
+
     def _play(self, effects: list[Effect]) -> None:
         while effects:
             effect = effects.pop(0)
-            if isinstance(effect, OpenLink):
+            if isinstance(effect, OpenLink) and self.reachable:
                 self.connections[effect.link] = LavinMq(self.low_on_disk, self.may_write)
                 effects += self.opened(effect.link)
             elif isinstance(effect, SendBytes):
                 answer = self.connections[effect.link].feed(effect.data)
                 effects += self.received(effect.link, answer) if answer else []
             elif isinstance(effect, CloseLink):
+                self.closed_links.append(effect.link)
                 effects += self.closed(effect.link)
 
     @property
@@ -114,6 +124,21 @@ def test_one_that_hangs_in_alarm_is_down_and_in_alarm_when_it_is_back() -> None:
     stage.change_disk(low_on_disk=False)
     stage.live(31_000)
     assert stage.found == UP
+
+
+def test_one_that_goes_on_in_alarm_needs_no_connection_beside_it() -> None:
+    stage = Checked(low_on_disk=True)
+    stage.live(2000)
+    stage.reachable = False
+    stage.connections[-1].silent = True
+    stage.live(6000)
+    assert stage.links == -2  # one is being opened
+    stage.connections[-1].silent = False
+    stage.reachable = True
+    stage.resume(-1)
+    stage.live(2000)
+    assert (stage.server.status, stage.found) == ("UP", IN_ALARM)
+    assert stage.closed_links == [-2]
 
 
 def test_a_user_who_may_not_write_is_told_of_and_asks_once() -> None:

@@ -121,6 +121,21 @@ def test_a_user_who_may_not_write_asks_once() -> None:
     assert asking.conclusion is None
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        LOW_ON_DISK.replace(b"\1\x96", b"\1\x95"),
+        LOW_ON_DISK.replace(b"Server low on disk", b"Server has no rose"),
+    ],
+)
+def test_what_is_refused_for_another_reason_is_no_alarm(refusal: bytes) -> None:
+    asking = logged_in(LavinMq())
+    asking.ask(0, probe=True)
+    asking.received(SECOND_CHANNEL_OPEN_OK + refusal + QOS_OK, 0)
+    assert asking.alarm == ""
+    assert asking.remark.startswith("its alarms are not asked: 40")
+
+
 def test_a_user_who_loses_the_permission_knows_of_no_alarm_any_more() -> None:
     server = LavinMq(low_on_disk=True)
     asking = logged_in(server)

@@ -68,15 +68,14 @@ class LowDiskAsking:
             self._say(ChannelClose(200, "Goodbye"))
 
     def take(self, method: Method) -> None:
-        """Take what has come on the channel."""
+        """Take what has come on the channel; a close that crosses ours never does (`Endpoint`)."""
         match method:
             case ChannelCloseOk():
                 self._state = "closed"
             case ChannelClose():
                 self._say(ChannelCloseOk())
-                if self._state == "asked":
-                    self._state = "closed"
-                    self._refused(method.reply_code, printable(method.reply_text))
+                self._state = "closed"
+                self._refused(method.reply_code, printable(method.reply_text))
 
     @property
     def remark(self) -> str:
