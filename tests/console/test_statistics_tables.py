@@ -117,12 +117,15 @@ def test_texts_of_others_are_escaped() -> None:
 
 
 def test_an_alarm_is_seen() -> None:
-    """What `option amqp-check` knows of a broker stands behind its status."""
-    alarmed = row("r", TYPE_SERVER, "DRAIN", check_status="L7OKC", check_health=4, check_rise=2)
-    alarmed.check_desc = "Layer7 check conditionally passed"
-    alarmed.last_chk = "blocked: low on disk"
+    """What `option amqp-check` knows of a broker stands behind its status, not in a tip only."""
+    alarmed = row("r", TYPE_SERVER, "UP", check_status="L7OK", check_health=4, check_rise=2)
+    alarmed.check_desc = "Layer7 check passed"
+    alarmed.last_chk, alarmed.remark = "Rabbit, blocks <it>", "blocks <it>"
     table = render_table([alarmed], PLAIN)
-    assert "Layer7 check conditionally passed: blocked: low on disk" in table
+    tip = "<div class=tips>Layer7 check passed: Rabbit, blocks &lt;it&gt;</div>"
+    assert f"<td class=ac><u> L7OK{tip}</u><br>blocks &lt;it&gt;</td>" in table
+    alarmed.last_agt, alarmed.agent_health = "via agent : up (low on disk)", 1
+    assert "</u><br>blocks &lt;it&gt;<br>low on disk</td>" in render_table([alarmed], PLAIN)
 
 
 def test_the_agent_that_has_it_down_is_told() -> None:

@@ -57,7 +57,8 @@ class Admin(IntFlag):
 class Check:
     """The last result of a server's checks, in HAProxy's words (management.txt 9.1, 36-38).
 
-    `description` is the status in words, `info` what this check found beyond it.
+    `description` is the status in words, `info` what this check found beyond it, `remark` what of
+    that people must not miss.
     """
 
     status: str = "INI"
@@ -65,6 +66,7 @@ class Check:
     info: str = ""
     duration_us: int | None = None
     code: int | None = None
+    remark: str = ""
 
 
 class Health:

@@ -341,9 +341,10 @@ def _server_status(row: StatisticsRow) -> str:
 def _last_check(row: StatisticsRow) -> str:
     """What the last check found: that of the agent where it is the agent that has it down.
 
-    What an agent says of a server that it has up stands behind that, where HAProxy shows nothing.
+    What a check or an agent has to say of a server that is up stands behind that, where HAProxy
+    shows nothing.
     """
-    said = _agent_says(row)
+    said = "<br>".join(filter(None, (escape(row.remark), _agent_says(row))))
     if row.status.startswith("DOWN") and row.agent_status and not row.agent_health:
         found = (row.agent_status, row.agent_code, row.agent_duration)
         told = (row.agent_desc, row.last_agt)

@@ -92,7 +92,7 @@ def test_a_server_that_leaves() -> None:
     converse(client, server)
     converse(client, server, server.close(320, "CONNECTION_FORCED - shutdown"))
     said = "is leaving: 320 CONNECTION_FORCED - shutdown"
-    assert client.conclusion == Result("L7OKC", said, 320)
+    assert client.conclusion == Result("L7OKC", said, 320, remark=said)
     assert client.finished
 
 

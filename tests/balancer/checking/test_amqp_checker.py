@@ -58,8 +58,9 @@ class Brokers:
 def checked(
     login: AmqpCheck = AmqpCheck(),  # noqa: B008 - it is frozen
     refused: int = 0,
+    timeout_check_us: int | None = None,
 ) -> tuple[CheckedServer, Brokers]:
-    stage = CheckedServer(LINE, check="amqp", amqp_check=login)
+    stage = CheckedServer(LINE, check="amqp", amqp_check=login, timeout_check_us=timeout_check_us)
     brokers = Brokers(stage, refused)
     brokers.settle(stage.begin(AmqpChecker(stage.desk, stage.backend, stage.server, login, 0)))
     return stage, brokers
@@ -82,7 +83,8 @@ def test_the_connection_is_kept_and_kept_alive() -> None:
 
 def test_a_hung_server_is_down_within_fall_times_inter() -> None:
     for hangs_at in range(2000, 3000, 70):
-        stage, brokers = checked()
+        # As `defaults` often have it, for checks of other kinds.
+        stage, brokers = checked(timeout_check_us=10_000 * MS if hangs_at % 20 else None)
         brokers.pass_time(hangs_at)
         brokers.by_link[-1].silent = True
         brokers.pass_time(2000)
@@ -104,6 +106,7 @@ def test_a_server_that_leaves_gets_nothing_new_at_once() -> None:
     brokers.settle(stage.received(-1, closing))
     assert stage.server.status == "NOLB"
     assert stage.server.check.code == 320
+    assert stage.server.check.remark == "is leaving: 320 CONNECTION_FORCED - shutdown"
     assert (-1, False) in brokers.closed
     (link,) = links_opened(stage.pass_time(250))
     stage.closed(link, "Connection refused")
@@ -116,9 +119,11 @@ def test_an_alarm_is_told_and_changes_nothing() -> None:
     brokers.pass_time(PROBE_PAUSE_US // MS + 2000)
     assert stage.told() == ["server blocks publishers"]
     assert stage.server.status == "UP"
+    assert stage.server.check.remark == "blocks publishers: low on disk"
     brokers.settle(stage.received(-1, brokers.by_link[-1].calm()))
     brokers.pass_time(2000)
     assert stage.told() == ["server blocks publishers", "server takes publishers again"]
+    assert stage.server.check.remark == ""
 
 
 def test_a_disk_that_stands_still_is_down_within_fall_times_inter() -> None:

@@ -64,15 +64,24 @@ def test_a_fast_interval_shortens_it() -> None:
     assert [at for at, status, _ in stage.verdicts if status == "L7TOUT"] == [1000, 1100, 1200]
 
 
-def test_timeout_check_is_the_time_to_answer() -> None:
+def test_timeout_check_shortens_the_time_to_answer_and_makes_it_no_longer() -> None:
     stage = Stage(answer_limit_us=100 * MS)
     stage.servers[1].silent = True
     stage.pass_time(1000)
     assert [at for at, _, _ in stage.verdicts] == [0, 1000]  # asked at 900
-    stage = Stage(answer_limit_us=700 * MS)
+    stage = Stage(answer_limit_us=10_000 * MS)
     stage.servers[1].silent = True
-    stage.pass_time(1200)
-    assert [at for at, _, _ in stage.verdicts] == [0, 1200]  # asked at 500
+    stage.pass_time(3000)
+    assert [at for at, _, _ in stage.verdicts] == [0, 1000, 2000, 3000]  # DOWN at `fall 3`
+
+
+def test_a_login_has_all_of_the_interval_and_no_more() -> None:
+    for timeout_check_us, at in ((None, 1000), (300 * MS, 300), (10_000 * MS, 1000)):
+        stage = Stage(answer_limit_us=timeout_check_us, new_server=silent_server)
+        stage.pass_time(1000)
+        assert stage.verdicts[0][:2] == (at, "L7TOUT")
+    stage.say(1, stage.servers[1].go_on())
+    assert statuses(stage) == ["L7TOUT", "L7OK"]  # a slow login, asked once more, has passed
 
 
 def test_a_late_answer_is_no_pass_but_the_next_one_is() -> None:

@@ -7,6 +7,7 @@ import io
 
 from support.balancer_conversation import Conversation, opened
 
+from rabbitry.balancer.servers import Check
 from rabbitry.balancer.statistics.columns import (
     TYPE_BACKEND,
     TYPE_FRONTEND,
@@ -76,6 +77,13 @@ def test_csv_is_haproxys() -> None:
     talk.closed(link)
     first = read_csv(to_csv(talk.rows()))[1]
     assert (first["bin"], first["ctime"], first["ttime_max"], first["scur"]) == ("5", "7", "7", "0")
+
+
+def test_what_people_must_not_miss_of_a_check_goes_along() -> None:
+    talk = Conversation(TEXT)
+    server = talk.balancer.proxies.backends[0].servers[0]
+    server.health.take(True, Check("L7OK", "passed", "Rabbit, in alarm", remark="in alarm"))
+    assert [row.remark for row in talk.rows()[:3]] == ["", "in alarm", ""]
 
 
 def test_a_check_under_way_has_a_star() -> None:

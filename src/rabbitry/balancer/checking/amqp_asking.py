@@ -269,5 +269,6 @@ class AmqpAsking:
             name = printable(self._credentials.virtual_host)
             return result("L7STS", f"refuses virtual host '{name}': {said}", NOT_ALLOWED)
         if int(code) == CONNECTION_FORCED:
-            return result("L7OKC", f"is leaving: {said}", CONNECTION_FORCED)
+            text = f"is leaving: {said}"
+            return result("L7OKC", text, CONNECTION_FORCED, remark=text)
         return result("L7STS", f"closed the connection: {said}", int(code))

@@ -7,9 +7,11 @@ The rule: every `inter` must contain an answer. While all is well the server is 
 `inter` after its last answer and has the other half to answer, so silence that begins at any moment
 is a first failure at most one `inter` later; as long as it lasts, one more failure follows every
 `inter` (every `fastinter`, every `downinter`, as HAProxy reckons them). So a server that hangs is
-DOWN within `fall` times `inter`. `timeout check`, where it is given, is the time to answer instead
-of the half: a shorter one leaves the bound as it is, a longer one adds to it what it is longer. An
-answer that comes too late is no pass; the next question, asked at once, decides.
+DOWN within `fall` times `inter`. `timeout check` can shorten the time to answer, and never makes it
+longer, for the bound is to hold: as a default for other checks it is often many times `inter`. A
+login has all of `inter`: it is several steps, and a busy broker must not fail for it. An answer
+that comes too late is no pass; the next question, asked at once, decides: so a login that takes
+longer than `inter`, but not `fall` times as long, takes nobody down.
 
 A disk that stands still (see `amqp_disk`) is silence too, and as long as it lasts the server fails.
 But an answer of the disk is a pass however late it comes: it is slow, and moves. At half the time
@@ -113,10 +115,9 @@ class AmqpWatch:
         self._make = make
         self._inter_us = inter_us
         self._connect_limit_us = connect_limit_us
-        self._login_limit_us = answer_limit_us
-        half_us = inter_us // 2
-        self._answer_limit_us = half_us if answer_limit_us is None else answer_limit_us
-        self._pause_us = inter_us - min(half_us, self._answer_limit_us)
+        self._login_limit_us = inter_us if answer_limit_us is None else answer_limit_us
+        self._answer_limit_us = min(inter_us // 2, self._login_limit_us)
+        self._pause_us = inter_us - self._answer_limit_us
         self._opening: dict[int, AmqpAsking] = {}  # links that are not open yet
         self._open: dict[int, AmqpAsking] = {}  # in the order they were opened
         self._ending: dict[int, AmqpAsking] = {}
@@ -197,8 +198,7 @@ class AmqpWatch:
         self._open[link] = asking
         self._send(link, asking, now)
         if self._waiting and not self._late and len(self._open) == 1:
-            limit_us = self._login_limit_us
-            self._limit(self._asked_at + self._inter_us if limit_us is None else now + limit_us)
+            self._limit(min(self._asked_at + self._inter_us, now + self._login_limit_us))
 
     def received(self, link: int, data: bytes, now: int) -> None:
         """A server has sent bytes."""
@@ -307,14 +307,13 @@ class AmqpWatch:
             return
         self._waiting = self._late = self._leaving = False
         asking = self._open[link]
-        text = asking.server_name
+        remark = asking.remark
         if self.alarm:
-            text = f"{text}, blocks publishers: {self.alarm}"
-        elif asking.remark:
-            text = f"{text}, {asking.remark}"
-        elif self.disk_refusal:
-            text = f"{text}, {REFUSED}{self.disk_refusal}"
-        self._host.judged(result("L7OK", text), now - self._asked_at, False)
+            remark = f"blocks publishers: {self.alarm}"
+        elif not remark and self.disk_refusal:
+            remark = f"{REFUSED}{self.disk_refusal}"
+        text = f"{asking.server_name}, {remark}" if remark else asking.server_name
+        self._host.judged(result("L7OK", text, remark=remark), now - self._asked_at, False)
         if self._probes > PROBES_MAX and not self.alarm:
             self._retire(link, now)
         self._host.wake(now + (self._pause_us if self._host.steady else self._host.interval_us))

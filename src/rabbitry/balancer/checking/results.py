@@ -57,12 +57,14 @@ INFO_SIZE_MAX: Final = 127
 @dataclass(frozen=True, slots=True)
 class Result:
     """The end of a check. `info` is a detail for people (HAProxy's `last_chk`), empty where the
-    status says all; `code` of the layer 7, 0 where there is none.
+    status says all; `code` of the layer 7, 0 where there is none. `remark` is what of `info` people
+    must not miss of a server that has passed (`option amqp-check`: an alarm).
     """
 
     status: str
     info: str = ""
     code: int = 0
+    remark: str = ""
 
     @property
     def outcome(self) -> Outcome:
@@ -77,9 +79,9 @@ class Result:
         return STATUSES[self.status][1]
 
 
-def result(status: str, info: str = "", code: int = 0) -> Result:
-    """Return a result whose text is cut to what HAProxy keeps of it."""
-    return Result(status, info[:INFO_SIZE_MAX], code)
+def result(status: str, info: str = "", code: int = 0, remark: str = "") -> Result:
+    """Return a result whose texts are cut to what HAProxy keeps of them."""
+    return Result(status, info[:INFO_SIZE_MAX], code, remark[:INFO_SIZE_MAX])
 
 
 def printable(text: object) -> str:

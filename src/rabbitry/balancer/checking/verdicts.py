@@ -167,4 +167,4 @@ class Verdicts:
 
 def _check(found: Result, duration_us: int | None) -> Check:
     code = found.code if found.status in WITH_CODE else None
-    return Check(found.status, found.description, found.info, duration_us, code)
+    return Check(found.status, found.description, found.info, duration_us, code, found.remark)

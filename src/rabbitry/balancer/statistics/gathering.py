@@ -187,6 +187,7 @@ def _fill_check(row: StatisticsRow, server: Server) -> None:
     row.check_status = f"* {check.status}" if health.in_progress else check.status
     row.check_desc = check.description
     row.last_chk = check.info
+    row.remark = check.remark
     row.check_code = check.code
     if check.duration_us is not None:
         row.check_duration = check.duration_us // 1000

@@ -30,7 +30,8 @@ class StatisticsRow:
     Times: `lastchg`, `downtime`, `lastsess` seconds; `check_duration`, `*time` milliseconds.
     `in_maintenance` and `is_down` (not on its way up) are of servers; `servers_serving` and
     `servers_all` of backends, which print them where some servers are hidden; `cells` takes
-    columns by name that have no field of their own (of `mode http`).
+    columns by name that have no field of their own (of `mode http`); `remark` is what of `last_chk`
+    people must not miss of a server that is up.
     """
 
     pxname: str
@@ -110,6 +111,7 @@ class StatisticsRow:
     cells: dict[str, int] | None = None
     in_maintenance: bool = False
     is_down: bool = False
+    remark: str = ""
     servers_serving: int = 0
     servers_all: int = 0
 
