@@ -333,6 +333,32 @@ def test_only_we_take_it(place: str, lines: list[str], tmp_path: Path) -> None:
         assert not we_say(text), line
 
 
+def test_haproxy_takes_names_that_it_need_not_find_when_it_starts(tmp_path: Path) -> None:
+    text = """
+resolvers docker
+    nameserver dns 127.0.0.1:53
+    hold valid 10s
+listen l
+    mode tcp
+    bind 127.0.0.1:21000
+    timeout client 1s
+    timeout connect 1s
+    timeout server 1s
+    server one nosuch.invalid:5672 resolvers docker init-addr libc,none
+"""
+    assert not haproxy_says(text, tmp_path)
+    assert not haproxy_says(render(read(text)), tmp_path)
+    for words, refused in (
+        ("resolvers docker", False),  # as if there were an `init-addr` with `none`
+        ("init-addr libc,none", False),
+        ("init-addr libc", True),
+        ("", True),
+    ):
+        less = text.replace("resolvers docker init-addr libc,none", words)
+        assert bool(haproxy_says(less, tmp_path)) is refused
+        assert bool(haproxy_says(render(read(less)), tmp_path)) is refused
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_haproxy_takes_whole_files_that_we_render(seed: int, pem: str, tmp_path: Path) -> None:
     choose = random.Random(seed)

@@ -60,6 +60,7 @@ SERVER = (
     *("ssl ca-file {pem} sni str(rabbit) verifyhost h alpn a", "check ssl verify none port 9"),
     *("check check-ssl verify none check-sni x", "ssl verify none no-check-ssl", "no-backup"),
     *("ssl verify none crt {pem} force-tlsv12 check-alpn a", "addr [::1] port 5"),
+    *("init-addr last,libc,none", "init-addr none init-addr 127.0.0.1 resolve-prefer ipv4"),
 )
 PAGE = (
     *("stats enable", "stats uri /s", "stats refresh 7", "stats auth u:p\\ w", "stats scope ."),

@@ -23,6 +23,17 @@ from rabbitry.balancer.configuration.model import Configuration
 from rabbitry.balancer.configuration.rendering import AMQP_HEADER, render
 
 
+def test_sections_of_resolvers_are_written_for_haproxy() -> None:
+    section = "resolvers docker\n    nameserver dns 127.0.0.11:53\n    hold valid 10s"
+    more = "resolvers 'an other'\n    parse-resolv-conf"
+    peers = "peers none\n    peer a 127.0.0.1:1"
+    text = f"{section}\n{LISTEN}{peers}\n{more}\n"
+    rendered = render(read(text))
+    assert f"\n\n{section}\nresolvers an\\ other\n    parse-resolv-conf\n\n" in rendered
+    assert "peer" not in rendered
+    assert render(read(rendered)) == rendered
+
+
 def again(text: str) -> tuple[Configuration, Configuration]:
     """What a text means, and what the rendered one does."""
     first = read(text)

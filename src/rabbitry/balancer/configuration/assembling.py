@@ -68,7 +68,10 @@ class _Assembly:
         self._check_tracks(backs)
         backs = _with_fullconn(fronts, backs)
         return Configuration(
-            tuple(zip(fronts, backs, strict=True)), self._process, reading.warnings
+            tuple(zip(fronts, backs, strict=True)),
+            self._process,
+            reading.warnings,
+            tuple(reading.resolvers),
         )
 
     # --- one section --------------------------------------------------------------------------

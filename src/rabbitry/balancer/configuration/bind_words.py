@@ -70,8 +70,6 @@ def bind(reading: Reading, words: list[str]) -> None:
             where, reading.environment, ADDRESSES_MAX - reading.process.sockets
         )
     ]
-    if any(each.host == "0.0.0.0" for each in addresses):
-        reading.warn(where, "listens on all addresses: write 127.0.0.1 to stay on this machine")
     reading.process.sockets += len(addresses)
     line = read_words(reading, words, 2, reading.process.unix)
     line = replace(line, place=reading.where(reading.place))

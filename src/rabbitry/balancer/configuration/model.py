@@ -226,7 +226,8 @@ class ServerLine:
     traffic: what HAProxy lets them take over from it is folded in. `script_tls` is how a `tcp-check
     connect ssl` encrypts; it is there if the script has one. `id` is HAProxy's `sid`; the
     reader always fills it in. `minconn` is below `maxconn`, or None: the limit is fixed. `place` is
-    where it is written, FILE:LINE.
+    where it is written, FILE:LINE. `resolving` has the words on how HAProxy is to look up its name,
+    each with its argument: they are not carried out here, and change nothing of the server.
     """
 
     name: str
@@ -263,6 +264,7 @@ class ServerLine:
     error_limit: int = 10
     observe: str = ""
     tcp_user_timeout_us: int | None = None
+    resolving: tuple[tuple[str, str], ...] = field(default=(), compare=False)
     place: str = field(default="", compare=False, repr=False)
 
 
@@ -413,12 +415,14 @@ class Configuration:
     carried out.
 
     `proxies` has the (frontend, backend) of each section in the order of the file: a `listen` has
-    both, a `frontend` and a `backend` one of them.
+    both, a `frontend` and a `backend` one of them. `resolvers` has the words of each line of such
+    sections, which only `rendering` wants to know.
     """
 
     proxies: tuple[tuple[FrontendSection | None, BackendSection | None], ...]
     process: Global = field(default_factory=Global)
     warnings: tuple[str, ...] = ()
+    resolvers: tuple[tuple[str, ...], ...] = ()
 
     @property
     def frontends(self) -> tuple[FrontendSection, ...]:

@@ -109,13 +109,14 @@ class _Reader:
         self._defaults: Section | None = None
         self._named: dict[str, Section | None] = {}  # None: two of that name
         self._skipping = True  # until a section has opened without a mistake
+        self._keeping = False  # the lines of a section that is for HAProxy only
 
     def read_file(self, name: str, text: str) -> None:
         """Read one file; a section does not go on from one to the next."""
         reading = self._reading
         reading.open_file(name)
         reading.section = None
-        self._skipping = False
+        self._skipping = self._keeping = False
         for number, line in enumerate(text.split("\n"), start=1):
             reading.place = Place(reading.place.file, number)
             self._read_line(line)
@@ -151,9 +152,12 @@ class _Reader:
         elif self._is_section(words[0]):
             self._skipping = True
             self._reading.section = None
+            self._keeping = words[0] == "resolvers"
             self._open_section(words)
         else:
             self._read_keyword(words)
+        if self._keeping:
+            self._reading.resolvers.append(tuple(words))
 
     def _is_section(self, word: str) -> bool:
         sections = ("global", "defaults", *_PROXIES, *_IGNORED_SECTIONS, *_REFUSED_SECTIONS)

@@ -58,10 +58,18 @@ def render(configuration: Configuration) -> str:
     numbers = [_number(front, back) for front, back in proxies]
     with_ids = numbers != numbers_of([None] * len(proxies), own)
     texts = ["\n    ".join(["global", *_global(configuration.process)])]
+    if configuration.resolvers:
+        texts.append("\n".join(_resolvers(configuration.resolvers)))
     for (front, back), number in zip(proxies, numbers, strict=True):
         lines = [f"id {number}"] if with_ids else []
         texts.append("\n    ".join([_head(front, back), *lines, *_proxy(front, back)]))
     return "\n\n".join(texts) + "\n"
+
+
+def _resolvers(lines: tuple[tuple[str, ...], ...]) -> Iterator[str]:
+    for words in lines:
+        indent = "" if words[0] == "resolvers" else "    "
+        yield indent + " ".join(map(quoted, words))
 
 
 def _number(front: FrontendSection | None, back: BackendSection | None) -> int:

@@ -168,6 +168,7 @@ class Reading:
         self._fronts: dict[str, Section] = {}
         self._backs: dict[str, Section] = {}
         self.ids: dict[int, Section] = {}
+        self.resolvers: list[tuple[str, ...]] = []  # the words of such sections' lines
 
     def open_file(self, name: str) -> None:
         """Begin with the next file."""

@@ -66,6 +66,8 @@ def server_words(line: ServerLine, with_id: bool) -> Iterator[str]:
         yield "send-proxy" if line.send_proxy == 1 else "send-proxy-v2"
     if line.check_send_proxy and not (line.send_proxy and line.check_address is None):
         yield "check-send-proxy"
+    for word, value in line.resolving:
+        yield from (word, quoted(value))
     yield from _tls(line)
 
 

@@ -30,16 +30,10 @@ SERVERS_MAX = 10_000
 
 _INTEGER_MAX = 2**31 - 1
 _IGNORED = {
-    "tfo": 0, "no-tfo": 0, "stick": 0, "non-stick": 0, "init-addr": 1, "resolvers": 1,
-    "resolve-prefer": 1, "resolve-net": 1, "resolve-opts": 1, "max-reuse": 1, "pool-low-conn": 1,
+    "tfo": 0, "no-tfo": 0, "stick": 0, "non-stick": 0, "max-reuse": 1, "pool-low-conn": 1,
     "pool-max-conn": 1, "pool-purge-delay": 1, "log-proto": 1, "ws": 1, "cookie": 1,
 }  # fmt: skip
 _WHY_IGNORED = {
-    "init-addr": "names are looked up by the system at each connect",
-    "resolvers": "names are looked up by the system at each connect",
-    "resolve-prefer": "names are looked up by the system at each connect",
-    "resolve-net": "names are looked up by the system at each connect",
-    "resolve-opts": "names are looked up by the system at each connect",
     "cookie": "it is about HTTP",
     "ws": "it is about HTTP",
 }
@@ -210,6 +204,17 @@ def _track(reading: Reading, draft: ServerDraft, value: str) -> ServerDraft:
     return replace(draft, line=replace(draft.line, track=value))
 
 
+def _resolving(word: str) -> Word:
+    """A word on how HAProxy looks names up: kept, for a rendered file, and not carried out."""
+
+    def carry_out(reading: Reading, draft: ServerDraft, value: str) -> ServerDraft:
+        reading.warn(word, "is ignored: names are looked up by the system at each connect")
+        kept = tuple(each for each in draft.line.resolving if each[0] != word)
+        return replace(draft, line=replace(draft.line, resolving=(*kept, (word, value))))
+
+    return carry_out
+
+
 def _observe(reading: Reading, draft: ServerDraft, value: str) -> ServerDraft:
     if value == "layer7":
         raise Mistake(value, "is about HTTP: write layer4")
@@ -287,6 +292,10 @@ _ARGUMENTS: dict[str, tuple[str, Word]] = {
     "ssl-min-ver": ("a version", _version("ssl-min-ver")),
     "ssl-max-ver": ("a version", _version("ssl-max-ver")),
 }
+_ARGUMENTS.update(
+    (word, ("an argument", _resolving(word)))
+    for word in ("init-addr", "resolvers", "resolve-prefer", "resolve-net", "resolve-opts")
+)
 KNOWN = (*_FLAGS, *_ARGUMENTS)
 
 
