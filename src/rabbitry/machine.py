@@ -206,14 +206,15 @@ class LinkFinished:
 class LinkClosed:
     """The link is gone in both directions. `reason` is for people, empty for an orderly end.
 
-    `measures`: what it and its partner have done, where it is joined.
-    `in_handshake`: it was connected, but its TLS could not begin.
+    `measures`: of it and its partner, where it is joined. `in_handshake`: its TLS could not begin.
+    `failed_here`: we lost it, its peer did nothing.
     """
 
     link: int
     reason: str
     measures: Sequence[Measure] = field(default=(), compare=False)
     in_handshake: bool = False
+    failed_here: bool = False
 
 
 @dataclass(slots=True)
@@ -233,8 +234,7 @@ class WritingResumed:
 @dataclass(slots=True)
 class LinksMeasured:
     """What joined links have done so far: answers the `MeasureLinks` of this number, or comes,
-    numbered 0, right before the end of one.
-    """
+    numbered 0, right before the end of one."""
 
     measures: list[Measure]
     number: int = 0

@@ -21,6 +21,7 @@ from rabbitry.balancer.connecting import EARLY_SIZE_BYTES_MAX
 from rabbitry.machine import (
     Address,
     FinishLink,
+    LinkClosed,
     LinkOptions,
     OpenLink,
     PauseReading,
@@ -176,6 +177,16 @@ def test_a_client_that_leaves_while_connecting(
     assert states(effects) == [state]
     assert (talk.row("a").scur, talk.row("a").cli_abrt) == (0, aborts)
     assert talk.timers == {}
+
+
+def test_a_client_that_we_lost_while_connecting_has_not_aborted() -> None:
+    talk = Conversation(TWO)
+    (link,) = opened(talk.client(1))
+    effects = talk.take(LinkClosed(1, "its worker process died", failed_here=True))
+    assert (link, True) in closes(effects)
+    assert states(effects) == ["IC"]
+    row = talk.row("a")
+    assert (row.scur, row.cli_abrt, row.srv_abrt, row.econ) == (0, 0, 0, 0)
 
 
 def test_a_client_that_has_finished_may_want_an_answer() -> None:

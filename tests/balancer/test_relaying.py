@@ -16,7 +16,7 @@ from support.balancer_conversation import (
     states,
 )
 
-from rabbitry.machine import BytesReceived, CloseLink, FinishLink
+from rabbitry.machine import BytesReceived, CloseLink, FinishLink, LinkClosed
 
 TEXT = """
 listen front
@@ -78,6 +78,20 @@ def test_a_broken_link_takes_the_other_with_it(broken: str, state: str) -> None:
     row = talk.row("a")
     assert (row.cli_abrt, row.srv_abrt, row.eresp) == (state == "CD", state == "SD", state == "SD")
     assert talk.row("FRONTEND").scur == talk.row("BACKEND").scur == row.scur == 0
+
+
+@pytest.mark.parametrize("first", ["client", "server"])
+def test_a_link_that_we_lost_is_nobody_s_abort(first: str) -> None:
+    talk = Conversation(PLAIN)
+    server = talk.relaying(1)
+    lost = 1 if first == "client" else server
+    other = server if first == "client" else 1
+    effects = talk.take(LinkClosed(lost, "its worker process died", failed_here=True))
+    effects += talk.take(LinkClosed(other, "its worker process died", failed_here=True))
+    assert states(effects) == ["ID"]
+    row = talk.row("a")
+    assert (row.cli_abrt, row.srv_abrt, row.eresp, row.scur) == (0, 0, 0, 0)
+    assert talk.row("FRONTEND").scur == 0
 
 
 def test_what_is_under_way_to_a_side_keeps_the_session() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -323,3 +324,49 @@ def test_killed_and_started_again_on_the_same_port(
     for link in links:
         assert link.rest()[0] == b""
     assert balancer.ask("show info").count("Name: ") == 1
+
+
+# --- a process of several that hangs --------------------------------------------------------------
+
+
+def test_a_worker_that_hangs_is_killed_and_its_clients_are_told(
+    balance: Balance, connect: Connect
+) -> None:
+    port = free_ports()
+
+    def served() -> Link:
+        link = connect(port)
+        link.send(b"hello\n")
+        assert link.line() == "hello"
+        return link
+
+    process = "nbthread 2\n    log 127.0.0.1:9 local0"  # standard error has it all the same
+    with ManyServer() as server:
+        balancer = balance(front(port, f"s1 127.0.0.1:{server.port}"), process)
+        balancer.rows()  # waits until the worker is there
+        (worker,) = children_of(balancer.process.pid)
+        links = [served()]
+        while len(os.listdir(f"/proc/{worker}/fd")) < 30:  # it has some of them
+            assert len(links) < 1000
+            links.append(served())
+        os.kill(worker, signal.SIGSTOP)
+        said = balancer.wait_printed("gives no sign of life and is killed")
+        lost = int(said.split("links=")[1].split()[0]) // 2
+        assert f"pid={worker} " in said and 0 < lost <= len(links)
+        balancer.wait_printed("a worker process is started again")
+        row = balancer.rows()["front", "s1"]
+        assert (row["scur"], row["cli_abrt"], row["srv_abrt"]) == (str(len(links) - lost), "0", "0")
+        # Whom the first process serves it serves on, the others have heard an end.
+        for link in links:
+            link.send(b"again\n")
+        answers = [link.line() for link in links]
+        assert (answers.count("again"), answers.count("")) == (len(links) - lost, lost)
+        for _ in range(40):
+            served()
+        assert len(balancer.lines("worker process")) == 2, balancer.printed
+        assert balancer.end() == 0
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

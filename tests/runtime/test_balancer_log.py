@@ -18,6 +18,7 @@ from rabbitry.balancer.configuration.model import (
 )
 from rabbitry.machine import Address, Report
 from rabbitry.runtime.balancer_log import BalancerLog, haproxy_date, log_report
+from rabbitry.runtime.watchdog import DIED
 
 DOWN = Report("error", "proxy has no server available", {"proxy": "back"})
 OTHER = Report("warning", "something else")
@@ -61,6 +62,32 @@ def test_lines_go_to_the_targets_of_their_section(caplog: pytest.LogCaptureFixtu
         finally:
             log.close()
     assert log.dropped == 0
+
+
+def test_what_happens_to_workers_is_on_standard_error_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as daemon:
+        daemon.bind(("127.0.0.1", 0))
+        daemon.settimeout(10)
+        target = LogTarget(Address(*daemon.getsockname()), "local0", format="raw")
+        died = Report("error", DIED, {"pid": 7})
+        for configuration in (Configuration((), Global(log_targets=(target,))), Configuration(())):
+            log = BalancerLog(configuration)
+            caplog.clear()
+            with caplog.at_level(logging.INFO):
+                log.take(died)
+                log.take(OTHER)
+            log.close()
+            told = [record.getMessage() for record in caplog.records]
+            if configuration.process.log_targets:
+                assert told == [f"{DIED} pid=7"]
+                assert [daemon.recv(2000), daemon.recv(2000)] == [
+                    f"{DIED} pid=7\n".encode(),
+                    b"something else\n",
+                ]
+            else:
+                assert told == [f"{DIED} pid=7", "something else"]
 
 
 def test_lines_of_clients_by_tls_go_to_the_targets_of_their_section() -> None:

@@ -45,6 +45,7 @@ from rabbitry.machine import (
 from rabbitry.runtime import crew
 from rabbitry.runtime.crew import Crew, RemoteLink
 from rabbitry.runtime.tls import TlsSettings
+from rabbitry.runtime.watchdog import DIED
 
 pytestmark = pytest.mark.processes
 MANY = os.urandom(1_000_003)
@@ -289,10 +290,9 @@ def test_a_worker_that_dies_is_told_link_by_link_and_replaced(
             closed = [await machine.saw(LinkClosed), await machine.saw(LinkClosed, 2)]
             assert {event.link for event in closed} == {number, -1}
             assert closed[0].reason == "its worker process died"
+            assert [event.failed_here for event in closed if event.link > 0] == [True]
             assert not hand.links
-            assert [report.what for report in reports] == [
-                "a worker process died, another takes its place"
-            ]
+            assert [report.what for report in reports] == [DIED]
             client.close()
             other.close()
             client = await connected(address)  # waits in the backlog for the new worker

@@ -70,6 +70,8 @@ def test_bytes_that_cross_a_join_are_the_other_link_s(run: Run) -> None:
             assert [each.bytes_received for each in measured.measures] == [21, 2]
             second = socket.create_connection(front.getsockname())
             assert (await first.heard.get()).link == 25
+            first.say(m.Ping())
+            assert await first.heard.get() == m.Alive()
             first.channel.close()
             await working
             with pytest.raises(ConnectionResetError):  # an orphan breaks everything off

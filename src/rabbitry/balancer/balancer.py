@@ -222,7 +222,7 @@ class Balancer:
         if event.in_handshake:
             self._counters.tls.server_failed(self._tls_counters(link))
         if link > 0 or not self.checks.link_closed(link, event.reason, now):
-            self.relay.link_closed(link, event.reason, now)
+            self.relay.link_closed(link, event.reason, now, failed_here=event.failed_here)
 
     def _link_opened(self, event: LinkOpened, now: int) -> None:
         link = event.link

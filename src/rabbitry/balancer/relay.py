@@ -107,22 +107,22 @@ class Relay:
                 self._connecting.client_finished(session, now)
         self._settle(now, session)
 
-    def link_closed(self, link: int, reason: str, now: int) -> None:
-        """A link is gone."""
+    def link_closed(self, link: int, reason: str, now: int, *, failed_here: bool = False) -> None:
+        """A link is gone; `failed_here`: by a fault of ours."""
         session = self.table.by_link.get(link)
         if session is None:
             return
         if session.phase in _WITH_SERVER:
-            self._relaying.closed(session, link, reason, now)
+            self._relaying.closed(session, link, reason, now, failed_here=failed_here)
         elif link == session.server_side.link:
             del self.table.by_link[link]
             session.server_side.is_open = False
             self._connecting.failed(session, now, timed_out=False)
         else:
-            self._client_closed(session, reason, now)
+            self._client_closed(session, reason, now, failed_here=failed_here)
         self._settle(now, session)
 
-    def _client_closed(self, session: Session, reason: str, now: int) -> None:
+    def _client_closed(self, session: Session, reason: str, now: int, *, failed_here: bool) -> None:
         """A client is gone before it had a server. HAProxy says CD of one that broke off."""
         session.client_side.is_open = False
         session.client_side.read_ended = session.client_side.write_ended = True
@@ -131,7 +131,9 @@ class Relay:
         elif session.phase is Phase.GREETING:
             self.admission.greeting_ended(session, reason, now)
         else:
-            if reason:
+            if failed_here:
+                self._ending.blame(session, "I", "-")
+            elif reason:
                 self._ending.blame(session, "C", "D")
             self._connecting.abandon(session, now)
 

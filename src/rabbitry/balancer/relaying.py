@@ -12,7 +12,8 @@ src/stconn.c, `sc_app_shutr_conn`, `sc_app_shutw_conn`). Does not own what is co
   for too long itself. A side that took nothing of what waits for it is broken off, and all ends.
 - Where bytes wait for the other side, a side may be silent: it is not read. Idle times are compared
   in milliseconds as HAProxy's; where both sides are due, it was the client.
-- A link that breaks is the fault of its side (CD, SD). The other gets what is under way to it; a
+- A link that breaks is the fault of its side (CD, SD), or ours if we lost it (ID, "internal
+  error": neither side is counted as having aborted). The other gets what is under way to it; a
   server to which nothing is under way is broken off, as the client was.
 - With `option nolinger` links are reset instead of closed, and a server has no half-close: it is
   broken off when its client has finished.
@@ -98,7 +99,9 @@ class Relaying:
         self._stop_reading(side, other, now)
         self._end_if_over(session, now)
 
-    def closed(self, session: Session, link: int, reason: str, now: int) -> None:
+    def closed(
+        self, session: Session, link: int, reason: str, now: int, *, failed_here: bool = False
+    ) -> None:
         """A side is gone: the other goes as well, once it has what is under way to it."""
         side, other = self._sides(session, link)
         was_over = side.is_over
@@ -108,9 +111,11 @@ class Relaying:
         side.read_ended = side.write_ended = True
         is_client = side is session.client_side
         if reason and not was_over:
-            self._ending.blame(session, "C" if is_client else "S", "D")
+            cause = "I" if failed_here else "C" if is_client else "S"
+            self._ending.blame(session, cause, "D")
             if not is_client:
-                self._count_broken(session)
+                if not failed_here:
+                    self._count_broken(session)
             elif not (other.is_over or other.waiting_bytes):
                 self._table.close_link(other, abort=True)
         other.read_ended = other.write_ended = True

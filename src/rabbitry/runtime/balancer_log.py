@@ -2,7 +2,8 @@
 
 Owns the choice of targets: a session's line goes to those of its frontend, a server's to those of
 its backend, what concerns neither to those of `global`. Where there are none, and only there, lines
-go to standard error, each behind time and level, so that nothing is lost. Lines are HAProxy's
+go to standard error, each behind time and level, so that nothing is lost. What befalls a worker
+process is there in any case: who looks at the terminal shall not miss it. Lines are HAProxy's
 (`balancer.log_lines`), and so are packets (`balancer.syslog_lines`).
 """
 
@@ -20,6 +21,7 @@ from rabbitry.balancer.log_lines import WITH_DATES, line_of
 from rabbitry.balancer.syslog_lines import Sender, severity_of
 from rabbitry.machine import Report
 from rabbitry.runtime.syslog import Syslog
+from rabbitry.runtime.watchdog import ABOUT_WORKERS
 
 _log = logging.getLogger("rabbitry.balancer.lines")
 _LEVELS = {
@@ -70,7 +72,7 @@ class BalancerLog:
         targets, sender = self._targets(report)
         if targets:
             self._syslog.send(targets, severity_of(report), sender, _line_now(report))
-        else:
+        if not targets or report.what in ABOUT_WORKERS:
             log_report(report)
 
     def _targets(self, report: Report) -> tuple[Sequence[LogTarget], Sender]:

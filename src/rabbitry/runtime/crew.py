@@ -13,6 +13,8 @@ What crosses: a worker may tell of bytes, a finish or an end before it hears of 
 Bytes are sorted out by their count (`worker_process`); what comes of a link that is being closed is
 not passed on; `LinkFinished` of a link that was joined meanwhile has no measures before it.
 
+A worker that hangs is killed (`watchdog`); until it is, nobody waits for its figures.
+
 Invariants: as `Hand`. A worker that dies takes its links along: `LinkClosed` for each, at once.
 """
 
@@ -25,6 +27,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from rabbitry.machine import (
@@ -47,7 +50,9 @@ from rabbitry.runtime import hand_messages as m
 from rabbitry.runtime.hand import Hand, Take, Tell
 from rabbitry.runtime.joining_hand import JoiningHand
 from rabbitry.runtime.listeners import ListenOptions
+from rabbitry.runtime.pinging import Pinging
 from rabbitry.runtime.tls import Tls, TlsSettings
+from rabbitry.runtime.watchdog import CANNOT_START, DIED, STARTED_AGAIN, Vigil
 from rabbitry.runtime.worker_channel import Channel
 
 ACCEPTS_PER_TURN_MAX = 4
@@ -113,6 +118,8 @@ class Worker:
         self.links: dict[int, RemoteLink] = {}
         self.opening: dict[int, RemoteLink] = {}
         self.measuring: dict[int, _Measuring] = {}
+        self.vigil = Vigil()
+        self.is_killed = False
         ours, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
@@ -133,6 +140,15 @@ class Worker:
         """Hear which number it gave to a link."""
         self.next_link = number + self._step
 
+    @property
+    def signs(self) -> int:
+        """How often something has come of it."""
+        return self._channel.reads
+
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+        self.send(m.Ping())
+
     def close(self) -> None:
         """Close the channel: the worker ends when it notices."""
         self._channel.close()
@@ -149,8 +165,9 @@ class Worker:
 class _Measuring:
     """A `MeasureLinks` whose answers come from several processes."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, *, every: bool) -> None:
         self.number = number
+        self.every = every  # people's question; a session's own is of use with all answers alone
         self.missing = 0
         self.measures: list[Measure] = []
 
@@ -177,25 +194,34 @@ class Crew(JoiningHand):
         for index in range(self._count):
             self.workers.append(None)
             self._start(index, index + 2)
+        self._pinging = Pinging(self.loop, self._alive, self._silent, tell)
 
     # --- workers --------------------------------------------------------------------------------
 
-    def _start(self, index: int, first_link: int) -> None:
+    def _start(self, index: int, first_link: int, *, again: bool = False) -> None:
         if self._ended:
             return
         try:
             worker = Worker(self.loop, first_link, self._count + 1, self._heard, self._gone)
         except OSError as error:
-            self.tell("error", "cannot start a worker process", {"reason": str(error)})
+            self.tell("error", CANNOT_START, {"reason": str(error)})
             self._restart(index, first_link)
             return
         self.workers[index] = worker
+        if again:
+            self.tell("info", STARTED_AGAIN, {"pid": worker.process.pid})
         for name, (sock, tls, options) in self._shared.items():
             self._share(worker, name, sock, tls, options)
 
     def _restart(self, index: int, first_link: int) -> None:
-        handle = self.loop.call_later(RESTART_PAUSE_S, self._start, index, first_link)
-        self._restarts.append(handle)
+        start = partial(self._start, index, first_link, again=True)
+        self._restarts.append(self.loop.call_later(RESTART_PAUSE_S, start))
+
+    def _silent(self, worker: Worker) -> None:
+        """It does not answer: answer people with what is known of its links."""
+        for number, measuring in list(worker.measuring.items()):
+            if measuring.every:
+                self._measured(worker, m.Measured([], number))
 
     def _gone(self, worker: Worker) -> None:
         """A worker has died, and its links with it."""
@@ -203,14 +229,14 @@ class Crew(JoiningHand):
         index = self.workers.index(worker)
         self.workers[index] = None
         lost = [*worker.links, *worker.opening]
-        if not self._ended:
+        if not (self._ended or worker.is_killed):
             details: dict[str, object] = {"exit_code": code, "links": len(lost)}
-            self.tell("error", "a worker process died, another takes its place", details)
+            self.tell("error", DIED, {"pid": worker.process.pid} | details)
         for measuring in list(worker.measuring):
             self._measured(worker, m.Measured([], measuring))
         worker.opening.clear()
         for number in lost:
-            self._closed(worker, number, "its worker process died")
+            self._closed(worker, number, "its worker process died", failed_here=True)
         # A number that it gave, and could not tell of, the machine has never heard.
         self._restart(index, worker.next_link)
 
@@ -343,8 +369,8 @@ class Crew(JoiningHand):
             else:
                 local.append(number)
         if not effect.links:
-            asked = {worker: [] for worker in self._alive()}
-        measuring = _Measuring(effect.number)
+            asked = {worker: [] for worker in self._alive() if not worker.vigil.is_silent}
+        measuring = _Measuring(effect.number, every=not effect.links)
         measuring.measures = self.measured_here(local, every=not effect.links)
         self._last_measuring += 1
         for worker, numbers in asked.items():
@@ -358,7 +384,9 @@ class Crew(JoiningHand):
         if message.number == 0:
             self.take(LinksMeasured(message.measures))
             return
-        measuring = worker.measuring.pop(message.number)
+        measuring = worker.measuring.pop(message.number, None)
+        if measuring is None:
+            return  # it was silent, and nobody waits any more
         measuring.measures += message.measures
         measuring.missing -= 1
         if not measuring.missing:
@@ -376,7 +404,7 @@ class Crew(JoiningHand):
             self._closed(worker, message.link, message.reason, message.in_handshake)
         elif kind is m.Told:
             self.tell(message.level, message.what, dict(message.details))
-        else:
+        elif kind is not m.Alive:
             link = worker.links.get(message.link)
             if link is None or message.link not in self.links:
                 return  # it is being closed
@@ -412,15 +440,25 @@ class Crew(JoiningHand):
             LinkOpened(number, said.listener, said.peer, said.peer_name, said.local, said.resumed)
         )
 
-    def _closed(self, worker: Worker, number: int, reason: str, in_handshake: bool = False) -> None:
+    def _closed(
+        self,
+        worker: Worker,
+        number: int,
+        reason: str,
+        in_handshake: bool = False,
+        *,
+        failed_here: bool = False,
+    ) -> None:
         link = worker.links.pop(number, None)
         if link is not None:
             closing = number in self._closing
             Hand.link_lost(self, link)  # it had no descriptor of this process
-            self.take(LinkClosed(number, "" if closing else reason))
+            self.take(LinkClosed(number, "" if closing else reason, failed_here=failed_here))
         elif self._opening_at.pop(number, None) is not None:
             worker.opening.pop(number, None)
-            self.take(LinkClosed(number, reason, in_handshake=in_handshake))
+            self.take(
+                LinkClosed(number, reason, in_handshake=in_handshake, failed_here=failed_here)
+            )
 
     # --- the end --------------------------------------------------------------------------------
 
@@ -428,6 +466,7 @@ class Crew(JoiningHand):
         """Free the ports, open nothing more, and close all links: in order, or at once."""
         for handle in self._restarts:
             handle.cancel()
+        self._pinging.end()
         self._opening_at.clear()
         super().end(abort=abort)
         for worker in self._alive():

@@ -115,6 +115,10 @@ class End(Message, tag=13):
     abort: bool
 
 
+class Ping(Message, tag=14):
+    """Say `Alive`."""
+
+
 Wanted = (
     Listen
     | StopListening
@@ -129,6 +133,7 @@ Wanted = (
     | Join
     | MeasureThem
     | End
+    | Ping
 )
 
 
@@ -189,7 +194,11 @@ class Told(Message, tag=7):
     details: dict[str, str | int | float | None]
 
 
-Happened = Opened | Received | Finished | Closed | WritingPaces | Measured | Told
+class Alive(Message, tag=8):
+    """The answer to `Ping`."""
+
+
+Happened = Opened | Received | Finished | Closed | WritingPaces | Measured | Told | Alive
 
 _encoder = msgspec.msgpack.Encoder()
 wanted_decoder: msgspec.msgpack.Decoder[list[Wanted]] = msgspec.msgpack.Decoder(list[Wanted])

@@ -46,6 +46,8 @@ class Channel:
         self._files: deque[int] = deque()
         self._writing = False
         self.closed = False
+        self.reads = 0
+        """How often something has come: signs of life of the other end."""
         sock.setblocking(False)
         loop.add_reader(sock.fileno(), self._readable)
 
@@ -128,6 +130,7 @@ class Channel:
         if not data:
             self._lose()
             return
+        self.reads += 1
         self._in += data
         for batch in self._batches():
             for message in batch:

@@ -147,6 +147,7 @@ class Worker:
             m.Pause: lambda w: hand.pause_listening(PauseListening(w.listener)),
             m.Resume: lambda w: hand.resume_listening(ResumeListening(w.listener)),
             m.End: lambda w: hand.end(abort=w.abort),
+            m.Ping: lambda _: self._channel.send(m.Alive()),
         }
 
     def _send(self, wanted: m.Send) -> None:
