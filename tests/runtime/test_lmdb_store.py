@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -365,6 +366,30 @@ def test_no_wrong_byte_gives_wrong_values(
 
 
 # --- a disk that refuses -------------------------------------------------------------------------
+
+
+def test_a_file_that_was_cut_anywhere_ends_no_process(tmp_path: Path, run: Run) -> None:
+    """Also within a large value, whose end stands on pages that have no heads."""
+    # The last value is too large for what the others leave, so it stands at the end of the file.
+    early = [(BULK + b"%d" % number, bytes([number]) * 30_000) for number in range(20)]
+    last = [(BULK + b"last", b"l" * 900_000)]
+    filled(tmp_path / "whole", run, early)
+    for batch in ([(key, None) for key, _ in early[5:]], [(b"a", b"1")], [(b"a", b"2")], last):
+        filled(tmp_path / "whole", run, batch)
+    writes = early[:5] + last
+    whole = (tmp_path / "whole" / "data.mdb").stat().st_size
+    found_by_value = 0
+    for length in range(2 * PAGE, whole, 3 * PAGE):
+        path = tmp_path / f"cut-{length}"
+        shutil.copytree(tmp_path / "whole", path)
+        os.truncate(path / "data.mdb", length)
+        with contextlib.suppress(UserError), opened(path, replace=True) as store:
+            started = store.load()
+            found_by_value += bool(started.damaged)
+            sound = [key for key, _ in writes if key in started.bulk]
+            expected = [value for key, value in writes if key in sound]
+            assert run(reading(store, sound)) == expected
+    assert found_by_value > 30
 
 
 class Worker:

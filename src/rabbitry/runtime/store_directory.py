@@ -36,8 +36,9 @@ _IDENTITY_BYTES_MAX = 64
 
 
 _PAGE_BYTES_AT = 40
+_LAST_PAGE_AT = 136
 _COMMIT_AT = 144
-"""Where in the first page the size of pages is, and in a meta page the number of its commit."""
+"""Where in the first page the size of pages is; in a meta page its last page and commit."""
 
 
 class StoreDamaged(Exception):
@@ -106,6 +107,10 @@ class StoreDirectory:
         if problems:
             more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
             raise StoreDamaged(f"{problems[0]}{more}")
+        try:
+            _fill_up(self.path / "data.mdb")
+        except OSError as error:
+            raise _cannot_use(self.path, error) from None
         return True
 
     def begin(self) -> Path:
@@ -184,6 +189,20 @@ def _metas_out_of_step(file: Path) -> list[str]:
     if abs(first - second) == 1 and first % 2 == 0:
         return []
     return [f"its meta pages are of the commits {first} and {second}"]
+
+
+def _fill_up(file: Path) -> None:
+    """Give a file that was cut its length again, with zeros.
+
+    What was cut off a large value alone `verify` does not see, for that has a head on its first
+    page only. LMDB would read it through its map, where a page behind the end of the file ends the
+    process (SIGBUS); zeros are found as any damage is.
+    """
+    with file.open("r+b") as data:
+        page_bytes = _number(data, _PAGE_BYTES_AT, 4)
+        last = max(_number(data, page * page_bytes + _LAST_PAGE_AT, 8) for page in (0, 1))
+        if data.seek(0, os.SEEK_END) < (last + 1) * page_bytes:
+            data.truncate((last + 1) * page_bytes)
 
 
 def _number(data: BinaryIO, at: int, size: int) -> int:
