@@ -14,7 +14,7 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter, convert, validators
 
@@ -36,9 +36,6 @@ def _convert(kind: Any, tokens: Any) -> Any:
 
 
 Port = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=65535))]
-if TYPE_CHECKING:
-    from rabbitry.runtime.up_settings import UpSettings
-
 Options = Annotated[NodeOptions, Parameter(name="*")]  # each field an option of its own
 
 
@@ -92,7 +89,7 @@ def up(
         A file of definitions, RabbitMQ's or ours, to begin with.
     """
     from rabbitry.runtime.supervisor import run_up
-    from rabbitry.runtime.up_settings import UpSettings
+    from rabbitry.runtime.up_settings import UpSettings, check_ports
 
     options.check()
     for first, option in ((port, "--port"), (tls_port, "--tls-port")):
@@ -110,7 +107,7 @@ def up(
         options=options,
         definitions=definitions,
     )
-    _check_ports(settings)
+    check_ports(settings)
     return run_up(settings)
 
 
@@ -341,6 +338,9 @@ def balance(
     render: Annotated[bool, Parameter(negative="")] = False,
     daemon: Annotated[bool, Parameter(name=["--daemon", "-D"], negative="")] = False,
     foreground: Annotated[bool, Parameter(name=["--foreground", "-db"], negative="")] = False,
+    pidfile: Annotated[Path | None, Parameter(name=["--pidfile", "-p"])] = None,
+    master_worker: Annotated[bool, Parameter(name=["--master-worker", "-W"], negative="")] = False,
+    systemd: Annotated[bool, Parameter(name=["--systemd", "-Ws"], negative="")] = False,
 ) -> int:
     """Run the balancer alone, on files in HAProxy's configuration language.
 
@@ -364,16 +364,24 @@ def balance(
         Go to the background once it serves, as `daemon` in the files; exit code 0 then.
     foreground
         Stay in the foreground, whatever the files say.
+    pidfile
+        A file for its PID, instead of that in the files.
+    master_worker
+        Taken for HAProxy's sake, and changes nothing: SIGUSR2 and `rabbitry reload` always work.
+    systemd
+        Stay in the foreground, and tell systemd when it serves, for a unit of Type=notify.
     """
     from rabbitry.console import balancer_process
+
+    del master_worker
 
     paths = [*(config or ()), *files]
     if not paths:
         raise UserError("name a file to balance by; `rabbitry balance --help` has an example")
     if check or render:
         return balancer_process.check(paths, rendered=render)
-    wanted = daemon or (False if foreground else None)
-    return balancer_process.balance(*paths, daemon=wanted)
+    wanted = False if systemd else daemon or (False if foreground else None)
+    return balancer_process.balance(*paths, daemon=wanted, pidfile=pidfile, notify=systemd)
 
 
 @app.command
@@ -414,21 +422,6 @@ def _address(text: str, option: str) -> tuple[str, int]:
     if not (colon and host and port.isascii() and port.isdigit() and int(port) <= 65535):
         raise UserError(f"{option} {text}: not HOST:PORT, as in 127.0.0.1:5690")
     return host.strip("[]"), int(port)
-
-
-def _check_ports(settings: UpSettings) -> None:
-    """Refuse one port for two things, before anything has started."""
-    used: dict[int, str] = {}
-    wanted = [(place.port, f"node {name}") for name, place in settings.places]
-    wanted += [(place.port, f"node {name} (TLS)") for name, place in settings.tls_places]
-    wanted.append((settings.balancer_port, "the balancer"))
-    if settings.tls_places:
-        wanted.append((settings.balancer_tls_port, "the balancer (TLS)"))
-    wanted.append((settings.statistics_port, "the statistics page"))
-    for port, what in wanted:
-        if port in used:
-            raise UserError(f"port {port} is wanted for {used[port]} and for {what}")
-        used[port] = what
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from rabbitry.machine import Address
+from rabbitry.runtime.errors import UserError
 from rabbitry.runtime.node_options import NodeOptions
-from rabbitry.runtime.up_settings import UpSettings
+from rabbitry.runtime.up_settings import UpSettings, check_ports
 
 
 def test_nodes_have_the_names_and_ports_of_the_classic_walk_through() -> None:
@@ -28,3 +31,11 @@ def test_with_a_certificate_each_has_a_port_for_tls() -> None:
         ("rabbit_1", Address("127.0.0.1", 5692)),
     ]
     assert settings.tls_front == Address("127.0.0.1", 5671)
+
+
+def test_a_port_is_for_one_thing() -> None:
+    tls = NodeOptions(tls_cert="a.pem")
+    check_ports(UpSettings(Path("/tmp/x"), options=tls))
+    with pytest.raises(UserError, match=r"5671 is wanted for node rabbit \(TLS\) and for the bal"):
+        check_ports(UpSettings(Path("/tmp/x"), options=tls, tls_port=5671, nodes=1))
+    check_ports(UpSettings(Path("/tmp/x"), tls_port=5671))

@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 from rabbitry.balancer.configuration.model import (
     BindLine,
+    Configuration,
     ConfigurationError,
     FrontendSection,
 )
@@ -31,6 +33,7 @@ from rabbitry.runtime.balancer_desk import BalancerDesk
 from rabbitry.runtime.balancer_log import log_to_standard_error
 from rabbitry.runtime.balancer_process import run_balancer
 from rabbitry.runtime.daemon import Detach, in_background
+from rabbitry.runtime.descriptors import lack_of_descriptors, open_files_limit
 from rabbitry.runtime.errors import EXIT_USAGE
 from rabbitry.runtime.listeners import ListenFailed
 from rabbitry.runtime.loop import run
@@ -43,6 +46,7 @@ from rabbitry.runtime.supervised import (
     tell_failed,
     tell_ready,
 )
+from rabbitry.runtime.systemd import READY, STOPPING, tell_systemd
 from rabbitry.runtime.tls import TlsFailed
 
 REQUEST_S = 10.0
@@ -92,17 +96,40 @@ def _print_any_bytes() -> None:
         sys.stdout.reconfigure(errors="surrogateescape")
 
 
+def _reader(files: Files, pidfile: Path | None) -> Callable[[], Configuration]:
+    """Reads the files, with what else is to be known when a balancer starts or takes them anew."""
+
+    def read() -> Configuration:
+        configuration = files.read()
+        if pidfile is not None:
+            process = replace(configuration.process, pidfile=str(pidfile))
+            configuration = replace(configuration, process=process)
+        lack = lack_of_descriptors(configuration, open_files_limit())
+        if lack:
+            configuration = replace(configuration, warnings=(*configuration.warnings, lack))
+        return configuration
+
+    return read
+
+
 def balance(
-    *paths: Path, ready: int | None = None, supervised: bool = False, daemon: bool | None = False
+    *paths: Path,
+    ready: int | None = None,
+    supervised: bool = False,
+    daemon: bool | None = False,
+    pidfile: Path | None = None,
+    notify: bool = False,
 ) -> int:
     """Run the balancer that the files describe until it is told to stop; return the exit code.
 
     `daemon`: in the background, and this process returns when it serves; None: if the files say so.
+    `pidfile` goes before that of the files; `notify`: systemd hears when it serves, and ends.
     """
     _print_any_bytes()
-    files = Files(*paths)
+    raise_open_files_limit()
+    read = _reader(Files(*paths), pidfile)
     try:
-        configuration = files.read()
+        configuration = read()
     except ConfigurationError as error:
         if ready is None:
             print(error, file=sys.stderr)
@@ -112,24 +139,28 @@ def balance(
 
     def serve(detach: Detach | None = None) -> int:
         log_to_standard_error()
-        raise_open_files_limit()
 
         def serving(addresses: dict[str, Address]) -> None:
             if ready is None:
                 listeners = ", ".join(f"{name} at {where}" for name, where in addresses.items())
                 print(f"ready: {listeners}", flush=True)
             tell_ready(ready, listeners={name: str(where) for name, where in addresses.items()})
+            if notify:
+                tell_systemd(READY)
             if detach is not None:
                 detach()
 
         work = run_balancer(
-            configuration, serve_page, read=files.read, serving=serving, supervised=supervised
+            configuration, serve_page, read=read, serving=serving, supervised=supervised
         )
         try:
             return run(work)
         except (ListenFailed, TlsFailed, PrivilegesFailed, OSError) as error:
             tell_failed(ready, str(error))
             return EXIT_USAGE
+        finally:
+            if notify:
+                tell_systemd(STOPPING)
 
     if daemon is None:
         daemon = configuration.process.daemon

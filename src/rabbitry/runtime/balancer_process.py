@@ -30,6 +30,7 @@ from rabbitry.runtime.balancer_desk import BalancerDesk
 from rabbitry.runtime.balancer_log import BalancerLog
 from rabbitry.runtime.binding import listen_options, tls_settings
 from rabbitry.runtime.crew import Crew
+from rabbitry.runtime.descriptors import descriptors_kept
 from rabbitry.runtime.driver import Driver, DriverStopped, MachineFailed
 from rabbitry.runtime.errors import EXIT_SOFTWARE
 from rabbitry.runtime.hand import HANDSHAKE_FAILED
@@ -134,7 +135,7 @@ async def run_balancer(
     log = BalancerLog(configuration)
     more = configuration.process.processes - 1
     hand = Crew(more) if more > 0 else JoiningHand()
-    hand.keep_descriptors(_descriptors_kept(configuration))
+    hand.keep_descriptors(descriptors_kept(configuration))
 
     def take(report: Report) -> None:
         told = _told(machine, report)
@@ -174,12 +175,6 @@ def _told(machine: Balancer, report: Report) -> Report | None:
     if report.what == HANDSHAKE_FAILED:
         return machine.told_of_handshake(report, monotonic_ns() // 1000)
     return report
-
-
-def _descriptors_kept(configuration: Configuration) -> int:
-    """What listeners and checks may need at once: an AMQP check has two links, an agent another."""
-    listeners = sum(len(frontend.binds) for frontend in configuration.frontends)
-    return listeners + 3 * sum(len(backend.servers) for backend in configuration.backends)
 
 
 async def _stop_softly(driver: Driver, open_now: Serving, stopping: asyncio.Event) -> None:

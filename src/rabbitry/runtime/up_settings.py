@@ -1,7 +1,6 @@
 """What `rabbitry up` was asked for: how many nodes, and who listens where.
 
-Owns the names of the nodes and the arithmetic of ports. Whether ports are free, or wanted twice, is
-not decided here.
+Owns the names of the nodes and the arithmetic of ports. Whether ports are free is not decided here.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rabbitry.machine import Address
+from rabbitry.runtime.errors import UserError
 from rabbitry.runtime.node_options import DEFAULTS, NodeOptions
 
 
@@ -57,3 +57,18 @@ class UpSettings:
     @property
     def statistics(self) -> Address:
         return Address(self.host, self.statistics_port)
+
+
+def check_ports(settings: UpSettings) -> None:
+    """Refuse one port for two things, before anything has started. Raises `UserError`."""
+    used: dict[int, str] = {}
+    wanted = [(place.port, f"node {name}") for name, place in settings.places]
+    wanted += [(place.port, f"node {name} (TLS)") for name, place in settings.tls_places]
+    wanted.append((settings.balancer_port, "the balancer"))
+    if settings.tls_places:
+        wanted.append((settings.balancer_tls_port, "the balancer (TLS)"))
+    wanted.append((settings.statistics_port, "the statistics page"))
+    for port, what in wanted:
+        if port in used:
+            raise UserError(f"port {port} is wanted for {used[port]} and for {what}")
+        used[port] = what
