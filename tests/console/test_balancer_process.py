@@ -8,15 +8,17 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from support.certificates import Certificates
 
 from bench.ports import free_ports
 from rabbitry.console.balancer_process import check, main
@@ -53,6 +55,13 @@ listen private_monitoring 127.0.0.1:{page}
     stats refresh 5s
 """
 COMMAND = (sys.executable, "-m", "rabbitry.console.balancer_process")
+FOR_WHOMEVER = (
+    # Whether the user may read this Python, and so start workers anew, depends on the machine.
+    *(sys.executable, "-c"),
+    "import sys; from rabbitry.console.balancer_process import main;"
+    "from rabbitry.runtime import balancer_process as it;"
+    "it.forbidden_file = lambda: None; sys.exit(main(sys.argv[1:]))",
+)
 SERVERS = ("rabbit", "rabbit_1", "rabbit_2")
 
 
@@ -95,10 +104,10 @@ class ToyServer:
 class Process:
     """A balancer process that serves, with its log read line by line."""
 
-    def __init__(self, path: Path, *options: str) -> None:
+    def __init__(self, path: Path, *options: str, command: Sequence[str] = COMMAND) -> None:
         reading, writing = os.pipe()
         self.process = subprocess.Popen(
-            [*COMMAND, "--config", str(path), "--ready-fd", str(writing), *options],
+            [*command, "--config", str(path), "--ready-fd", str(writing), *options],
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -327,3 +336,78 @@ def test_files_can_be_checked_and_rendered(
 def test_no_configuration(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "--config FILE" in capsys.readouterr().err
+
+
+def rights_of(pid: int) -> dict[str, list[str]]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    words = {name: rest.split() for name, _, rest in (line.partition(":") for line in lines)}
+    return {name: words[name] for name in ("Uid", "Gid", "Groups", "CapPrm", "CapEff")}
+
+
+@pytest.fixture
+def as_nobody(tmp_path: Path, ports: dict[str, int], servers: dict[str, ToyServer]) -> Path:
+    """A balancer of three processes that become somebody, with a key that only root may read."""
+    certificates = Certificates(tmp_path)
+    pem = tmp_path / "secret.pem"
+    pem.write_text(Path(certificates.cert).read_text() + Path(certificates.key).read_text())
+    pem.chmod(0o600)
+    path = tmp_path / "nobody.cfg"
+    path.write_text(f"""
+global
+    uid 65534
+    gid 65533
+    nbthread 3
+listen front
+    bind 127.0.0.1:{ports["front"]}
+    server rabbit 127.0.0.1:{servers["rabbit"].port}
+listen secure
+    bind 127.0.0.1:{ports["page"]} ssl crt {pem}
+    server rabbit 127.0.0.1:{servers["rabbit"].port}
+""")
+    return path
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_no_process_serves_as_root(as_nobody: Path, ports: dict[str, int]) -> None:
+    it = Process(as_nobody, command=FOR_WHOMEVER)
+    try:
+        first = it.process.pid
+        workers = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+        assert len(workers) == 2
+        for pid in (first, *map(int, workers)):
+            assert rights_of(pid) == {
+                "Uid": ["65534"] * 4,
+                "Gid": ["65533"] * 4,
+                "Groups": [],
+                "CapPrm": ["0" * 16],
+                "CapEff": ["0" * 16],
+            }
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with contextlib.ExitStack() as stack:
+            for _ in range(30):  # some for each process
+                link, name = connect(ports["front"])
+                stack.enter_context(link)
+                assert name == "rabbit"
+                plain = socket.create_connection(("127.0.0.1", ports["page"]), 10)
+                link = stack.enter_context(context.wrap_socket(plain))
+                assert link.recv(7) == b"rabbit\n"
+    finally:
+        it.process.terminate()
+        assert it.process.wait(10) == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_user_that_cannot_start_workers_anew_is_refused(
+    as_nobody: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").touch(0o600)  # a part of this program, for root alone
+    path = os.environ.get("PYTHONPATH", "")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{path}")
+    command = [*COMMAND, "--config", str(as_nobody)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    *warnings, line = done.stderr.splitlines()
+    assert all("timeout" in warning for warning in warnings), warnings
+    assert "user 65534 and group 65533 may not use /" in line
+    assert line.endswith("where everybody may read it, or take 'nbthread' out of 'global'")

@@ -43,7 +43,8 @@ from rabbitry.machine import (
     WritingResumed,
 )
 from rabbitry.runtime import crew
-from rabbitry.runtime.crew import Crew, RemoteLink
+from rabbitry.runtime.crew import Crew
+from rabbitry.runtime.remote_link import RemoteLink
 from rabbitry.runtime.tls import TlsSettings
 from rabbitry.runtime.watchdog import DIED
 

@@ -29,6 +29,7 @@ WANTED: list[Any] = [
     *[m.Open(-1, HERE, None), m.Open(-2, HERE, OPTIONS), m.Send(3, b"\0\xff"), m.Finish(3)],
     *[m.Close(3, True), m.PauseLink(3), m.ResumeLink(3), m.Join(3, -1, 2**40, 0)],
     *[m.MeasureThem([3, -1], 4), m.End(False), m.Ping()],
+    m.Become(None, 12, "group b"),
 ]
 HAPPENED: list[Any] = [
     m.Opened(3, "front", HERE, "bunny", HERE, True),
@@ -37,6 +38,7 @@ HAPPENED: list[Any] = [
     m.Measured([Measure(3, 2**50, 4, 5)], 6),
     m.Told("error", "what", {"reason": "why", "links": 4, "share": 0.5, "none": None}),
     m.Alive(),
+    m.Became("why not"),
 ]
 
 

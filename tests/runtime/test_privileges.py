@@ -9,13 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from rabbitry.runtime.privileges import PrivilegesFailed, become, pid_file
+from rabbitry.runtime.privileges import (
+    Identity,
+    PrivilegesFailed,
+    forbidden_file,
+    identity_of,
+    is_unknown,
+    pid_file,
+)
 
 BECOME = """
 import os, sys
-from rabbitry.runtime.privileges import become
-become(sys.argv[1] or None, sys.argv[2] or None)
-print(os.getuid(), os.geteuid(), os.getgid(), os.getgroups())
+from rabbitry.runtime.privileges import identity_of
+changed = identity_of(sys.argv[1] or None, sys.argv[2] or None).become()
+print(os.getuid(), os.geteuid(), os.getgid(), os.getgroups(), changed)
 """
 
 
@@ -27,18 +34,26 @@ def became(user: str, group: str) -> str:
 @pytest.mark.processes
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_root_becomes_somebody_for_good() -> None:
-    assert became("nobody", "nogroup") == "65534 65534 65534 []"
-    assert became("1234", "5678") == "1234 1234 5678 []"
+    assert became("nobody", "nogroup") == "65534 65534 65534 [] True"
+    assert became("1234", "5678") == "1234 1234 5678 [] True"
 
 
 def test_whoever_we_are_already_is_no_change() -> None:
-    become(None, None)
-    become(str(os.geteuid()), str(os.getegid()))
+    assert not identity_of(None, None).become()
+    assert not identity_of(str(os.geteuid()), str(os.getegid())).become()
 
 
 def test_an_unknown_name_is_told() -> None:
-    with pytest.raises(PrivilegesFailed, match="nobody-of-this-name"):
-        become("nobody-of-this-name", None)
+    with pytest.raises(PrivilegesFailed) as raised:
+        identity_of("nobodyxx", None)
+    assert str(raised.value) == (
+        "cannot become user nobodyxx: there is no such user; "
+        "name one that exists as 'user' in 'global'"
+    )
+    with pytest.raises(PrivilegesFailed, match="cannot become group nobodyxx: there is no such"):
+        identity_of(None, "nobodyxx")
+    assert is_unknown("user", "nobodyxx") and is_unknown("group", "nobodyxx")
+    assert not any(is_unknown(word, name) for word in ("user", "group") for name in (None, "7"))
 
 
 def test_what_is_not_allowed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,8 +61,36 @@ def test_what_is_not_allowed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "setuid", refuse)
-    with pytest.raises(PrivilegesFailed, match="Operation not permitted; start it as root"):
-        become("12345", None)
+    with pytest.raises(PrivilegesFailed) as raised:
+        identity_of("12345", None).become()
+    assert str(raised.value) == (
+        "cannot become user 12345: Operation not permitted; "
+        "start it as root, or take the words out of 'global'"
+    )
+
+
+def test_names_are_for_people() -> None:
+    assert identity_of("12345", "678") == Identity(12345, 678, "user 12345 and group 678")
+
+
+def test_a_file_of_this_program_that_may_not_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert forbidden_file() is None
+    real_stat = os.stat
+    forbidden = {"", pytest.__file__}
+
+    def stat(file: str) -> os.stat_result:
+        if file in forbidden:
+            raise PermissionError(13, "Permission denied")
+        return real_stat(file)
+
+    monkeypatch.setattr(os, "stat", stat)
+    assert forbidden_file() == pytest.__file__
+    forbidden.add(sys.executable)
+    assert forbidden_file() == sys.executable
+    forbidden.clear()
+    # What is in an archive, or gone since it was loaded, tells nothing of rights.
+    monkeypatch.setattr(pytest, "__file__", "/none/archive.zip/it.py")
+    assert forbidden_file() is None
 
 
 def test_the_pid_file_is_there_meanwhile(tmp_path: Path) -> None:

@@ -103,6 +103,8 @@ async def opened(text: str = BEFORE) -> tuple[World, Serving]:
     serving = Serving(world, configuration)
     listeners = [(each.name, each.bind) for each in world.proxies.listeners.values()]
     await serving.open(listeners)
+    assert not any(did.startswith("accept") for did in world.did)
+    serving.accept()
     return world, serving
 
 

@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ from rabbitry.machine import Address
 from rabbitry.runtime import hand_messages as m
 from rabbitry.runtime import worker_process
 from rabbitry.runtime.listeners import ListenOptions
+from rabbitry.runtime.tls import TlsSettings
 from rabbitry.runtime.worker_channel import Channel
 from rabbitry.runtime.worker_process import Told, work
 
@@ -91,3 +95,49 @@ def test_what_is_kept_of_a_talkative_link_is_bounded(monkeypatch: pytest.MonkeyP
     assert told.beyond(98) == b"\x62\x63"
     assert told.beyond(100) == b""
     assert told.before_bytes + len(told.data) == 100
+
+
+def test_a_listener_whose_key_may_not_be_read_is_left_to_the_others(
+    run: Run, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        ours, theirs = socket.socketpair()
+        first = First(ours)
+        working = asyncio.get_running_loop().create_task(work(theirs.detach(), 20, 5))
+        with socket.create_server(("127.0.0.1", 0)) as front:
+            tls = asdict(TlsSettings(cert=f"{tmp_path}/none", key=f"{tmp_path}/none"))
+            first.say(m.Listen("secret", tls, ListenOptions(), False), front.fileno())
+            first.say(m.Resume("secret"))
+            first.say(m.Listen("front", None, ListenOptions(), True), front.fileno())
+            told = await first.heard.get()
+            assert (told.level, told.details["listener"]) == ("error", "secret")
+            assert told.details["reason"].startswith("cannot use certificate")
+            with socket.create_connection(front.getsockname()):
+                assert (await first.heard.get()).listener == "front"
+        first.channel.close()
+        await working
+
+    run(main())
+
+
+def test_one_that_cannot_become_somebody_says_so_and_ends(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(number: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "setuid", refuse)
+
+    async def main() -> None:
+        ours, theirs = socket.socketpair()
+        first = First(ours)
+        working = asyncio.get_running_loop().create_task(work(theirs.detach(), 20, 5))
+        first.say(m.Become(None, None, "nobody else"))
+        assert await first.heard.get() == m.Became("")
+        first.say(m.Become(54321, None, "user x"))
+        said = await first.heard.get()
+        assert said.failure.startswith("cannot become user x: Operation not permitted")
+        await working
+        first.channel.close()
+
+    run(main())

@@ -23,6 +23,7 @@ from rabbitry.balancer.configuration.model import (
     BindLine,
     Configuration,
     FrontendSection,
+    Global,
     RuntimeSocket,
 )
 from rabbitry.machine import Address, Report
@@ -35,7 +36,7 @@ from rabbitry.runtime.driver import Driver, DriverStopped, MachineFailed
 from rabbitry.runtime.errors import EXIT_SOFTWARE
 from rabbitry.runtime.hand import HANDSHAKE_FAILED
 from rabbitry.runtime.joining_hand import JoiningHand
-from rabbitry.runtime.privileges import become, pid_file
+from rabbitry.runtime.privileges import PrivilegesFailed, forbidden_file, identity_of, pid_file
 from rabbitry.runtime.runtime_socket import RunLine, RuntimeSockets
 from rabbitry.runtime.serving import Page, Reloader, Serving
 from rabbitry.runtime.supervised import when_to_stop
@@ -160,15 +161,29 @@ async def run_balancer(
         tasks.start_at(signal.SIGUSR2, reloader.reload)
         tasks.start_at(signal.SIGHUP, lambda: driver.ask(DumpStates()))
         tasks.start_at(signal.SIGUSR1, lambda: _stop_softly(driver, open_now, stopping))
-        process = configuration.process
-        with pid_file(process.pidfile):
-            become(process.user, process.group)
+        with pid_file(configuration.process.pidfile):
+            await _become(configuration.process, hand)
+            open_now.accept()
             serving(open_now.addresses)
             return await _until_stopped(driver, stopping)
     finally:
         await open_now.close()
         await driver.close(CLOSE_S)
         log.close()
+
+
+async def _become(process: Global, hand: JoiningHand) -> None:
+    """Become whom the configuration names, in all processes. Raises `PrivilegesFailed`."""
+    identity = identity_of(process.user, process.group)
+    if not identity.become() or not isinstance(hand, Crew):
+        return
+    file = forbidden_file()
+    if file is not None:
+        raise PrivilegesFailed(
+            f"{identity.name} may not use {file}, so no worker process that dies could be replaced:"
+            " install rabbitry where everybody may read it, or take 'nbthread' out of 'global'"
+        )
+    await hand.become(identity)
 
 
 def _told(machine: Balancer, report: Report) -> Report | None:

@@ -47,10 +47,13 @@ from rabbitry.machine import (
     WritingResumed,
 )
 from rabbitry.runtime import hand_messages as m
+from rabbitry.runtime.becoming import Becoming
 from rabbitry.runtime.hand import Hand, Take, Tell
 from rabbitry.runtime.joining_hand import JoiningHand
 from rabbitry.runtime.listeners import ListenOptions
 from rabbitry.runtime.pinging import Pinging
+from rabbitry.runtime.privileges import Identity
+from rabbitry.runtime.remote_link import RemoteLink
 from rabbitry.runtime.tls import Tls, TlsSettings
 from rabbitry.runtime.watchdog import CANNOT_START, DIED, STARTED_AGAIN, Vigil
 from rabbitry.runtime.worker_channel import Channel
@@ -61,45 +64,11 @@ ACCEPTS_PER_TURN_MAX = 4
 RESTART_PAUSE_S = 1.0
 """How long after its death a worker is started again."""
 
+STEADY_S = 10.0
+"""A worker that has lived so long was well: if it dies, that is told anew."""
+
 END_PATIENCE_S = 1.0
 """How long a worker has to end by itself once its channel is closed."""
-
-
-class RemoteLink:
-    """A link of a worker, as the first process knows it."""
-
-    __slots__ = ("joined", "listener", "number", "seen_bytes", "worker")
-
-    def __init__(self, worker: Worker, listener: str, number: int) -> None:
-        self.worker = worker
-        self.listener = listener
-        self.number = number
-        self.joined = False
-        self.seen_bytes = 0  # told to the machine
-
-    def write(self, data: bytes) -> None:
-        """Have bytes sent."""
-        self.worker.send(m.Send(self.number, data))
-
-    def finish(self) -> None:
-        """Have a FIN sent after what waits."""
-        self.worker.send(m.Finish(self.number))
-
-    def close(self) -> None:
-        """Have it closed in order."""
-        self.worker.send(m.Close(self.number, False))
-
-    def abort(self) -> None:
-        """Have it closed at once."""
-        self.worker.send(m.Close(self.number, True))
-
-    def pause_reading(self) -> None:
-        """Have nothing more read."""
-        self.worker.send(m.PauseLink(self.number))
-
-    def resume_reading(self) -> None:
-        """Have it read again."""
-        self.worker.send(m.ResumeLink(self.number))
 
 
 class Worker:
@@ -115,6 +84,7 @@ class Worker:
     ) -> None:
         self.next_link = first_link
         self._step = step
+        self.started_at = loop.time()
         self.links: dict[int, RemoteLink] = {}
         self.opening: dict[int, RemoteLink] = {}
         self.measuring: dict[int, _Measuring] = {}
@@ -153,13 +123,20 @@ class Worker:
         """Close the channel: the worker ends when it notices."""
         self._channel.close()
 
-    def reap(self, patience_s: float) -> int:
-        """Wait until it has ended, and see to that; return its exit code."""
+    def reap(self, patience_s: float) -> int | None:
+        """Wait until it has ended, and see to that; return its exit code.
+
+        None: it is there still, and may not be killed. `subprocess` reaps it at a later start.
+        """
         try:
             return self.process.wait(patience_s)
         except subprocess.TimeoutExpired:
+            pass
+        try:
             self.process.kill()
-            return self.process.wait()
+        except OSError:
+            return None
+        return self.process.wait()
 
 
 class _Measuring:
@@ -187,6 +164,8 @@ class Crew(JoiningHand):
         self._paused: dict[str, None] = {}
         self._same_socket: dict[str, dict[str, None]] = {}  # names of listeners on one socket
         self._restarts: list[asyncio.TimerHandle] = []
+        self._told: set[tuple[int, str]] = set()  # since the worker of this index was well
+        self._becoming = Becoming()
 
     def serve(self, take: Take, tell: Tell) -> None:
         """Hand events to `take` from now on, and start the workers."""
@@ -204,12 +183,13 @@ class Crew(JoiningHand):
         try:
             worker = Worker(self.loop, first_link, self._count + 1, self._heard, self._gone)
         except OSError as error:
-            self.tell("error", CANNOT_START, {"reason": str(error)})
+            self._tell_once(index, "error", CANNOT_START, {"reason": str(error)})
             self._restart(index, first_link)
             return
         self.workers[index] = worker
         if again:
-            self.tell("info", STARTED_AGAIN, {"pid": worker.process.pid})
+            self._tell_once(index, "info", STARTED_AGAIN, {"pid": worker.process.pid})
+        self._becoming.started(worker)
         for name, (sock, tls, options) in self._shared.items():
             self._share(worker, name, sock, tls, options)
 
@@ -223,15 +203,28 @@ class Crew(JoiningHand):
             if measuring.every:
                 self._measured(worker, m.Measured([], number))
 
+    def _tell_once(self, index: int, level: str, what: str, details: dict[str, object]) -> None:
+        """Tell what would come again each second."""
+        if (index, what) not in self._told:
+            self._told.add((index, what))
+            self.tell(level, what, details)
+
+    async def become(self, identity: Identity) -> None:
+        """Have all workers become somebody, as `becoming` says. Raises `PrivilegesFailed`."""
+        await self._becoming.become(identity, self._alive())
+
     def _gone(self, worker: Worker) -> None:
         """A worker has died, and its links with it."""
         code = worker.reap(0)
         index = self.workers.index(worker)
         self.workers[index] = None
+        self._becoming.answered(worker, "a worker process died before it was somebody else")
+        if self.loop.time() - worker.started_at >= STEADY_S:
+            self._told -= {told for told in self._told if told[0] == index}
         lost = [*worker.links, *worker.opening]
         if not (self._ended or worker.is_killed):
             details: dict[str, object] = {"exit_code": code, "links": len(lost)}
-            self.tell("error", DIED, {"pid": worker.process.pid} | details)
+            self._tell_once(index, "error", DIED, {"pid": worker.process.pid} | details)
         for measuring in list(worker.measuring):
             self._measured(worker, m.Measured([], measuring))
         worker.opening.clear()
@@ -402,6 +395,8 @@ class Crew(JoiningHand):
             self._opened(worker, message)
         elif kind is m.Closed:
             self._closed(worker, message.link, message.reason, message.in_handshake)
+        elif kind is m.Became:
+            self._becoming.answered(worker, message.failure)
         elif kind is m.Told:
             self.tell(message.level, message.what, dict(message.details))
         elif kind is not m.Alive:

@@ -119,6 +119,14 @@ class Ping(Message, tag=14):
     """Say `Alive`."""
 
 
+class Become(Message, tag=15):
+    """Become this user and group (None: whoever you are), for good; say `Became`."""
+
+    uid: int | None
+    gid: int | None
+    name: str
+
+
 Wanted = (
     Listen
     | StopListening
@@ -134,6 +142,7 @@ Wanted = (
     | MeasureThem
     | End
     | Ping
+    | Become
 )
 
 
@@ -198,7 +207,13 @@ class Alive(Message, tag=8):
     """The answer to `Ping`."""
 
 
-Happened = Opened | Received | Finished | Closed | WritingPaces | Measured | Told | Alive
+class Became(Message, tag=9):
+    """It has become whom it was to; or `failure` says why it cannot, and it ends."""
+
+    failure: str
+
+
+Happened = Opened | Received | Finished | Closed | WritingPaces | Measured | Told | Alive | Became
 
 _encoder = msgspec.msgpack.Encoder()
 wanted_decoder: msgspec.msgpack.Decoder[list[Wanted]] = msgspec.msgpack.Decoder(list[Wanted])

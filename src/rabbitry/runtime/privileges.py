@@ -2,7 +2,8 @@
 
 Owns giving up the rights of root once the ports are taken, and the file that names the process.
 
-Invariants: a balancer that was told to be somebody else never serves as root: it ends instead.
+Invariants: a balancer that was told to be somebody else never serves as root, in none of its
+processes: it ends instead. (docs/decisions/0148)
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import contextlib
 import grp
 import os
 import pwd
+import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -19,30 +22,78 @@ class PrivilegesFailed(ValueError):
     """It cannot become whom the configuration names; the text says whom, and why."""
 
 
-def become(user: str | None, group: str | None) -> None:
-    """Become this user and group (names or numbers; None: whoever we are), for good.
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whom to become: numbers, None for whoever we are; `name` is for people."""
 
-    Nothing happens where that is who we are already. Raises `PrivilegesFailed`.
-    """
+    uid: int | None
+    gid: int | None
+    name: str
+
+    def become(self) -> bool:
+        """Become them, for good; return whether that is somebody else.
+
+        Raises `PrivilegesFailed`.
+        """
+        changed = False
+        try:
+            if self.gid is not None and self.gid != os.getegid():
+                # Else the groups of root would stay; without rights they cannot be changed at all.
+                os.setgroups([])
+                os.setgid(self.gid)
+                changed = True
+            if self.uid is not None and self.uid != os.geteuid():
+                os.setuid(self.uid)
+                changed = True
+        except OSError as error:
+            raise PrivilegesFailed(
+                f"cannot become {self.name}: {error.strerror}; "
+                "start it as root, or take the words out of 'global'"
+            ) from None
+        return changed
+
+
+def identity_of(user: str | None, group: str | None) -> Identity:
+    """Return who these are (names or numbers; None: whoever we are). Raises `PrivilegesFailed`."""
+    words = {"user": user, "group": group}
+    for word, name in words.items():
+        if is_unknown(word, name):
+            raise PrivilegesFailed(
+                f"cannot become {word} {name}: there is no such {word}; "
+                f"name one that exists as '{word}' in 'global'"
+            )
+    name = " and ".join(f"{word} {name}" for word, name in words.items() if name is not None)
+    return Identity(_user_id(user), _group_id(group), name)
+
+
+def is_unknown(word: str, name: str | None) -> bool:
+    """Whether this system has no `user` or `group` (`word`) of this name. A number is never."""
     try:
-        gid = _group_id(group)
-        uid = _user_id(user)
-        if gid is not None and gid != os.getegid():
-            # Else the groups of root would stay; without rights they cannot be changed at all.
-            os.setgroups([])
-            os.setgid(gid)
-        if uid is not None and uid != os.geteuid():
-            os.setuid(uid)
-    except KeyError as error:
-        raise PrivilegesFailed(
-            f"cannot become user {user} and group {group}: {error.args[0]}; "
-            "name some that exist in 'global'"
-        ) from None
-    except OSError as error:
-        raise PrivilegesFailed(
-            f"cannot become user {user} and group {group}: {error.strerror}; "
-            "start it as root, or take the words out of 'global'"
-        ) from None
+        (_user_id if word == "user" else _group_id)(name)
+    except KeyError:
+        return True
+    return False
+
+
+def forbidden_file() -> str | None:
+    """Return a file of this program that we may not use: then we cannot start it anew."""
+    if not _may(sys.executable, os.X_OK):
+        return sys.executable
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if isinstance(file, str) and not _may(file, os.R_OK):
+            return file
+    return None
+
+
+def _may(file: str, mode: int) -> bool:
+    try:
+        os.stat(file)
+    except PermissionError:
+        return False
+    except OSError:  # in an archive, or replaced meanwhile
+        return True
+    return os.access(file, mode)
 
 
 def _user_id(user: str | None) -> int | None:

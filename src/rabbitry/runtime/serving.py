@@ -101,17 +101,25 @@ class Serving:
         self._sockets: dict[RuntimeSocket, Closable] = {}
         self._stopping: list[asyncio.Future[None]] = []
         self._one_at_a_time = asyncio.Lock()
+        self._opened: list[str] = []
         self.addresses: dict[str, Address] = {}
 
     async def open(self, listeners: list[tuple[str, BindLine]]) -> None:
-        """Open all that the configuration asks for; raises `ListenFailed` or `TlsFailed`."""
+        """Open all that the configuration asks for; listeners accept nothing before `accept`.
+
+        Raises `ListenFailed` or `TlsFailed`.
+        """
         sections = _sections(self._configuration)
         for name, bind in listeners:
             self.addresses[name] = await self._world.listen(name, bind, _section(sections, name))
+            self._opened.append(name)
         # Whoever is served can be looked at and steered.
         await self._open_sockets(self._configuration)
         await self._open_pages(self._configuration)
-        for name, _ in listeners:
+
+    def accept(self) -> None:
+        """Let the listeners accept that were opened at the start."""
+        for name in self._opened:
             self._world.accept(name)
 
     def stop_listening(self) -> int | None:

@@ -42,8 +42,9 @@ from rabbitry.runtime import hand_messages as m
 from rabbitry.runtime.crew import ACCEPTS_PER_TURN_MAX
 from rabbitry.runtime.joining_hand import JoiningHand
 from rabbitry.runtime.loop import run
+from rabbitry.runtime.privileges import Identity, PrivilegesFailed
 from rabbitry.runtime.processes import raise_open_files_limit
-from rabbitry.runtime.tls import Tls, settings_of
+from rabbitry.runtime.tls import Tls, TlsFailed, settings_of
 from rabbitry.runtime.worker_channel import Channel
 
 TOLD_BYTES_MAX = 4 * 1024 * 1024
@@ -148,6 +149,7 @@ class Worker:
             m.Resume: lambda w: hand.resume_listening(ResumeListening(w.listener)),
             m.End: lambda w: hand.end(abort=w.abort),
             m.Ping: lambda _: self._channel.send(m.Alive()),
+            m.Become: self._become,
         }
 
     def _send(self, wanted: m.Send) -> None:
@@ -166,9 +168,24 @@ class Worker:
         sock.setblocking(False)
         tls = None
         if wanted.tls is not None:
-            tls = Tls(settings_of(wanted.tls), self._tell)
+            try:
+                tls = Tls(settings_of(wanted.tls), self._tell)
+            except TlsFailed as failure:  # as who we are now we may not read them
+                sock.close()
+                details: dict[str, object] = {"listener": wanted.listener, "reason": failure}
+                self._tell("error", "a worker process leaves a listener to the others", details)
+                return
         options, accepting = wanted.options, wanted.accepting
         self._hand.listen_on(wanted.listener, sock, tls, options, accepting=accepting)
+
+    def _become(self, wanted: m.Become) -> None:
+        try:
+            Identity(wanted.uid, wanted.gid, wanted.name).become()
+        except PrivilegesFailed as failure:
+            self._channel.send(m.Became(str(failure)))
+            self._orphaned()  # what follows is not carried out as somebody else
+        else:
+            self._channel.send(m.Became(""))
 
 
 async def work(fd: int, first_link: int, step: int) -> None:
