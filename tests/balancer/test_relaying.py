@@ -92,6 +92,8 @@ def test_a_link_that_we_lost_is_nobody_s_abort(first: str) -> None:
     row = talk.row("a")
     assert (row.cli_abrt, row.srv_abrt, row.eresp, row.scur) == (0, 0, 0, 0)
     assert talk.row("FRONTEND").scur == 0
+    for name in ("FRONTEND", "a", "BACKEND"):
+        assert (talk.row(name).cells or {})["eint"] == 1
 
 
 def test_what_is_under_way_to_a_side_keeps_the_session() -> None:

@@ -32,10 +32,14 @@ class Ending:
         """Note why a session ends, and count who broke it off, if nobody was named before."""
         if not session.blame(cause, stage):
             return
+        if cause == "I":
+            session.frontend.internal_errors += 1
         for whose in (session.backend, session.server):
             if whose is None:
                 continue
-            if cause in "Cc":
+            if cause == "I":
+                whose.counters.internal_errors += 1
+            elif cause in "Cc":
                 whose.counters.client_aborts += 1
             elif cause in "Ss":
                 whose.counters.server_aborts += 1

@@ -161,6 +161,7 @@ class Counters:
     redispatches: int = 0
     client_aborts: int = 0
     server_aborts: int = 0
+    internal_errors: int = 0
     last_session_at: int | None = None
     rate: Rate = field(default_factory=Rate)
     queue_times: Averages = field(default_factory=Averages)

@@ -161,6 +161,7 @@ class Frontend:
         "bytes_in",
         "bytes_out",
         "connections_total",
+        "internal_errors",
         "is_disabled",
         "is_shut_down",
         "maxconn",
@@ -183,6 +184,7 @@ class Frontend:
         self.sessions_max = 0
         self.sessions_total = 0
         self.connections_total = 0
+        self.internal_errors = 0
         self.tls = TlsCounters()
         self.is_shut_down = False
         self.rate = Rate()

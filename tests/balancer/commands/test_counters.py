@@ -5,6 +5,8 @@ from __future__ import annotations
 from support.balancer_conversation import opened
 from support.runtime_terminal import RuntimeTalk
 
+from rabbitry.machine import LinkClosed
+
 TEXT = """
 listen front
     bind 127.0.0.1:1
@@ -31,6 +33,17 @@ def test_maxima_only() -> None:
     row = talk.row("a")
     assert (row.smax, row.rate_max, row.stot, row.scur) == (0, 0, 2, 1)
     assert talk.row("FRONTEND").smax == 0
+
+
+def test_what_failed_by_our_fault_is_counted_anew_with_all_else() -> None:
+    talk = served()
+    talk.take(LinkClosed(2, "its worker process died", failed_here=True))
+    counted = []
+    for line in ("clear counters", "clear counters all"):
+        talk.say(line)
+        rows = [talk.row(name) for name in ("FRONTEND", "a", "BACKEND")]
+        counted.append([(row.cells or {})["eint"] for row in rows])
+    assert counted == [[1, 1, 1], [0, 0, 0]]
 
 
 def test_everything_but_what_is_under_way() -> None:

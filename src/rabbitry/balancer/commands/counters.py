@@ -26,6 +26,7 @@ def _clear_counters(world: World, call: Call) -> str:
             world.counters.past_sessions += frontend.sessions_total
             world.counters.past_bytes_out += frontend.bytes_out + bytes_out
             frontend.connections_total = frontend.sessions_total = 0
+            frontend.internal_errors = 0
             # What is under way is added when it ends; what it has moved so far shall not count.
             frontend.bytes_in, frontend.bytes_out = -bytes_in, -bytes_out
     for listener in world.proxies.listeners.values():

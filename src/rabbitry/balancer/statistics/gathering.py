@@ -99,7 +99,7 @@ def _front(frontend: Frontend, under_way: UnderWay, now: int) -> StatisticsRow:
     row.slim = frontend.maxconn
     row.stot = frontend.sessions_total
     row.conn_tot = frontend.connections_total
-    row.cells = frontend.tls.cells()
+    row.cells = frontend.tls.cells() | {"eint": frontend.internal_errors}
     row.bin = frontend.bytes_in + bytes_in
     row.bout = frontend.bytes_out + bytes_out
     row.rate_lim = frontend.sessions_per_s or 0
@@ -141,7 +141,7 @@ def _server(
         section.name, server.name, TYPE_SERVER, server.status, section.mode, iid=section.number
     )
     row.sid = server.number
-    row.cells = server.tls.cells()
+    row.cells = server.tls.cells() | {"eint": server.counters.internal_errors}
     _fill_counters(row, server.counters, under_way.of(server), now)
     row.qcur = server.queued
     row.qmax = server.queued_max
@@ -226,7 +226,7 @@ def _back(
     _fill_counters(row, backend.counters, under_way.of(backend), now)
     # `fullconn`: a tenth of what the front admits (configuration.txt 4.2, "fullconn").
     maxconn = sum(front.section.maxconn for front in frontends if front.backend is backend)
-    row.cells = backend.tls.cells()
+    row.cells = backend.tls.cells() | {"eint": backend.counters.internal_errors}
     row.slim = section.fullconn or max((maxconn + 9) // 10, 1)
     row.qcur = backend.queued
     row.qmax = backend.queued_max
