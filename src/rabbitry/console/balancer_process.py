@@ -35,6 +35,7 @@ from rabbitry.runtime.balancer_process import run_balancer
 from rabbitry.runtime.daemon import Detach, in_background
 from rabbitry.runtime.descriptors import lack_of_descriptors, open_files_limit
 from rabbitry.runtime.errors import EXIT_USAGE
+from rabbitry.runtime.garbage import tune_garbage_collection
 from rabbitry.runtime.listeners import ListenFailed
 from rabbitry.runtime.loop import run
 from rabbitry.runtime.privileges import PrivilegesFailed
@@ -144,6 +145,7 @@ def balance(
             if ready is None:
                 listeners = ", ".join(f"{name} at {where}" for name, where in addresses.items())
                 print(f"ready: {listeners}", flush=True)
+            tune_garbage_collection()
             tell_ready(ready, listeners={name: str(where) for name, where in addresses.items()})
             if notify:
                 tell_systemd(READY)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import sys
@@ -31,6 +30,7 @@ from rabbitry.runtime.driver import (
 )
 from rabbitry.runtime.entropy import SystemEntropy
 from rabbitry.runtime.errors import EXIT_SOFTWARE, EXIT_USAGE, UserError
+from rabbitry.runtime.garbage import tune_garbage_collection
 from rabbitry.runtime.lmdb_store import LmdbStore
 from rabbitry.runtime.loop import run
 from rabbitry.runtime.node_options import DEFAULTS, NodeOptions
@@ -112,17 +112,6 @@ async def serve_node(
             await driver.ask("shutdown")
     await driver.close(CLOSE_S)
     return 0
-
-
-def tune_garbage_collection() -> None:
-    """Spare the collector what lives as long as the process.
-
-    A broker's messages form no cycles; looking through a full queue again and again for cycles that
-    are not there is work for nothing.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 STORE_S = 10.0

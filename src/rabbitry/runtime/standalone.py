@@ -17,10 +17,11 @@ from rabbitry.runtime.data_directory import node_alone
 from rabbitry.runtime.driver import Driver, ListenFailed, wall_clock_offset_us
 from rabbitry.runtime.entropy import SystemEntropy
 from rabbitry.runtime.errors import EXIT_SOFTWARE, UserError
+from rabbitry.runtime.garbage import tune_garbage_collection
 from rabbitry.runtime.lmdb_store import LmdbStore
 from rabbitry.runtime.loop import run
 from rabbitry.runtime.node_options import NodeOptions
-from rabbitry.runtime.node_process import Listening, serve_node, tune_garbage_collection
+from rabbitry.runtime.node_process import Listening, serve_node
 from rabbitry.runtime.operating import Ask
 from rabbitry.runtime.processes import raise_open_files_limit
 

@@ -40,6 +40,7 @@ from rabbitry.machine import (
 )
 from rabbitry.runtime import hand_messages as m
 from rabbitry.runtime.crew import ACCEPTS_PER_TURN_MAX
+from rabbitry.runtime.garbage import tune_garbage_collection
 from rabbitry.runtime.joining_hand import JoiningHand
 from rabbitry.runtime.loop import run
 from rabbitry.runtime.privileges import Identity, PrivilegesFailed
@@ -201,6 +202,7 @@ def main(arguments: list[str]) -> int:
     raise_open_files_limit()
     fd, first_link, step = map(int, arguments)
     os.set_inheritable(fd, False)
+    tune_garbage_collection()
     run(work(fd, first_link, step))
     return 0
 
