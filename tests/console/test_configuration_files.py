@@ -88,3 +88,28 @@ def test_the_verdict_has_warnings_and_counts(tmp_path: Path) -> None:
     *warnings, last = verdict([path]).splitlines()
     assert warnings[0].startswith(f"warning: {path}:2: 'master-worker'")
     assert last == f"{path}: valid (frontends: 1, servers: 1, warnings: {len(warnings)})"
+
+
+def test_users_of_global_must_exist(tmp_path: Path) -> None:
+    path = tmp_path / "a.cfg"
+    path.write_text("global\nuser nobodyxx\ngroup nogroupxx\n" + LISTEN.format(name="a", port=1))
+    with pytest.raises(ConfigurationError) as raised:
+        verdict([path])
+    assert raised.value.mistakes == (
+        f"{path}:2: 'nobodyxx' is no user of this system: write another for 'user'",
+        f"{path}:3: 'nogroupxx' is no group of this system: write another for 'group'",
+    )
+    path.write_text("global\nuser root\ngid 12345\n" + LISTEN.format(name="a", port=1))
+    assert Files(path).read().process.group == "12345"
+
+
+def test_warnings_of_certificates_are_those_of_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.cfg"
+    path.write_text("global\nmaster-worker\n" + LISTEN.format(name="a", port=1))
+    files = Files(path)
+    before = files.read().warnings
+    monkeypatch.setattr(files._tls, "mistakes", lambda _: [])
+    monkeypatch.setattr(files._tls, "warnings", ["a.cfg:2: 'crt' is doubtful"])
+    assert files.read().warnings == (*before, "a.cfg:2: 'crt' is doubtful")

@@ -72,13 +72,8 @@ def test_a_key_that_does_not_fit(
     assert said == f"a.cfg:2: 'crt' cannot use certificate {mixed}: key values mismatch: {MEND}"
 
 
-def test_a_key_that_only_root_may_read_is_good_for_a_reload(
-    files: Certificates, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = files.directory / "all.pem"
-    looking = TlsFiles()
-    before = configured(f"ssl crt {path}")
-    assert looking.mistakes(before) == []
+def forbid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have nobody read this file any more, as if it were root's."""
     real_open = open
 
     def forbidden(file: object, *arguments: object, **options: object) -> object:
@@ -87,6 +82,104 @@ def test_a_key_that_only_root_may_read_is_good_for_a_reload(
         return real_open(file, *arguments, **options)  # type: ignore[call-overload]
 
     monkeypatch.setattr("builtins.open", forbidden)
+
+
+def forbid_to_see(paths: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have nobody see these files any more, as if their directory were root's."""
+    real_stat = os.stat
+
+    def forbidden(file: str, *arguments: object, **options: object) -> os.stat_result:
+        if file in paths:
+            raise PermissionError(13, os.strerror(13))
+        return real_stat(file, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "stat", forbidden)
+
+
+def test_a_key_that_only_root_may_read_is_good_for_a_reload(
+    files: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = files.directory / "all.pem"
+    looking = TlsFiles()
+    before = configured(f"ssl crt {path}")
     assert looking.mistakes(before) == []
+    forbid(path, monkeypatch)
+    assert looking.mistakes(before) == []
+    assert looking.warnings == []
     (said,) = looking.mistakes(configured(f"ssl crt {path} alpn amqp"))
     assert said.endswith(f"Permission denied: {MEND}")
+
+
+def test_a_renewed_key_that_only_root_may_read_is_a_mistake(
+    files: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = files.directory / "all.pem"
+    looking = TlsFiles()
+    configuration = configured(f"ssl crt {path}", f"ssl verify none crt {path}")
+    assert looking.mistakes(configuration) == []
+    os.utime(path, ns=(1, 1))
+    assert looking.mistakes(configuration) == [], "it can be read, and is the one to go by now"
+    forbid(path, monkeypatch)
+    assert looking.mistakes(configuration) == []
+    new = files.directory / "new.pem"
+    new.write_bytes(path.read_bytes())
+    os.utime(new, ns=(1, 1))
+    new.replace(path)  # the same size and time, another file
+    (said,) = looking.mistakes(configuration)
+    assert said == (
+        f"a.cfg:2: 'crt' cannot use certificate {path}: Permission denied, and {path} has changed "
+        "since it was loaded: let the user of this process read it, or restart"
+    )
+    assert looking.mistakes(configuration) == [said], "as often as it is tried"
+    monkeypatch.undo()
+    assert looking.mistakes(configuration) == []
+
+
+def test_a_key_beside_its_certificate_and_a_new_one_in_a_directory(
+    files: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = files.directory / "folder"
+    folder.mkdir()
+    pem, key = folder / "a.pem", folder / "a.pem.key"
+    pem.write_bytes(Path(files.cert).read_bytes())
+    key.write_bytes(Path(files.key).read_bytes())
+    looking = TlsFiles()
+    configuration = configured(f"ssl crt {folder} ca-file {files.directory} verify required")
+    assert looking.mistakes(configuration) == []
+    with monkeypatch.context() as patched:
+        forbid(pem, patched)
+        assert looking.mistakes(configuration) == []
+        (folder / "b.pem").write_bytes(b"new")
+        (said,) = looking.mistakes(configuration)
+        assert f"and {folder} has changed since it was loaded" in said
+        (folder / "b.pem").unlink()
+        os.utime(key, ns=(1, 1))
+        (said,) = looking.mistakes(configuration)
+        assert f"and {key} has changed since it was loaded" in said
+    assert looking.mistakes(configuration) == []
+    with monkeypatch.context() as patched:
+        forbid(pem, patched)
+        os.utime(files.ca, ns=(1, 1))  # in the directory of `ca-file`
+        (said,) = looking.mistakes(configuration)
+        assert f"and {files.ca} has changed since it was loaded" in said
+
+
+def test_a_file_that_cannot_even_be_seen_is_a_warning(
+    files: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = files.directory / "all.pem"
+    looking = TlsFiles()
+    configuration = configured(f"ssl crt {path}")
+    assert looking.mistakes(configuration) == []
+    os.utime(path, ns=(1, 1))
+    with monkeypatch.context() as patched:
+        forbid(path, patched)
+        forbid_to_see({str(path)}, patched)
+        assert looking.mistakes(configuration) == []
+        assert looking.warnings == [
+            f"a.cfg:2: 'crt' cannot use certificate {path}: Permission denied, and whether it has "
+            "changed since it was loaded cannot be seen: if it has, let the user of this process "
+            "read it, or restart"
+        ]
+    assert looking.mistakes(configuration) == []
+    assert looking.warnings == []

@@ -1,7 +1,8 @@
 """The files of a balancer's configuration: finding, reading, checking, as `haproxy -f` does.
 
 Owns what of it touches the world: directories (their `*.cfg` in order), the environment, how many
-sessions the limit of open files allows, and whether certificates can be used. The language is
+sessions the limit of open files allows, whether certificates can be used, and whether there are
+such users. The language is
 `balancer.configuration`'s.
 """
 
@@ -10,10 +11,12 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rabbitry.balancer.configuration.model import Configuration, ConfigurationError
 from rabbitry.balancer.configuration.reader import parse_files
+from rabbitry.runtime.privileges import is_unknown
 from rabbitry.runtime.tls_files import TlsFiles
 
 _OTHER_FILES = 200
@@ -46,14 +49,16 @@ class Files:
         self._tls = TlsFiles()
 
     def read(self) -> Configuration:
-        """Read them, and look at the certificates that they name.
+        """Read them, and look at the users and certificates that they name.
 
-        Raises `ConfigurationError`, also where one of those cannot be used.
+        Raises `ConfigurationError`, also where one of those is unknown or cannot be used.
         """
         configuration = read_configuration(*self._paths)
-        if mistakes := self._tls.mistakes(configuration):
+        mistakes = [*_unknown(configuration), *self._tls.mistakes(configuration)]
+        if mistakes:
             raise ConfigurationError(tuple(mistakes))
-        return configuration
+        warnings = (*configuration.warnings, *self._tls.warnings)
+        return replace(configuration, warnings=warnings)
 
 
 def verdict(paths: Sequence[Path]) -> str:
@@ -67,6 +72,20 @@ def verdict(paths: Sequence[Path]) -> str:
     servers = sum(len(backend.servers) for backend in configuration.backends)
     counts = f"frontends: {len(configuration.frontends)}, servers: {servers}"
     return "\n".join([*lines, f"{names}: valid ({counts}, warnings: {len(lines)})"])
+
+
+def _unknown(configuration: Configuration) -> list[str]:
+    """A line for `user` and `group` of `global` each, where this system has none of that name."""
+    process = configuration.process
+    words = (
+        ("user", process.user, process.user_place),
+        ("group", process.group, process.group_place),
+    )
+    return [
+        f"{place}: '{name}' is no {word} of this system: write another for '{word}'"
+        for word, name, place in words
+        if is_unknown(word, name)
+    ]
 
 
 class _Unreadable(Exception):

@@ -216,7 +216,7 @@ class Serving:
             await there[1].close()
             try:
                 page = await self._world.serve_page(section, bind)
-            except ListenFailed as error:
+            except (ListenFailed, TlsFailed) as error:
                 del self._pages[section.name, bind]
                 failed.append(str(error))
             else:

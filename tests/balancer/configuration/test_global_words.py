@@ -74,6 +74,7 @@ def test_what_is_said_twice_counts_once() -> None:
     configuration = read("global\nmaxconn 5\nmaxconn 6\nuser a\nuid 7\n" + LISTEN)
     assert configuration.process.maxconn == 5
     assert configuration.process.user == "a"
+    assert (configuration.process.user_place, configuration.process.group_place) == ("f.cfg:4", "")
     assert [each.split("'")[1] for each in configuration.warnings] == ["maxconn", "user"]
 
 

@@ -136,7 +136,7 @@ def _user(reading: Reading, words: list[str]) -> None:
     if word in ("uid", "gid"):
         value = str(read_number(value, 0, _INTEGER_MAX))
     if _once(reading, field):
-        _set(reading, **{field: value})
+        _set(reading, **{field: value, f"{field}_place": reading.where(reading.place)})
 
 
 def _pidfile(reading: Reading, words: list[str]) -> None:

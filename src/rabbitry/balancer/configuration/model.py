@@ -382,7 +382,8 @@ class Global:
     """The `global` section. `maxconn` caps the client links of all frontends together; where it is
     None, `maxconn_default` is what a frontend takes, and what is told of the process.
 
-    `processes` is `nbthread` times `nbproc`. `user` and `group` are names, or numbers as digits.
+    `processes` is `nbthread` times `nbproc`. `user` and `group` are names, or numbers as digits;
+    `user_place` and `group_place` are where they stand, for people.
     `log_send_hostname` is "" for the host's own name, None for none. `hard_stop_after_us`: how long
     sessions may outlive a soft stop. `spread_checks_percent` spreads checks in time.
     """
@@ -407,6 +408,8 @@ class Global:
     runtime_sockets: tuple[RuntimeSocket, ...] = ()
     runtime_timeout_us: int = 10_000_000
     runtime_maxconn: int = 10
+    user_place: str = field(default="", compare=False, repr=False)
+    group_place: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
