@@ -417,6 +417,8 @@ def test_status() -> None:
             {
                 "vhost": "/",
                 "name": "q",
+                "durable": True,
+                "exclusive": False,
                 "leader": "a",
                 "mirrors": ["b"],
                 "in_sync": ["a", "b"],

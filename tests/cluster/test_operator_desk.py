@@ -47,7 +47,7 @@ def test_one_refusal_refuses_all_and_says_which() -> None:
 class Desk:
     def __init__(self) -> None:
         self.answers: dict[int, Any] = {}
-        history = History()
+        self.history = history = History()
         history.grant(NodeComes("a"))
         history.grant(queue("q", "/"))
         member = Member("1")
@@ -88,6 +88,15 @@ def test_status_where_nobody_is() -> None:
     stage.desk.ask(1, (), 0)
     assert stage.answers[1]["queues"][0]["waits"] == "q waits"
     assert stage.answers[1]["catalog_trouble"] == "disk full"
+
+
+def test_status_tells_what_goes_with_its_node_or_its_connection() -> None:
+    stage = Desk()
+    stage.history.grant(DeclareQueue("/", "transient", False, False, "", b""))
+    stage.history.grant(DeclareQueue("/", "exclusive", False, False, "a#1/1", b""))
+    stage.desk.ask(1, (), 0)
+    told = [(one["durable"], one["exclusive"]) for one in stage.answers[1]["queues"]]
+    assert told == [(True, False), (False, False), (False, True)]
 
 
 def test_who_leads_is_plain_data() -> None:

@@ -105,6 +105,25 @@ def test_a_damaged_node_has_all_again_from_a_mirror(cluster: RunningCluster, kin
                 cluster.command("start", other)
 
 
+@pytest.mark.parametrize("kind", ["a message", "cut to half"])
+def test_the_terminal_tells_what_was_damaged_and_that_it_is_fetched(
+    cluster: RunningCluster, kind: str
+) -> None:
+    fill(cluster)
+    name = cluster.wait_in_sync(QUEUE)["mirrors"][0]
+    kill_everything(cluster)
+    DAMAGES[kind](stores.of_node(cluster.data_dir, name))
+    start(cluster)
+    told = cluster.wait_told("fetched").removeprefix(f"rabbitry: {name}: ")
+    named = f"queue '{QUEUE}' in '/'"
+    if kind == "a message":
+        assert told == f"{named}, damaged in its store: fetched from mirrors"
+    else:
+        log = cluster.data_dir / "log" / f"{name}.log"
+        its_store = f"its store was damaged or is another one (see {log})"
+        assert told == f"{its_store}: fetched {named} from its mirrors"
+
+
 def test_a_queue_damaged_on_all_nodes_is_not_served(cluster: RunningCluster) -> None:
     declare(cluster.front, "whole")
     publish(cluster.front, "whole", [b"here"])

@@ -163,8 +163,17 @@ def test_a_full_disk_stops_publishers_until_there_is_room(
 ) -> None:
     publish_under_trouble(on_small_disk, clients, small_disk.fill, [])
     assert not clients.ledger.breaks, "no connection ended"
+    before = on_small_disk.pids()
+    for which in ("--all", "rabbit_1"):
+        why = on_small_disk.command("restart", which, exit_code=1)
+        assert "low on disk: a node that restarts could not write what it has missed" in why
+    assert on_small_disk.pids() == before
+    told = on_small_disk.wait_told("low on disk")
+    assert told.startswith("rabbitry: ")
+    assert told.endswith(" low on disk: publishers wait, on all nodes")
     small_disk.make_room()
     finish(on_small_disk, clients)
+    on_small_disk.wait_told("no node is low on anything any more: publishers go on")
     assert not clients.ledger.breaks, "no connection ended"
 
 
@@ -178,6 +187,11 @@ def test_everything_killed_while_the_disk_is_full(
     on_small_disk.begin()
     on_small_disk.wait_ready()
     finish(on_small_disk, clients)
+
+
+def test_a_start_below_the_limit_tells_the_terminal(up: Up) -> None:
+    cluster = up(options=["--disk-free-limit", "1000TB"]).wait_ready()
+    assert "low on disk: publishers wait, on all nodes" in cluster.wait_told("low on disk")
 
 
 # --- errors of the device -----------------------------------------------------------------------

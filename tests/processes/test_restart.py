@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import threading
 from collections.abc import Callable
 
 import pika
 import pika.exceptions
 import pytest
-from support.running_cluster import NODES, RunningCluster
+from support.running_cluster import NODES, PATIENCE_S, RABBITRY, RunningCluster
 
 Up = Callable[..., RunningCluster]
 
@@ -118,6 +120,24 @@ def test_restarts_that_cannot_be(cluster: RunningCluster) -> None:
     assert f"rabbit_2 (pid {pids['rabbit_2']}) is stopped; continue it with `rabbitry kill" in why
     cluster.command("kill", "rabbit_2", "--signal", "CONT")
     assert cluster.pids() == pids
+
+
+def test_when_all_is_stopped_meanwhile_that_is_all_it_says(cluster: RunningCluster) -> None:
+    restart = subprocess.Popen(
+        [*RABBITRY, "restart", "--all", "--data-dir", str(cluster.data_dir)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert restart.stdout is not None
+    while "rabbit: stopping" not in restart.stdout.readline():
+        assert restart.poll() is None
+    cluster.process.send_signal(signal.SIGINT)
+    shown, why = restart.communicate(timeout=PATIENCE_S)
+    assert (restart.returncode, why) == (1, "rabbitry: this Rabbitry is being stopped\n")
+    assert "balancer" not in shown
+    assert cluster.complaint() == ""
+    assert cluster.process.returncode == 0
 
 
 def test_one_node_by_name(cluster: RunningCluster) -> None:

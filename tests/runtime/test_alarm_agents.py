@@ -16,7 +16,8 @@ from rabbitry.balancer.checking.results import INFO_SIZE_MAX
 from rabbitry.cluster.annals import RETRY_US
 from rabbitry.cluster.records import DeclareQueue, Followed
 from rabbitry.machine import Address, Report
-from rabbitry.runtime.alarm_agents import AlarmAgents, Troubles
+from rabbitry.runtime import alarm_agents
+from rabbitry.runtime.alarm_agents import AlarmAgents, Telling, Troubles
 from rabbitry.runtime.listeners import ListenFailed
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -81,6 +82,76 @@ def test_all_of_it_is_understood_and_not_cut() -> None:
     info = reply.result().info
     assert info == f"via agent : up ({reply.description})"
     assert len(info) < INFO_SIZE_MAX
+
+
+# --- for people -----------------------------------------------------------------------------------
+
+
+def alarm(node: str, *alarms: str) -> Report:
+    return Report("info", "alarms of node", {"node": node, "alarms": list(alarms)})
+
+
+def test_words_for_people_name_who_is_low_on_what() -> None:
+    troubles = Troubles()
+    assert (troubles.alarms, troubles.catalog) == ("", "")
+    troubles.heard(alarm("b", "disk"))
+    assert troubles.alarms == "b is low on disk: publishers wait, on all nodes"
+    troubles.heard(alarm("a", "disk"))
+    troubles.heard(alarm("c", "memory"))
+    assert troubles.alarms == (
+        "a, b are low on disk and c is low on memory: publishers wait, on all nodes"
+    )
+    for node in "abc":
+        troubles.heard(alarm(node))
+    assert troubles.alarms == ""
+    what = "the catalog cannot be written: declarations and failovers wait"
+    troubles.heard(Report("error", what, {"reason": "disk full"}))
+    assert troubles.catalog == (
+        "the catalog cannot be written: declarations wait, and so do failovers"
+    )
+    troubles.heard(Report("warning", "the catalog can be written again"))
+    assert troubles.catalog == ""
+
+
+class Told:
+    """What is told, and when something is."""
+
+    def __init__(self) -> None:
+        self.words = ""
+        self.lines: asyncio.Queue[str] = asyncio.Queue()
+        self.telling = Telling(lambda: self.words, "all is well", self.lines.put_nowait)
+
+    def become(self, words: str) -> None:
+        self.words = words
+        self.telling.look()
+
+
+def test_several_changes_at_once_are_one_line_and_the_end_is_another(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alarm_agents, "SETTLE_S", 0)
+
+    async def main() -> None:
+        told = Told()
+        told.become("a is low")
+        told.become("a, b are low")
+        assert await told.lines.get() == "a, b are low"
+        told.telling.look()
+        told.become("a is low")
+        assert await told.lines.get() == "a is low"
+        told.become("")
+        assert await told.lines.get() == "all is well"
+        told.become("a is low")
+        told.become("")
+        told.become("b is low")
+        assert await told.lines.get() == "b is low", "what came and went at once is no line"
+        told.become("")
+        told.telling.close()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert told.lines.empty()
+
+    run(main())
 
 
 # --- the ports ------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Nodes are restarted one after another, and none is touched while another lacks something.
 
-The nodes are real processes that do nothing; the coordinator is a table that a test writes.
+The nodes are real processes that do nothing; the coordinator is a table that a test writes. Disks
+in trouble: test_rolling_restart_disks.
 """
 
 from __future__ import annotations
@@ -8,37 +9,26 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from support.restarting_nodes import Play, Rounds, queue
 
 from rabbitry.runtime import rolling_restart
-from rabbitry.runtime.balancer_socket import BalancerSilent
 from rabbitry.runtime.control_server import Asker
 from rabbitry.runtime.errors import UserError
 from rabbitry.runtime.managed import ManagedProcess
-from rabbitry.runtime.processes import Child
-from rabbitry.runtime.rolling_restart import Queue, RollingRestart, behind, only_there
+from rabbitry.runtime.rolling_restart import RollingRestart, behind, only_there
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
-SERVES = """
-import os, sys
-os.write(int(sys.argv[-1]), b'{"ready": {}}\\n')
-sys.stdin.read()
-"""
 FAILS = """
 import os, sys
 os.write(int(sys.argv[-1]), b'{"failed": "no room"}\\n')
 """
 SAYS_NOTHING = "import sys; sys.stdin.read()"
-
-
-def queue(name: str, leader: str, mirrors: list[str], in_sync: list[str]) -> Queue:
-    return {"vhost": "/", "name": name, "leader": leader, "mirrors": mirrors, "in_sync": in_sync}
 
 
 def test_whom_to_wait_for() -> None:
@@ -53,67 +43,6 @@ def test_whom_to_wait_for() -> None:
     assert behind(queues, "b") == [lags]
     assert behind(queues, "c") == [other]
     assert behind(queues, "a") == []
-
-
-class Play:
-    """Two nodes, a coordinator that is told what to say, and the lines of progress."""
-
-    def __init__(self, tmp_path: Path) -> None:
-        self.lines: list[str] = []
-        self.asked: list[object] = []
-        self.gone_after = 1_000
-        self.queues = [queue("q", "a", ["b"], ["a", "b"])]
-        self.program = SERVES
-        self.rounds: Rounds | None = None
-        self.lags_when_back = False
-        self.on_line: Callable[[str], None] = lambda line: None
-        self.spawned: asyncio.Queue[str] = asyncio.Queue()
-        self._log = tmp_path / "x.log"
-        self.nodes: dict[str, ManagedProcess] = {}
-        for name in ("a", "b"):
-            self.nodes[name] = ManagedProcess(name, 1, lambda name=name: self._spawn(name))
-            self.nodes[name].keep_running()
-
-    def _spawn(self, name: str) -> Child:
-        child = Child(name, [sys.executable, "-S", "-c", self.program], log=self._log)
-
-        def joined(ready: asyncio.Future[Any]) -> None:
-            if not ready.exception():
-                self.nodes[name].joined.set()
-
-        child.ready.add_done_callback(joined)
-        self.spawned.put_nowait(name)
-        return child
-
-    @property
-    def gone(self) -> bool:
-        return len(self.lines) > self.gone_after
-
-    def tell(self, line: str) -> None:
-        self.lines.append(line)
-        self.on_line(line)
-
-    async def ask(self, question: Any) -> Any:
-        if question == "status":
-            return {"queues": self.queues}
-        self.asked.append(question)
-        what, name = question
-        assert what == "hand over"
-        other = "b" if name == "a" else "a"
-        in_sync = [other] if self.lags_when_back else [other, name]
-        self.queues = [queue("q", other, [name], in_sync)]
-        return None
-
-    async def restart(self, *names: str, timeout_s: float = 20) -> list[str]:
-        await asyncio.gather(*(node.joined.wait() for node in self.nodes.values()))
-        return await self.rolling(timeout_s).run([self.nodes[name] for name in names])
-
-    def rolling(self, timeout_s: float = 20) -> RollingRestart:
-        return RollingRestart(self.ask, self.nodes, cast(Asker, self), timeout_s, self.rounds)
-
-    async def end(self) -> None:
-        for node in self.nodes.values():
-            await node.stop(grace_s=10)
 
 
 def test_one_after_the_other(run: Run, tmp_path: Path) -> None:
@@ -138,25 +67,6 @@ def test_one_after_the_other(run: Run, tmp_path: Path) -> None:
         await play.end()
 
     run(main())
-
-
-class Rounds:
-    """A balancer that notes who is out of its rounds, or is silent."""
-
-    def __init__(self, play: Play, silent: bool) -> None:
-        self.play = play
-        self.silent = silent
-        self.heard: list[tuple[str, str, int | None]] = []
-
-    async def take_out(self, node: str) -> None:
-        if self.silent:
-            raise BalancerSilent("the balancer does not answer")
-        self.heard.append(("out", node, self.play.nodes[node].pid))
-
-    async def put_back(self, node: str) -> None:
-        if self.silent:
-            raise BalancerSilent("the balancer does not answer")
-        self.heard.append(("back", node, self.play.nodes[node].pid))
 
 
 def test_a_node_is_out_of_the_balancers_rounds_while_it_is_away(run: Run, tmp_path: Path) -> None:
@@ -204,7 +114,9 @@ def test_a_queue_that_is_whole_nowhere_else_keeps_a_node_up(run: Run, tmp_path: 
         play = Play(tmp_path)
         play.queues = [queue("q", "a", ["b"], ["a"]), queue("r", "a", ["b"], ["a"])]
         before = play.nodes["a"].pid
-        with pytest.raises(UserError, match=r"within 0.01 s: another.*queue 'q' in '/' and 1"):
+        with pytest.raises(
+            UserError, match=r"waited 0.01 s in vain until another.*queue 'q' in '/' and 1"
+        ):
             await play.restart("a", timeout_s=0.01)
         assert play.nodes["a"].pid == before
         await play.end()
@@ -221,11 +133,13 @@ def test_a_node_that_lags_keeps_the_next_up(
         play = Play(tmp_path)
         play.queues = [queue("p", "b", ["a"], ["b"])]
         before = play.nodes["b"].pid
-        with pytest.raises(UserError, match="a: not so within 1 s: it is in sync again, of queue"):
+        with pytest.raises(
+            UserError, match=r"a: waited 1 s in vain until its replicas .*: queue 'p'"
+        ):
             await play.restart("a", "b", timeout_s=1)
         assert play.nodes["a"].joined.is_set()
         assert play.nodes["b"].pid == before
-        assert "a: waiting until it is in sync again, of queue 'p' in '/'" in play.lines
+        assert "a: waiting until its replicas are in sync again: queue 'p' in '/'" in play.lines
         await play.end()
 
     run(main())
@@ -385,6 +299,41 @@ def test_what_nobody_else_has_is_said(run: Run, tmp_path: Path) -> None:
         await play.restart("a")
         assert play.lines[0] == "a: no other node has queue 'q' in '/': away until it is back"
         assert play.asked == []
+        await play.end()
+
+    run(main())
+
+
+def test_of_what_is_not_durable_it_is_said_that_it_goes_and_of_exclusive_queues_nothing(
+    run: Run, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        play = Play(tmp_path)
+        transient = queue("t", "a", [], ["a"]) | {"durable": False}
+        exclusive = queue("e", "a", [], ["a"]) | {"exclusive": True}
+        play.queues = [exclusive, transient]
+        await play.restart("a")
+        assert play.lines[0] == "a: no other node has queue 't' in '/', not durable: gone with it"
+        assert not any("'e'" in line for line in play.lines)
+        await play.end()
+
+    run(main())
+
+
+def test_when_everything_is_stopped_nothing_more_is_told(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        play = Play(tmp_path)
+        play.rounds = rounds = Rounds(play, silent=False)
+        play.lags_when_back = True
+        started = asyncio.Event()
+        play.on_line = lambda line: started.set() if "started" in line else None
+        restart = asyncio.ensure_future(play.restart("a", "b"))
+        await started.wait()
+        restart.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await restart
+        assert play.lines[-1].startswith("a: started")
+        assert [what for what, _, _ in rounds.heard] == ["out"], "the balancer ends as well"
         await play.end()
 
     run(main())

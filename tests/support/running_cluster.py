@@ -64,6 +64,7 @@ class RunningCluster:
     def begin(self) -> None:
         """Start it, again if it has ended: on the same directory, at the same ports."""
         self.started_at = time.monotonic()
+        self._heard = ""  # of standard error, and not returned yet
         self.process = subprocess.Popen(
             self._arguments,
             stdout=subprocess.PIPE,
@@ -80,6 +81,22 @@ class RunningCluster:
         self.ready_after_s = time.monotonic() - self.started_at
         assert line == f"ready: amqp://guest:guest@127.0.0.1:{self.front}/\n", self.complaint()
         return self
+
+    def wait_told(self, part: str) -> str:
+        """Return the next line on its terminal that has this in it; lines before it are gone."""
+        assert self.process.stderr is not None
+        error = self.process.stderr.fileno()
+        while True:
+            line, end, rest = self._heard.partition("\n")
+            if end:
+                self._heard = rest
+                if part in line:
+                    return line
+                continue
+            assert select.select([error], [], [], PATIENCE_S)[0], f"not told: {part}"
+            data = os.read(error, 65536)
+            assert data, f"ended, and never told: {part}"
+            self._heard += data.decode()
 
     def complaint(self) -> str:
         """Wait for its end and return what it wrote to standard error."""

@@ -148,6 +148,8 @@ class StatusDesk:
                 {
                     "vhost": declared.virtual_host,
                     "name": declared.name,
+                    "durable": declared.durable,
+                    "exclusive": bool(declared.owner),
                     "leader": placed.leader,
                     "mirrors": placed.mirrors,
                     "in_sync": placed.in_sync,

@@ -6,8 +6,15 @@ node); it starts, joins, and has caught up; the balancer hears so; only then the
 waiting is for, and that it takes long, is told as it goes. A wait that is too long ends the restart
 there: nothing is taken down that another node may lack something of.
 
+Nothing is begun while a disk is in trouble: a node that comes back could not write what it has
+missed, and would be away until there is room. Trouble that comes later ends it before the next
+node, and is named while one is waited for.
+
+Exclusive queues are no matter of a restart: they go with their connections.
+
 When nobody waits for the end any more (Ctrl-C), a node at hand is finished and no other begun; one
-that was only waited for is left as it is.
+that was only waited for is left as it is. When everything is being stopped, whoever runs this
+cancels it, and nothing more is told.
 """
 
 from __future__ import annotations
@@ -38,7 +45,7 @@ LOOK_S = 0.1
 """How often the coordinator is asked how far it is: nobody tells when a replica has caught up."""
 
 TELL_S = 5.0
-"""How often it is told what is waited for."""
+"""How often it is told what is waited for. The log has it once, and when a disk's trouble comes."""
 
 Queue = dict[str, Any]  # as in the coordinator's answer to "status"
 Find = Callable[[str], Awaitable[list[Queue]]]  # of the node of this name
@@ -76,12 +83,14 @@ class RollingRestart:
         self._nodes = nodes
         self._asker = asker
         self._timeout_s = timeout_s
+        self._trouble = ""  # of disks, as it was when the coordinator was asked last
 
     async def run(self, chosen: list[ManagedProcess]) -> list[str]:
         """Restart these, and return the names of those that were; raises `UserError`."""
         for node in chosen:
             if why := _why_not(node):
                 raise UserError(f"{why}, or restart others by name", EXIT_NOT_SO)
+        await self._check_disks("make room first")
         done: list[str] = []
         for node in chosen:
             if self._asker.gone:
@@ -96,11 +105,15 @@ class RollingRestart:
         """Restart it; False: its asker went away before it was touched."""
         name = node.name
         await self._must(name, "another replica is in sync", self._only_there, while_asked=True)
+        await self._check_disks("nothing more was restarted; make room first")
         if self._asker.gone:
             _log.info("restart given up by its asker while it waited, node=%s", name)
             return False
-        if alone := await self._alone(name):
-            self._tell(f"{name}: no other node has {_named(alone)}: away until it is back")
+        alone = await self._alone(name)
+        if kept := [one for one in alone if one["durable"]]:
+            self._tell(f"{name}: no other node has {_named(kept)}: away until it is back")
+        if transient := [one for one in alone if not one["durable"]]:
+            self._tell(f"{name}: no other node has {_named(transient)}, not durable: gone with it")
         if led := await self._led(name):
             self._tell(f"{name}: handing over {_queues(led)}")
             await self._ask(("hand over", name))
@@ -115,11 +128,23 @@ class RollingRestart:
             _check_not_killed(node)
             await self._joined(node)
             self._tell(f"{name}: started (pid {node.pid})")
-            await self._must(name, "it is in sync again", self._behind)
+            await self._must(name, "its replicas are in sync again", self._behind)
             self._tell(f"{name}: in sync")
         finally:
-            await self._into_rounds(name)
+            task = asyncio.current_task()
+            if task is None or not task.cancelling():
+                await self._into_rounds(name)
         return True
+
+    async def _check_disks(self, to_do: str) -> None:
+        """Raise `UserError` if a node that comes back could not write what it has missed."""
+        await self._queues()
+        if self._trouble:
+            raise UserError(
+                f"{self._trouble}: a node that restarts could not write what it has missed, and "
+                f"would not be in sync again; {to_do}, `rabbitry status` shows when it is over",
+                EXIT_NOT_SO,
+            )
 
     async def _out_of_rounds(self, name: str) -> None:
         """Let the balancer send nobody there: whoever is cut off finds another node at once."""
@@ -171,8 +196,9 @@ class RollingRestart:
         left = await self._wait(name, what, find, self._timeout_s, while_asked=while_asked)
         if left and not (while_asked and self._asker.gone):
             raise UserError(
-                f"{name}: not so within {self._timeout_s:g} s: {what}, of {_named(left)}; "
-                "nothing more was restarted, and `rabbitry status` shows how it goes on",
+                f"{name}: waited {self._timeout_s:g} s in vain until {what}: {_named(left)}"
+                f"{self._why_slow()}; nothing more was restarted; `rabbitry status` shows how it "
+                "goes on",
                 EXIT_NOT_SO,
             )
 
@@ -181,21 +207,30 @@ class RollingRestart:
     ) -> list[Queue]:
         """Wait until `find` finds no queue, and tell of those it does; return what is left."""
         began = told = monotonic()
+        named: str | None = None  # the trouble that the log has
         while found := await find(name):
             now = monotonic()
             if now - began > bound_s or (while_asked and self._asker.gone):
                 break
-            if now - told >= TELL_S:
+            news = self._trouble != (named or "")
+            if news or now - told >= TELL_S:
                 told = now
-                self._tell(f"{name}: waiting until {what}, of {_named(found)}")
+                line = f"{name}: waiting until {what}: {_named(found)}{self._why_slow()}"
+                if news or named is None:
+                    _log.info("restart %s", line)
+                    named = self._trouble
+                self._asker.tell(line)
             # Nobody tells when this changes.
             await asyncio.sleep(LOOK_S)
         return found
 
     async def _queues(self) -> list[Queue]:
         known = await self._ask("status")
-        queues: list[Queue] = known["queues"]
-        return queues
+        self._trouble = disk_trouble(known)
+        return [one for one in known["queues"] if not one["exclusive"]]
+
+    def _why_slow(self) -> str:
+        return f"; {self._trouble}: make room, and it goes on" if self._trouble else ""
 
     async def _only_there(self, name: str) -> list[Queue]:
         return only_there(await self._queues(), name, self._running())
@@ -266,6 +301,17 @@ def behind(queues: Iterable[Queue], name: str) -> list[Queue]:
         for one in queues
         if name in (one["leader"], *one["mirrors"]) and name not in one["in_sync"]
     ]
+
+
+def disk_trouble(known: Mapping[str, Any]) -> str:
+    """Return which nodes, by the coordinator's status, cannot write; empty if all can."""
+    found = []
+    low = [node["name"] for node in known["nodes"] if "disk" in node["alarms"]]
+    if low:
+        found.append(f"{', '.join(low)} {'is' if len(low) == 1 else 'are'} low on disk")
+    if known["catalog_trouble"]:
+        found.append(f"the catalog cannot be written ({known['catalog_trouble']})")
+    return " and ".join(found)
 
 
 def _queues(queues: list[Queue]) -> str:

@@ -27,7 +27,7 @@ import msgspec
 
 from rabbitry.machine import Address, Report
 from rabbitry.runtime import control
-from rabbitry.runtime.alarm_agents import AlarmAgents, Troubles
+from rabbitry.runtime.alarm_agents import AlarmAgents, Telling, Troubles
 from rabbitry.runtime.balancer_socket import BalancerRounds
 from rabbitry.runtime.boot_definitions import read_boot_definitions, url
 from rabbitry.runtime.command_desk import CommandDesk
@@ -36,6 +36,7 @@ from rabbitry.runtime.data_directory import DataDirectory
 from rabbitry.runtime.driver import Driver, DriverStopped, ListenFailed, MachineFailed
 from rabbitry.runtime.entropy import SystemEntropy
 from rabbitry.runtime.errors import EXIT_NOT_SO, EXIT_SOFTWARE, UserError
+from rabbitry.runtime.healing import Healing, HealingWatch
 from rabbitry.runtime.lmdb_store import LmdbStore
 from rabbitry.runtime.logs import bound_log
 from rabbitry.runtime.managed import ManagedProcess
@@ -73,6 +74,16 @@ class Supervisor:
         self._balancer: ManagedProcess | None = None
         self._troubles = Troubles()
         self._agents = AlarmAgents(self._troubles.line)
+        over = "no node is low on anything any more: publishers go on"
+        writable = "the catalog can be written again: declarations and failovers go on"
+        self._tellings = (
+            Telling(lambda: self._troubles.alarms, over, say),
+            Telling(lambda: self._troubles.catalog, writable, say),
+        )
+        self._healing = HealingWatch(
+            Healing(directory.layout.log), lambda question: self._coordinator.ask(question), say
+        )
+        self._ending = False
         self._stop_asked = asyncio.Event()
         self._gone = asyncio.Event()
         self._telling: set[asyncio.Task[None]] = set()
@@ -216,7 +227,11 @@ class Supervisor:
         return Driver(machine, store=store, on_report=self._reported)
 
     def _reported(self, report: Report) -> None:
-        self._troubles.heard(report)
+        if not (self._ending or self._stop_asked.is_set()):  # that nodes leave then is no news
+            self._troubles.heard(report)
+            for telling in self._tellings:
+                telling.look()
+            self._healing.heard(report)
         node = self._nodes.get(str(report.details.get("node")))
         if node is None:
             return
@@ -309,12 +324,23 @@ class Supervisor:
             self._stop_asked.set()
             await self._gone.wait()
             return {}
+        stopping = UserError("this Rabbitry is being stopped", EXIT_NOT_SO)
         if self._stop_asked.is_set():
-            raise UserError("this Rabbitry is stopping", EXIT_NOT_SO)
+            raise stopping
+        carried = asyncio.ensure_future(self._desk.carry_out(request, asker))
+        if isinstance(request, control.Start | control.Restart):
+            # It waits for nodes, which end now like all the others: that is no failure of theirs.
+            stop_asked = asyncio.ensure_future(self._stop_asked.wait())
+            await asyncio.wait([carried, stop_asked], return_when=asyncio.FIRST_COMPLETED)
+            stop_asked.cancel()
+            if not carried.done():
+                carried.cancel()
+                await asyncio.wait([carried])
+                raise stopping
         try:
-            return await self._desk.carry_out(request, asker)
+            return await carried
         except DriverStopped:
-            raise UserError("this Rabbitry is stopping", EXIT_NOT_SO) from None
+            raise stopping from None
 
     # --- the end --------------------------------------------------------------------------------
 
@@ -334,7 +360,11 @@ class Supervisor:
         So nobody takes over from those that end a moment earlier, and who is in sync with whom
         stays as it was: whichever node is back first may lead.
         """
+        self._ending = True
         self._agents.close()
+        self._healing.close()
+        for telling in self._tellings:
+            telling.close()
         await asyncio.gather(
             self._coordinator.close(CLOSE_S),
             *(process.stop(GRACE_S) for process in self._processes()),
