@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import logging
 import re
 import stat
 from collections.abc import Iterator
+from logging.handlers import RotatingFileHandler as Rotating
 from pathlib import Path
 
 import pytest
@@ -46,6 +49,41 @@ def test_it_is_rotated_before_it_grows_too_large(
     assert files == ["node.log", "node.log.1", "node.log.2", "node.log.3"]
     assert all(path.stat().st_size <= 1000 for path in tmp_path.iterdir())
     assert "line 199 of many" in (tmp_path / "node.log").read_text()
+
+
+class FullDisk(io.TextIOWrapper):
+    """A file that takes nothing while it is full."""
+
+    full = True
+
+    def flush(self) -> None:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().flush()
+
+
+def test_what_a_full_disk_does_not_take_is_left_out_and_said_later(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logs.log_to(tmp_path / "node.log")
+    (handler,) = [one for one in logging.getLogger().handlers if isinstance(one, Rotating)]
+    log = logging.getLogger("rabbitry")
+    log.info("before")
+    disk = FullDisk((tmp_path / "node.log").open("ab"), encoding="utf-8")
+    handler.setStream(disk).close()
+    for _ in range(3):
+        log.info("meanwhile")
+    disk.full = False
+    log.info("after")
+    log.info("the end")
+    lines = [line[24:] for line in (tmp_path / "node.log").read_text().splitlines()]
+    assert [line for line in lines if "meanwhile" not in line] == [
+        "info before",
+        "info after",
+        "warning up to 3 lines before the last are missing: the disk did not take them",
+        "info the end",
+    ]
+    assert capfd.readouterr().err == ""
 
 
 def test_a_log_that_another_process_writes_is_moved_aside(
