@@ -441,6 +441,7 @@ class Node:
         self._membership.store = self._keeping.store.name
         self._membership.damaged = self._keeping.store.damaged
         self._membership.cluster = self._keeping.store.cluster
+        self._membership.life, self._membership.revision = self._keeping.store.heard
         self._membership.begin(address, self._now)
 
     # --- the catalog ------------------------------------------------------------------------------
@@ -448,6 +449,7 @@ class Node:
     def welcomed(self, changes: list[Change]) -> None:
         """Take the whole catalog anew."""
         self._keeping.store.join_cluster(self._membership.cluster)
+        self._keeping.store.hear(self._membership.life, self._membership.revision)
         catalog = Catalog()
         for change in changes:
             catalog.apply(change)
@@ -459,6 +461,7 @@ class Node:
 
     def changed(self, changes: list[Change]) -> None:
         """Take changes of the catalog, in order."""
+        self._keeping.store.hear(self._membership.life, self._membership.revision)
         catalog = self._administration.catalog
         nodes_changed = False
         placed: dict[int, None] = {}

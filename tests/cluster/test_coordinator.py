@@ -356,7 +356,7 @@ def test_a_leaving_is_durable_as_a_whole_or_not_at_all() -> None:
     stage.restart(kept=0)
     assert (placed(stage).leader, "a" in stage.coordinator.catalog.nodes) == ("a", True)
     stage.wait(LEASE_US + 500_000)
-    stage.restart(kept=1)
+    stage.restart(kept=2)  # that it has begun another life, and the leaving
     assert stage.coordinator.catalog.nodes == {}
 
 

@@ -22,7 +22,7 @@ def test_who_leads_has_all_that_was_confirmed(seed: int) -> None:
 def test_the_model_confirms_fails_over_and_loses() -> None:
     """Or the test above would show little."""
     confirms = beginnings = forsaken = 0
-    for seed in range(20):
+    for seed in range(30):
         random = Random(seed)
         stage = Confirming()
         for _ in range(STEPS):

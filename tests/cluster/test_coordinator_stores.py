@@ -178,6 +178,7 @@ def test_a_coordinator_that_crashes_between_the_deaths_has_what_it_told() -> Non
     dies(stage, "c")
     stage.restart(kept=0)
     assert shown(stage) == "a/ac/b", "nobody was told of the death of c"
+    stage.commit_one()  # of the new life
     stage.commits_wait = False
     stage.ask(100, ("node died", "c"))
     stage.ask(100, ("node died", "a"))

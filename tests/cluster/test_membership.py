@@ -26,9 +26,10 @@ from rabbitry.cluster.records import (
     Requested,
     StatisticsAsked,
     StatisticsTold,
+    TurnedAway,
     Welcomed,
 )
-from rabbitry.machine import Address, Effect
+from rabbitry.machine import Address, Effect, Stop
 
 TICK = 100_000
 COORDINATOR = Address("127.0.0.1", 9000)
@@ -345,6 +346,23 @@ def test_a_node_with_the_store_of_another_cluster_ends_and_follows_nothing() -> 
     assert stage.membership.cluster == "theirs"
     assert stage.reports == ["this node's store belongs to another cluster"]
     assert len(stage.stops) == 1
+
+
+def test_a_node_tells_what_it_has_heard_and_in_which_life_of_the_coordinator() -> None:
+    stage = Stage()
+    stage.membership.cluster, stage.membership.life, stage.membership.revision = "ours", "1st", 7
+    stage.begin()
+    assert stage.heard == [Join("a", "1", "127.0.0.1", 7000, "", [], "ours", "1st", 7)]
+    stage.say(Welcomed(8, [], "ours", "2nd"), Changed(9, [JOINED]))
+    assert (stage.membership.life, stage.membership.revision) == ("2nd", 9)
+
+
+def test_a_node_that_is_turned_away_ends_with_the_reason() -> None:
+    stage = Stage().begin()
+    stage.say(TurnedAway("the store is older"))
+    assert stage.told == []
+    assert not stage.membership.joined
+    assert stage.stops == [Stop("the store is older")]
 
 
 def test_the_coordinator_hears_when_queues_have_settled() -> None:

@@ -50,6 +50,47 @@ def test_a_store_has_a_name_for_ever_and_a_cluster() -> None:
     assert again.commits == [], "nothing has changed"
 
 
+def test_what_was_heard_is_written_with_whatever_is_and_at_most_at_every_tick() -> None:
+    node = StoringNode()
+    node.start()
+    node.commit()
+    assert node.store.heard == ("", 0)
+    node.store.hear("a life", 4)
+    node.end_step()
+    assert node.commits == [], "nobody waits for it"
+    filled(node)
+    node.commit()
+    again = StoringNode(dict(node.values))
+    again.start()
+    assert again.store.heard == ("a life", 4)
+    node.store.hear("a life", 5)
+    node.store.hear("another", 6)
+    node.store.tick(0)
+    node.commit()
+    again = StoringNode(dict(node.values))
+    again.start()
+    assert again.store.heard == ("another", 6)
+    node.store.tick(0)
+    node.end_step()
+    assert node.commits == [], "that is known already"
+
+
+def test_what_was_heard_is_written_though_the_disk_refused_it_first() -> None:
+    node = StoringNode()
+    node.start()
+    node.commit()
+    node.store.hear("a life", 4)
+    node.store.tick(0)
+    node.end_step()
+    node.commits.clear()
+    node.store.failed("disk full", 0)
+    node.store.tick(RETRY_US)
+    node.commit()
+    again = StoringNode(dict(node.values))
+    again.start()
+    assert again.store.heard == ("a life", 4)
+
+
 def test_after_any_stop_but_an_orderly_one_everything_counts_as_seen() -> None:
     node = StoringNode()
     node.start()

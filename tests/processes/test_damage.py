@@ -164,6 +164,55 @@ def test_a_damaged_catalog_is_refused_and_not_replaced(up: Up, kind: str) -> Non
     assert numbers_at(cluster.front) == list(range(MESSAGES))
 
 
+def test_an_older_catalog_is_refused_and_nothing_is_deleted(up: Up) -> None:
+    cluster = up().wait_ready()
+    declare(cluster.front, "before")
+    cluster.wait_in_sync("before")
+    cluster.command("stop")
+    cluster.complaint()
+    store = stores.of_coordinator(cluster.data_dir)
+    older, newer = cluster.data_dir.parent / "older", cluster.data_dir.parent / "newer"
+    shutil.copytree(store, older)
+    start(cluster)
+    fill(cluster)
+    kill_everything(cluster)
+    store.rename(newer)
+    for _ in range(2):
+        shutil.rmtree(store, ignore_errors=True)
+        shutil.copytree(older, store)
+        cluster.begin()
+        complaint = cluster.complaint()
+        assert cluster.process.returncode == 2
+        assert complaint.count("\n") == 1
+        assert "the coordinator's store is older than that of node " in complaint
+    shutil.rmtree(store)
+    newer.rename(store)
+    start(cluster)
+    assert numbers_at(cluster.front) == list(range(MESSAGES))
+
+
+def test_a_catalog_moved_away_is_refused_and_nothing_is_deleted(up: Up) -> None:
+    cluster = up().wait_ready()
+    fill(cluster)
+    kill_everything(cluster)
+    store = stores.of_coordinator(cluster.data_dir)
+    away = cluster.data_dir.parent / "away"
+    away.mkdir()
+    lock = store.with_suffix(".lock")
+    for path in (store, lock):
+        path.rename(away / path.name)
+    cluster.begin()
+    complaint = cluster.complaint()
+    assert cluster.process.returncode == 2
+    assert complaint.count("\n") == 1
+    assert "this node's store belongs to another cluster than the coordinator's" in complaint
+    shutil.rmtree(store)
+    for path in (store, lock):
+        (away / path.name).rename(path)
+    start(cluster)
+    assert numbers_at(cluster.front) == list(range(MESSAGES))
+
+
 def test_a_store_of_a_format_that_is_not_known_is_refused(up: Up) -> None:
     cluster = up().wait_ready()
     cluster.command("stop")

@@ -245,7 +245,7 @@ def test_values_that_are_not_what_was_written(
         assert started.damaged == [b"b", BULK + b"2"]
         assert run(reading(store, [*chunks])) == [chunks[BULK + b"1"], None]
     # Nobody else has what a coordinator, or a node alone, has lost: it does not begin without.
-    with pytest.raises(UserError, match=r"is damaged: 2 values are not .*\(keys 62, ff32\); put"):
+    with pytest.raises(UserError, match=r"is damaged: 2 values are not .*\(keys 62, ff32\); bring"):
         LmdbStore.open(path, SystemEntropy(), replace=False)
     assert not list(tmp_path.glob("*.damaged-*"))
 
@@ -279,7 +279,7 @@ def test_a_damaged_store_is_replaced_where_others_have_what_it_had(
         before = dict(store.load().stored)[IDENTITY]
     os.truncate(path / "data.mdb", 2 * PAGE + 100)
     with pytest.raises(
-        UserError, match=f"the store {path} is damaged: .*; put a backup"
+        UserError, match=f"the store {path} is damaged: .*; bring all stores back"
     ) as refused:
         LmdbStore.open(path, SystemEntropy(), replace=False)
     assert "\n" not in str(refused.value)
@@ -299,7 +299,7 @@ def test_a_store_that_is_gone_is_told(
     path = tmp_path / "store"
     filled(path, run, [(b"a", b"1")])
     path.rename(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match="is damaged: it is gone; put a backup in its place"):
+    with pytest.raises(UserError, match="is damaged: it is gone; bring all stores back"):
         LmdbStore.open(path, SystemEntropy(), replace=False)
     with opened(path, replace=True) as store:
         assert values(store.load()) == {}

@@ -24,9 +24,11 @@ from rabbitry.machine import (
     Event,
     LinkClosed,
     SendBytes,
+    Stop,
 )
 from rabbitry.runtime.driver import Driver
 from rabbitry.runtime.entropy import SystemEntropy
+from rabbitry.runtime.errors import UserError
 from rabbitry.runtime.lmdb_store import LmdbStore
 from rabbitry.runtime.node_options import DEFAULTS
 from rabbitry.runtime.node_process import Listening, serve_node
@@ -40,9 +42,10 @@ LISTENERS: list[Listening] = [("amqp", "127.0.0.1", 0, None)]
 class ToyNode:
     """Says goodbye to its links when it is shut down, and answers when they are gone."""
 
-    def __init__(self, *, fails: bool = False, deaf: bool = False) -> None:
+    def __init__(self, *, fails: bool = False, deaf: bool = False, ends: bool = False) -> None:
         self._fails = fails
         self._deaf = deaf
+        self._ends = ends
         self._asked = 0
         self._links: list[int] = []
 
@@ -50,6 +53,8 @@ class ToyNode:
         if isinstance(event, BytesReceived):
             if self._fails:
                 raise KeyError("bug")
+            if self._ends:
+                return [Stop("the store is damaged")]
             self._links.append(event.link)
             return [SendBytes(event.link, b"hello")]
         if isinstance(event, Asked) and not self._deaf:
@@ -117,6 +122,17 @@ def test_a_bug_of_ours_ends_it_with_70(run: Run) -> None:
         writer.close()
 
     assert run(served(ToyNode(fails=True), client)) == 70
+
+
+def test_a_node_that_ends_by_itself_says_why(run: Run) -> None:
+    async def client(address: Address) -> None:
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(b"x")
+        assert await reader.read() == b""
+        writer.close()
+
+    with pytest.raises(UserError, match=r"^the store is damaged$"):
+        run(served(ToyNode(ends=True), client))
 
 
 def node_child(tmp_path: Path, coordinator: Address, port: int = 0) -> Child:

@@ -58,6 +58,20 @@ def wait_for(pid: int, change: int) -> None:
     os.waitid(os.P_PID, pid, change)
 
 
+def test_one_that_was_ready_may_say_why_it_ends(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        say_why = '\nos.write(file, b\'{"failed": "its store is older"}\\n\')'
+        one = child(tmp_path, SAY_READY + say_why)
+        assert await one.ready == {"settings": "the pass word"}
+        await one.exited
+        assert one.last_word == "node x: its store is older"
+        other = child(tmp_path, SAY_READY)
+        await other.exited
+        assert other.last_word == ""
+
+    run(main())
+
+
 def test_one_that_is_stopped_is_seen_and_ended_all_the_same(run: Run, tmp_path: Path) -> None:
     async def main() -> None:
         one = child(tmp_path, DEAF + SAY_READY + FOR_EVER)

@@ -28,6 +28,11 @@ CANNOT = """
 import os, sys
 os.write(int(sys.argv[-1]), b'{"failed": "its port is taken"}\\n')
 """
+ENDS = """
+import os, sys
+os.write(int(sys.argv[-1]), b'{"ready": {}}\\n')
+os.write(int(sys.argv[-1]), b'{"failed": "its store is older"}\\n')
+"""
 HANGS = "import sys; sys.stdin.read()"
 
 
@@ -43,7 +48,7 @@ class Nodes:
 
     def _node(self, name: str, program: str) -> ManagedProcess:
         def joined(ready: asyncio.Future[Any]) -> None:
-            if not ready.exception():
+            if not ready.exception() and program != ENDS:
                 self.nodes[name].joined.set()
 
         def spawn() -> Child:
@@ -91,6 +96,18 @@ def test_those_that_come(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPat
             "b": "b: its port is taken",
             "c": f"c has not joined yet; its log is {log}",
         }
+        await nodes.end()
+
+    run(main())
+
+
+def test_one_that_ends_while_it_joins_says_why(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        nodes = Nodes(tmp_path, a=JOINS, b=ENDS)
+        await nodes.nodes["b"].child.exited
+        await nodes.nodes["a"].joined.wait()
+        why = {"b": "b: its store is older"}
+        assert await some_joined(nodes.nodes, nodes.layout, 20) == why
         await nodes.end()
 
     run(main())

@@ -96,6 +96,7 @@ class Play:
         """What is durable is whole; what was told at a revision is the same for all, for ever."""
         stage = self.stage
         for node in stage.nodes.values():
+            assert not node.turned_away, "no crash makes a node know more than is durable"
             if node.welcomes:
                 told = shape(node.catalog)
                 assert self.heard.setdefault(node.revision, told) == told

@@ -27,6 +27,7 @@ from rabbitry.cluster.records import (
     Request,
     Requested,
     StatisticsAsked,
+    TurnedAway,
     Welcomed,
 )
 from rabbitry.machine import (
@@ -75,10 +76,12 @@ class FakeNode:
         self.link = link
         self.session = ClusterLink(True, SECRET, name, incarnation, Counted())
         self.join = Join(name, incarnation, "127.0.0.1", 7000, stage.stores.get(name, ""))
+        self.join.cluster, self.join.life, self.join.revision = stage.heard.get(name, ("", "", 0))
+        self.turned_away = ""
         self.follows = True
         self.closed = False
         self.welcomes = 0
-        self.cluster = ""
+        self.cluster = self.life = ""
         self.revision = -1
         self.catalog = Catalog()
         self.answers: dict[int, Refused | None] = {}
@@ -119,7 +122,7 @@ class FakeNode:
         if isinstance(record, Welcomed):
             self.welcomes += 1
             self.revision, self.catalog = record.revision, made_of(record.changes)
-            self.cluster = record.cluster
+            self.cluster, self.life = record.cluster, record.life
         elif isinstance(record, Changed):
             assert self.welcomes, "told of a change before the welcome"
             assert record.revision == self.revision + 1, "a revision is missing, or told twice"
@@ -135,6 +138,10 @@ class FakeNode:
             self.quiesced.append(record.queues)
             if self.settles:
                 self.session.send(Quiesced(record.number))
+        elif isinstance(record, TurnedAway):
+            self.turned_away = record.reason
+        if isinstance(record, Welcomed | Changed):
+            self.stage.heard[self.name] = self.cluster, self.life, self.revision
         if self.follows and isinstance(record, Welcomed | Changed):
             self.session.send(Followed(self.revision))
 
@@ -142,7 +149,8 @@ class FakeNode:
 class Stage:
     """See the module. `commits_wait`: commits are answered by `commit_one` or `fail` only.
 
-    `stores` are the stores of nodes that have one, `damaged` the queues that they cannot vouch for.
+    `stores` are the stores of nodes that have one, `damaged` the queues that they cannot vouch for;
+    `heard` is what nodes remember of the coordinator: its cluster, its life, the revision.
     """
 
     def __init__(self, *names: str) -> None:
@@ -158,6 +166,8 @@ class Stage:
         self.timers: dict[str, int] = {}
         self.stores: dict[str, str] = {}
         self.damaged: dict[str, list[int]] = {}
+        self.heard: dict[str, tuple[str, str, int]] = {}
+        self.entropy = Counted()
         self._links: dict[int, FakeNode] = {}
         self._next_link = 1
         self._events: deque[Event] = deque()
@@ -165,7 +175,8 @@ class Stage:
         self.start()
 
     def start(self) -> None:
-        self.coordinator = Coordinator(CoordinatorSettings(SECRET, self.names, LEASE_US), Counted())
+        settings = CoordinatorSettings(SECRET, self.names, LEASE_US)
+        self.coordinator = Coordinator(settings, self.entropy)
         self.step(Started(sorted(self.kept.items())))
 
     def restart(self, kept: int = 0) -> None:

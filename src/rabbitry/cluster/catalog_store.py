@@ -127,7 +127,7 @@ class Counters(msgspec.Struct, array_like=True):
     """What the coordinator counts and knows besides the catalog.
 
     `joined_at`: the revision at which each node joined last. `cluster`: the cluster's name, for
-    ever the same. `stores` and `damaged`: see `cluster.stores`.
+    ever the same. `stores` and `damaged`: see `cluster.stores`; `lives`: see `cluster.lives`.
     """
 
     revision: int = 0
@@ -136,6 +136,7 @@ class Counters(msgspec.Struct, array_like=True):
     cluster: str = ""
     stores: dict[str, str] = msgspec.field(default_factory=dict)
     damaged: dict[int, list[str]] = msgspec.field(default_factory=dict)
+    lives: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 def write_counters(counters: Counters) -> tuple[bytes, bytes]:

@@ -26,6 +26,9 @@ where a policy has moved mirrors since, for one may have been taken away and put
 store refuses. What is not durable is not told, not even a failover: a coordinator started again
 would name another leader in the same epoch. What was refused is tried again (`cluster.annals`).
 
+older store. A node that has heard more than this store has told is turned away before anything is
+changed, and ends: the store is an older copy, and would delete what it does not know (see `lives`).
+
 asker gone. The answer to a request waits for nodes, not for the asker: one that has gone does not
 hear it, and asks again when it is back; all requests may be carried out twice. Nodes that a
 coordinator started again expects but has not heard yet are waited for as well, for their lease.
@@ -33,18 +36,19 @@ coordinator started again expects but has not heard yet are waited for as well, 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from rabbitry.cluster.annals import RETRY_US, Annals
+from rabbitry.cluster.answers import Answers
 from rabbitry.cluster.catalog import Catalog
 from rabbitry.cluster.catalog_store import Counters, load
 from rabbitry.cluster.declarations import judge
 from rabbitry.cluster.definitions import definitions_of
 from rabbitry.cluster.handing_over import HandingOver
 from rabbitry.cluster.links import ClusterLink
+from rabbitry.cluster.lives import Lives, refusal_of
 from rabbitry.cluster.members import Member
 from rabbitry.cluster.operator_desk import StatusDesk, judge_all, who_leads
 from rabbitry.cluster.operator_log import lines_of
@@ -52,7 +56,6 @@ from rabbitry.cluster.placement import place_by_policy
 from rabbitry.cluster.queue_records import Record
 from rabbitry.cluster.records import (
     AdmitMirror,
-    Answered,
     AnyRecord,
     Change,
     Changed,
@@ -66,6 +69,7 @@ from rabbitry.cluster.records import (
     Requested,
     StatisticsAsked,
     StatisticsTold,
+    TurnedAway,
     Welcomed,
 )
 from rabbitry.cluster.relocation import Relocation
@@ -93,6 +97,7 @@ from rabbitry.machine import (
 from rabbitry.wire.errors import NOT_ALLOWED
 
 LOGIN_TIMEOUT_US: Final = 5_000_000
+LIFE_BYTES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +125,7 @@ class Coordinator:
         self.catalog = Catalog()
         self._annals = Annals(self.catalog, self._counters)
         self._cluster = ""  # its name, for ever the same
+        self._lives = Lives({})
         self._relocation = Relocation(self.catalog, self._report)
         self._next_queue = 1
         self._tick_due = 0
@@ -131,10 +137,14 @@ class Coordinator:
         self._links: dict[int, ClusterLink] = {}
         self._logins: dict[int, int] = {}  # links that have not logged in: until when they may
         self._member_of: dict[int, str] = {}
-        # (revision, asker, its incarnation, number, answer); the operator's have no asker.
-        self._answers: deque[tuple[int, str, str, int, Any]] = deque()
+        self._answers = Answers(
+            self._annals,
+            self._members,
+            lambda link, answered: self._links[link].send(answered),
+            self._answer_operator,
+        )
         self._handing_over = HandingOver(
-            self._relocation, self._send_to, self._change, self._answer_later
+            self._relocation, self._send_to, self._change, self._answers.add_for_operator
         )
         self._mirrors_moved_at = 0  # the revision at which a policy moved mirrors last
         self._desk = StatusDesk(
@@ -190,7 +200,9 @@ class Coordinator:
         self._cluster = counters.cluster
         if not self._cluster:
             self._cluster = self._entropy.token_bytes(16).hex()
-            self._annals.note()
+        self._lives = Lives(counters.lives)
+        self._lives.begin(self._entropy.token_bytes(LIFE_BYTES).hex(), counters.revision)
+        self._annals.note()
         self._mirrors_moved_at = self._annals.revision
         self.catalog.take_governed()
         for name, node in self.catalog.nodes.items():
@@ -215,6 +227,7 @@ class Coordinator:
             self._cluster,
             self._relocation.stores.names,
             self._relocation.stores.damaged,
+            self._lives.began,
         )
 
     def _set_tick(self) -> None:
@@ -303,6 +316,12 @@ class Coordinator:
             self._report("warning", "node is not of this cluster", node=name)
             self._effects.append(CloseLink(number, abort=True))
             return
+        # One of another cluster tells that itself when it is welcomed.
+        if record.cluster in ("", self._cluster) and not self._lives.has_told(record):
+            refusal = refusal_of(name)
+            self._report("error", "node turned away", node=name, reason=refusal)
+            link.send(TurnedAway(refusal))
+            return
         member = self._members.setdefault(name, Member(""))
         if member.link != number:
             self._cut(member)
@@ -342,7 +361,7 @@ class Coordinator:
         if not self._settings.alone:
             self._report("warning", "node left", node=name, dead=dead)
         self._handing_over.left(name)
-        self._send_answers()
+        self._answers.send()
         self._desk.left(name)
 
     # --- changes ----------------------------------------------------------------------------------
@@ -375,7 +394,7 @@ class Coordinator:
                 self._send_to(name, changed)
         if self._annals.durable:
             self._welcome()
-        self._send_answers()
+        self._answers.send()
 
     def _commit_failed(self, event: CommitFailed) -> None:
         if not self._annals.trouble:
@@ -391,7 +410,9 @@ class Coordinator:
             member = self._members[name]
             if member.link is not None:
                 member.welcomed = True
-                welcomed = Welcomed(self._annals.revision, self.catalog.as_changes(), self._cluster)
+                changes = self.catalog.as_changes()
+                names = self._cluster, self._lives.current
+                welcomed = Welcomed(self._annals.revision, changes, *names)
                 self._links[member.link].send(welcomed)
         deferred, self._deferred = self._deferred, []
         for name, incarnation, record in deferred:
@@ -403,7 +424,7 @@ class Coordinator:
         first = member.followed < 0 <= revision
         if revision > member.followed:
             member.followed = revision
-            self._send_answers()
+            self._answers.send()
         if first:
             self._report("info", "node joined", node=name)
 
@@ -423,26 +444,7 @@ class Coordinator:
         else:
             self._next_queue += 1
             self._change(judgement)
-        self._answers.append(
-            (self._annals.revision, name, member.incarnation, record.number, refusal)
-        )
-        self._send_answers()
-
-    def _send_answers(self) -> None:
-        """Answer the requests whose changes all nodes of the cluster have followed."""
-        if not self._answers:
-            return
-        running = [one.followed for one in self._members.values() if one.state == "running"]
-        least = min(running, default=self._annals.durable_revision)
-        answers = self._answers  # their revisions never fall
-        while answers and answers[0][0] <= least:
-            _, name, incarnation, number, answer = answers.popleft()
-            if not name:
-                self._answer_operator(number, answer)
-                continue
-            member = self._members[name]
-            if member.link is not None and member.incarnation == incarnation:
-                self._links[member.link].send(Answered(number, answer))
+        self._answers.add(name, record.number, refusal)
 
     def inspect(self) -> dict[str, dict[str, Any]]:
         """Return who leads what in which epoch, for checkers: by queue name, plain data."""
@@ -481,7 +483,7 @@ class Coordinator:
         for what, details in lines_of(self.catalog, changes):
             self._report("info", what, **details)
         self._change(changes)
-        self._answer_later(number, None)
+        self._answers.add_for_operator(number, None)
 
     def _send_to(self, name: str, record: Record) -> bool:
         """Send a record to a node that follows the catalog. False: there is none."""
@@ -490,11 +492,6 @@ class Coordinator:
             return False
         self._links[member.link].send(record)
         return True
-
-    def _answer_later(self, number: int, answer: Any) -> None:
-        """Answer the operator when all nodes know what has been changed."""
-        self._answers.append((self._annals.revision, "", "", number, answer))
-        self._send_answers()
 
     def _answer_operator(self, number: int, answer: Any) -> None:
         self._effects.append(Answer(number, answer))

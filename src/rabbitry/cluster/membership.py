@@ -9,7 +9,8 @@ and is given up.
 
 What a node has in its store belongs to one cluster, for ever. If the coordinator's is another
 (somebody has exchanged a data directory, or part of one), the node ends before it follows a catalog
-that does not know its queues.
+that does not know its queues. So it does if the coordinator's store is an older copy, which has not
+all that this node has heard (`cluster.lives`).
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from rabbitry.cluster.records import (
     Requested,
     StatisticsAsked,
     StatisticsTold,
+    TurnedAway,
     Welcomed,
 )
 from rabbitry.machine import Address, Effect, Entropy, Stop
@@ -96,6 +98,7 @@ class Membership:
         entropy: Entropy,
     ) -> None:
         self.link: int | None = None
+        self.life = ""  # of the coordinator, in which the revision was heard
         self.revision = 0
         self.store = ""  # what the node keeps its messages in
         self.damaged: list[int] = []  # queues that it had, and cannot vouch for
@@ -194,7 +197,8 @@ class Membership:
         records = session.receive(data)
         if session.ready and not was_ready and self._address is not None:
             host, port = self._address.host, self._address.port
-            session.send(Join(self._name, self._incarnation, host, port, self.store, self.damaged))
+            standing = self.store, self.damaged, self.cluster, self.life, self.revision
+            session.send(Join(self._name, self._incarnation, host, port, *standing))
         for record in records:
             self._take(session, record)
         if session.failure:
@@ -207,14 +211,20 @@ class Membership:
         if isinstance(record, Welcomed) and self.cluster not in ("", record.cluster):
             what = "this node's store belongs to another cluster"
             self._port.report("error", what, cluster=self.cluster, coordinator=record.cluster)
-            text = f"{what}: give the node the data directory that it was started with"
+            text = (
+                f"{what} than the coordinator's: put back the store that was exchanged or moved "
+                "away, or have a whole backup with `rabbitry restore FILE`"
+            )
             self._port.emit(Stop(text))
+        elif isinstance(record, TurnedAway):
+            self._port.report("error", "the coordinator has turned this node away")
+            self._port.emit(Stop(record.reason))
         elif isinstance(record, Welcomed):
             self.cluster = record.cluster
             unanswered = list(self._requests.items())
             self._welcome = self.joined = True
             self._lost_at = None
-            self.revision = record.revision
+            self.life, self.revision = record.life, record.revision
             for number, (request, _) in unanswered:
                 session.send(Requested(number, request))
             self._port.welcomed(record.changes)

@@ -6,11 +6,15 @@ timer.
 
     store     how this store is called, for ever (`Join.store`)
     cluster   of which cluster it is (`Welcomed.cluster`)
+    heard     the last revision of the catalog that the node heard, and in which life (`Join.life`)
     orderly   that the node has stopped in order: what it knew to have been out is all that was
     ...       and what `cluster.chunks` tells
 
 After a start without `orderly` everything found counts as seen (docs/decisions/0012-durable.md).
 The word is taken back before the node serves.
+
+What was heard is written with whatever else is, and by itself at most at every tick: nothing waits
+for it, and what a store has of a queue is never younger than what it says it has heard.
 
 When the disk refuses, what was to be written is kept and handed over again every `RETRY_US`;
 meanwhile the node is low on disk, so publishers are blocked. What is removed goes first then,
@@ -42,6 +46,7 @@ from rabbitry.machine import BULK, Commit, Effect, Entropy, Load, Started
 RETRY_US: Final = 1_000_000
 STORE_KEY: Final = b"store"
 CLUSTER_KEY: Final = b"cluster"
+HEARD_KEY: Final = b"heard"
 ORDERLY_KEY: Final = b"orderly"
 NAME_BYTES: Final = 16
 
@@ -70,6 +75,9 @@ class NodeStore:
     def __init__(self, port: NodeStorePort, entropy: Entropy) -> None:
         self.name = ""
         self.cluster = ""
+        self.heard = "", 0  # (life of the coordinator, revision)
+        self._heard_written = self.heard
+        self._heard_due = False  # to be written now, if nothing else is
         self.orderly = False  # so was the last stop
         self.damaged: list[int] = []  # queues that the store had, and cannot vouch for
         self.kept: dict[int, Kept] = {}  # what was found of each queue
@@ -102,6 +110,8 @@ class NodeStore:
             self.name = self._entropy.token_bytes(NAME_BYTES).hex()
             self._writes.append((STORE_KEY, self.name.encode()))
         self.cluster = own.get(CLUSTER_KEY, b"").decode()
+        life, _, revision = own.get(HEARD_KEY, b"").decode().rpartition(" ")
+        self.heard = self._heard_written = life, int(revision or 0)
         self.orderly = ORDERLY_KEY in own
         if self.orderly:
             self._writes.append((ORDERLY_KEY, None))
@@ -174,6 +184,10 @@ class NodeStore:
             self.cluster = cluster
             self._writes.append((CLUSTER_KEY, cluster.encode()))
 
+    def hear(self, life: str, revision: int) -> None:
+        """The node follows the catalog through this revision."""
+        self.heard = life, revision
+
     def stop(self, on_durable: Callable[[], None]) -> None:
         """Write everything, and that this was an orderly stop. Nothing may go out afterwards."""
         for store in self._queues.values():
@@ -198,7 +212,8 @@ class NodeStore:
 
     def take_effects(self) -> list[Effect]:
         """Return what the driver has to do. Called at the end of each step."""
-        wanted = self._touched or self._writes or (self._merging.is_ready and not self.trouble)
+        wanted = self._touched or self._writes or self._heard_due
+        wanted = wanted or (self._merging.is_ready and not self.trouble)
         if wanted and self._under_way is None and self._retry_at is None:
             self._hand_over()
         effects, self._effects = self._effects, []
@@ -217,9 +232,17 @@ class NodeStore:
             self._waiting, self._on_durable = self._on_durable, []
         if not self.trouble:
             writes += self._merging.gather()
+        if not self._relieves:
+            self._write_heard(writes)
         self._commit += 1
         self._under_way, self._handed = touched, writes
         self._effects.append(Commit(self._commit, writes))
+
+    def _write_heard(self, writes: Writes) -> None:
+        if self.heard != self._heard_written:
+            self._heard_written = self.heard
+            writes.append((HEARD_KEY, f"{self.heard[0]} {self.heard[1]}".encode()))
+        self._heard_due = False
 
     def committed(self, commit: int) -> None:
         """What was handed over is durable."""
@@ -260,7 +283,8 @@ class NodeStore:
             self._port.store_refuses(reason)
 
     def tick(self, now: int) -> None:
-        """Try again, when it is time."""
+        """Try again, when it is time; let nothing that was heard be unwritten for long."""
+        self._heard_due = self.heard != self._heard_written and not self.trouble
         if self._retry_at is not None and now >= self._retry_at:
             self._retry_at = None
 

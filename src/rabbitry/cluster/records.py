@@ -122,7 +122,9 @@ class Join(Record, tag=20):
     """A node's first word: where other nodes reach it, and its process (`incarnation`).
 
     `store` names what it keeps its messages in, for ever the same; empty where nothing is kept.
-    `damaged`: the queues that the store had, and cannot vouch for.
+    `damaged`: the queues that the store had, and cannot vouch for. `cluster`: of which cluster the
+    store is; `revision`: the last that the node heard of, in which `life` of the coordinator
+    (see `cluster.lives`).
     """
 
     name: str
@@ -131,17 +133,28 @@ class Join(Record, tag=20):
     port: int
     store: str = ""
     damaged: list[int] = []
+    cluster: str = ""
+    life: str = ""
+    revision: int = 0
 
 
 class Welcomed(Record, tag=21):
     """The whole catalog as changes from nothing; deltas follow from `revision` + 1.
 
     `cluster` names the cluster, for ever the same: what a node has of another it keeps to itself.
+    `life` names the time from the coordinator's last start on.
     """
 
     revision: int
     changes: list[Change]
     cluster: str = ""
+    life: str = ""
+
+
+class TurnedAway(Record, tag=26):
+    """The answer to `Join`: it may not, and is to end; for people, why and what to do."""
+
+    reason: str
 
 
 class Changed(Record, tag=22):
@@ -324,6 +337,7 @@ ReplyRecord = AnswerSent | ReplyConsumerAsked | ReplyConsumerTold
 CoordinatorRecord = (
     Join
     | Welcomed
+    | TurnedAway
     | Changed
     | Followed
     | Heard

@@ -448,6 +448,7 @@ def _outlasting(executor: ThreadPoolExecutor, work: Callable[[], _Answer]) -> Aw
 
 def _refused(path: Path, damage: StoreDamaged) -> UserError:
     return UserError(
-        f"the store {path} is damaged: {damage}; put a backup in its place, or move it and "
-        f"{path.name}.lock away to begin with nothing"
+        f"the store {path} is damaged: {damage}; bring all stores back from a backup with "
+        "`rabbitry restore FILE --replace` (an older copy of this one alone does not go with the "
+        "others), or choose another directory with --data-dir to begin with nothing"
     )

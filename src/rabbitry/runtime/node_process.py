@@ -86,8 +86,8 @@ async def serve_node(
     """Run a node until it is told to stop; return the exit code.
 
     `store` is the driver's. `prepare` is awaited before anybody can connect; `serving` is called
-    with the address of each, by name, as soon as all of them listen. Raises `ListenFailed` and
-    `TlsFailed`.
+    with the address of each, by name, as soon as all of them listen. Raises `ListenFailed`,
+    `TlsFailed`, and `UserError` if the node ends by itself.
     """
     stopping = asyncio.Event()
     when_to_stop(asyncio.get_running_loop(), stopping.set, supervised=supervised)
@@ -107,6 +107,9 @@ async def serve_node(
     watching.cancel()
     if ended.done() and ended.exception() is not None:
         return EXIT_SOFTWARE
+    if ended.done():
+        await driver.close(CLOSE_S)
+        raise UserError(ended.result())
     with contextlib.suppress(TimeoutError, DriverStopped, MachineFailed):
         async with asyncio.timeout(SHUTDOWN_S):
             await driver.ask("shutdown")
@@ -141,6 +144,8 @@ async def _main(settings: NodeProcessSettings, ready: int | None) -> int:
         return EXIT_USAGE
     tune_garbage_collection()
 
+    last_word = os.dup(ready) if ready is not None else None
+
     def serving(addresses: dict[str, Address]) -> None:
         _log.info("node listens name=%s address=%s", settings.name, addresses["amqp"])
         tell_ready(ready, port=addresses["amqp"].port)
@@ -158,8 +163,8 @@ async def _main(settings: NodeProcessSettings, ready: int | None) -> int:
             supervised=True,
             serving=serving,
         )
-    except (ListenFailed, TlsFailed) as error:
-        tell_failed(ready, str(error))
+    except (ListenFailed, TlsFailed, UserError) as error:
+        tell_failed(last_word, str(error))
         return EXIT_USAGE
 
 

@@ -2,7 +2,8 @@
 
 Owns one child each. A child gets its settings as the first line of its standard input, where
 neither `ps` nor its environment shows them, and says on a pipe of its own that it serves: one JSON
-object, {"ready": {...}} or {"failed": "one line"}. Its standard input stays open as long as the
+object, {"ready": {...}} or {"failed": "one line"}; one that was ready may say that too, as its last
+word: why it ends. Its standard input stays open as long as the
 supervisor lives; when it ends, the child goes too, however the supervisor died. Whether to start a
 child again is not decided here (see `managed` and `restarts`).
 
@@ -55,6 +56,7 @@ class Child:
         self._log = log
         self._loop = asyncio.get_running_loop()
         self._said = b""
+        self.last_word = ""  # why it ends, from one that was ready
         self._told_stopped = False
         self.ready: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         self.exited: asyncio.Future[int] = self._loop.create_future()
@@ -129,19 +131,24 @@ class Child:
         except OSError:
             chunk = b""
         self._said += chunk
-        if chunk and b"\n" not in self._said and len(self._said) < READY_BYTES_MAX:
-            return
-        self._close_ready_pipe()
-        line, end, _ = self._said.partition(b"\n")
-        if self.ready.done() or not end:
-            return  # it ends without a word: `_gone` will tell
+        *lines, self._said = self._said.split(b"\n")
+        for line in lines:
+            self._hear(line)
+        if not chunk or len(self._said) >= READY_BYTES_MAX:
+            self._close_ready_pipe()  # where it has not said a word, `_gone` will tell
+
+    def _hear(self, line: bytes) -> None:
         try:
             said = msgspec.json.decode(line, type=dict[str, Any])
         except msgspec.DecodeError:
             said = {"failed": "it said something that is not understood when it started"}
         if "failed" in said:
-            self._fail(f"{self.name}: {said['failed']}")
-        else:
+            failed = f"{self.name}: {said['failed']}"
+            if self.ready.done():
+                self.last_word = failed
+            else:
+                self._fail(failed)
+        elif not self.ready.done():
             self.ready.set_result(said.get("ready") or {})
 
     def _close_ready_pipe(self) -> None:

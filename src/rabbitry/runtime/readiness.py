@@ -14,7 +14,7 @@ from typing import Any
 
 from rabbitry.runtime.data_directory import Layout
 from rabbitry.runtime.managed import ManagedProcess
-from rabbitry.runtime.processes import ChildFailed
+from rabbitry.runtime.processes import Child, ChildFailed
 
 LATE_S = 10.0
 """How much later than the first a node may join and still be waited for."""
@@ -71,7 +71,7 @@ async def unless_it_ends(
     await asyncio.wait([awaited, exited], return_when=asyncio.FIRST_COMPLETED)
     if exited.done():
         awaited.cancel()
-        raise ChildFailed(_ended(process, layout))
+        raise ChildFailed(_ended(process.child, process.name, layout))
     await awaited
 
 
@@ -81,21 +81,21 @@ def _waits(nodes: Mapping[str, ManagedProcess], layout: Layout) -> dict[str, asy
 
 async def _settled(node: ManagedProcess, layout: Layout) -> str:
     """Return when it has joined, or why its first process ended before it had."""
-    exited = node.child.exited
+    child = node.child  # another one may take its place as soon as it has ended
     joined = asyncio.ensure_future(node.joined.wait())
     try:
-        waits: list[asyncio.Future[Any]] = [joined, exited]
+        waits: list[asyncio.Future[Any]] = [joined, child.exited]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        return "" if joined.done() else _ended(node, layout)
+        return "" if joined.done() else _ended(child, node.name, layout)
     finally:
         joined.cancel()
 
 
-def _ended(process: ManagedProcess, layout: Layout) -> str:
-    failure = process.child.ready.exception()
+def _ended(child: Child, name: str, layout: Layout) -> str:
+    failure = child.ready.exception()
     if isinstance(failure, ChildFailed):
         return str(failure)
-    return f"{process.name} ended while it started; its log is {layout.log(process.name)}"
+    return child.last_word or f"{name} ended while it started; its log is {layout.log(name)}"
 
 
 def _why(wait: asyncio.Task[str], otherwise: str) -> str:

@@ -86,6 +86,8 @@ class Supervisor:
         self._ending = False
         self._stop_asked = asyncio.Event()
         self._gone = asyncio.Event()
+        self._refused = asyncio.Event()
+        self._refusal = ""  # why the coordinator does not go with a node: its store is older
         self._telling: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
@@ -143,9 +145,13 @@ class Supervisor:
         asked = asyncio.create_task(self._stop_asked.wait())
         logs = asyncio.create_task(self._bound_logs())
         failed = asyncio.create_task(self._coordinator.stopped())
+        refused = asyncio.create_task(self._refused.wait())
         ready = asyncio.create_task(self._all_ready())
         try:
-            await asyncio.wait([asked, failed, ready], return_when=asyncio.FIRST_COMPLETED)
+            first = [asked, failed, refused, ready]
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+            if refused.done():
+                raise UserError(self._refusal)
             if not ready.done():
                 return self._verdict(failed)
             ready.result()
@@ -156,7 +162,7 @@ class Supervisor:
             await asyncio.wait([asked, failed], return_when=asyncio.FIRST_COMPLETED)
             return self._verdict(failed)
         finally:
-            for task in (asked, failed, ready, logs):
+            for task in (asked, failed, refused, ready, logs):
                 task.cancel()
 
     async def _print_ready(self) -> None:
@@ -232,6 +238,9 @@ class Supervisor:
             for telling in self._tellings:
                 telling.look()
             self._healing.heard(report)
+        if report.what == "node turned away":
+            self._refusal = str(report.details["reason"])
+            self._refused.set()
         node = self._nodes.get(str(report.details.get("node")))
         if node is None:
             return
