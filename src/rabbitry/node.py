@@ -453,6 +453,7 @@ class Node:
         catalog = Catalog()
         for change in changes:
             catalog.apply(change)
+        self._keeping.welcomed(catalog)
         self._administration.set_catalog(catalog)
         self._hosting.set_catalog(catalog)
         self._peers.set_nodes(catalog.nodes)

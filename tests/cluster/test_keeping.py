@@ -9,8 +9,11 @@ from support.stored_messages import run
 
 from rabbitry.broker.alarms import Alarms
 from rabbitry.cluster.alarming import Alarming
+from rabbitry.cluster.catalog import Catalog
+from rabbitry.cluster.chunks import ChunkKey
 from rabbitry.cluster.hosting import Hosting
-from rabbitry.cluster.keeping import SHUTDOWN_US, Keeping
+from rabbitry.cluster.keeping import DAMAGED, SHUTDOWN_US, Keeping
+from rabbitry.cluster.records import QueueDeclared
 from rabbitry.machine import (
     Address,
     Answer,
@@ -31,6 +34,7 @@ class Kept:
     def __init__(self, started: Started | None = None) -> None:
         self.effects: list[Effect] = []
         self.reports: list[str] = []
+        self.details: list[dict[str, object]] = []
         self.joined: list[Address] = []
         alarming = Alarming(self, "a", Alarms())
         self.keeping = Keeping(self, alarming, SeededEntropy(Random(1)))
@@ -43,6 +47,7 @@ class Kept:
 
     def report(self, level: str, what: str, **details: object) -> None:
         self.reports.append(what)
+        self.details.append(details)
 
     def recovered(self, address: Address) -> None:
         self.joined.append(address)
@@ -134,3 +139,19 @@ def test_damage_in_the_middle_of_use_ends_the_process() -> None:
     one.keeping.take(Loaded(1, [None]), 0)
     assert one.effects == [Stop("the store is damaged")]
     assert one.reports == ["the store is damaged: this node ends"]
+
+
+def test_damaged_queues_have_names_as_soon_as_the_catalog_is_known() -> None:
+    damaged = [ChunkKey(number, 1, 1, 0).encode() for number in (7, 8)]
+    one = Kept(Started([(b"store", b"name")], [], damaged))
+    assert one.reports == [DAMAGED, DAMAGED]
+    assert one.details == [{"number": 7}, {"number": 8}]
+    catalog = Catalog()
+    catalog.apply(QueueDeclared("/", "orders", 7, True, False, "", b""))
+    one.keeping.welcomed(catalog)
+    named = {"number": 7, "queue": "orders", "virtual_host": "/"}
+    assert one.details[2:] == [named], "8 has been deleted meanwhile"
+    one.keeping.welcomed(catalog)
+    assert len(one.details) == 3, "once is enough"
+    one.keeping.store_failed(7)
+    assert one.details[3:] == [named]

@@ -61,12 +61,17 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
     """Two stores, open in this process as a node has its own open; and things that are none."""
     path = tmp_path / "data"
     stores = [
-        make_store(path / "coordinator", {b"a": b"catalog"}),
-        make_store(path / "nodes" / "rabbit", {b"%d" % one: os.urandom(5000) for one in range(99)}),
-        make_store(path / "nodes" / "rabbit.damaged-1", {b"x": b"x"}),
+        make_store(path / "store" / "coordinator", {b"a": b"catalog"}),
+        make_store(path / "store" / "rabbit", {b"%d" % one: os.urandom(5000) for one in range(99)}),
+        make_store(path / "store" / "rabbit.damaged-1", {b"x": b"x"}),
+        # Of nodes alone that were let in here once.
+        make_store(path / "store" / "node-rabbit", {b"x": b"x"}),
+        make_store(path / "store" / "rabbit" / "node-rabbit", {b"x": b"x"}),
+        make_store(path / "elsewhere" / "node-rabbit", {b"x": b"x"}),
     ]
     for store in stores:
         store.close()
+    (path / "store" / "rabbitry.lock").touch()
     (path / "log").mkdir()
     (path / "log" / "rabbit.log").write_text("a line")
     (path / "secret").write_bytes(bytes(32))
@@ -78,14 +83,14 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
 def test_what_is_restored_is_what_was_backed_up(data_dir: Path, tmp_path: Path) -> None:
     file = tmp_path / "x.backup"
     made = back_up(data_dir, file, quiet)
-    assert made.stores == ["coordinator", "nodes/rabbit"]
+    assert made.stores == ["store/coordinator", "store/rabbit"]
     assert file.stat().st_mode & 0o777 == 0o600
     target = tmp_path / "deep" / "down"
     found, gone = restore(file, target, replace=False, tell=quiet)
     assert (found, gone) == (made, None)
     assert sorted(str(path.relative_to(target)) for path in target.rglob("*.mdb")) == [
-        "coordinator/data.mdb",
-        "nodes/rabbit/data.mdb",
+        "store/coordinator/data.mdb",
+        "store/rabbit/data.mdb",
     ]
     for path in [target, *target.rglob("*")]:
         assert path.stat().st_mode & 0o077 == 0, path
@@ -95,6 +100,13 @@ def test_what_is_restored_is_what_was_backed_up(data_dir: Path, tmp_path: Path) 
     assert not (target / "secret").exists(), "it makes its own"
     assert sorted(path.name for path in target.glob("*begun")) == ["begun", "node-x.begun"]
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_all_nodes_alone_are_backed_up(tmp_path: Path) -> None:
+    for name in ("node-hare", "node-rabbit"):
+        make_store(tmp_path / name, {b"a": b"value"}).close()
+    (tmp_path / "rabbitry.lock").touch()
+    assert list(stores_of(tmp_path)) == ["node-hare", "node-rabbit"]
 
 
 def test_an_older_backup_is_replaced(data_dir: Path, tmp_path: Path) -> None:
@@ -120,7 +132,7 @@ while True:
 
 def test_it_is_of_one_moment_however_fast_others_write(data_dir: Path) -> None:
     """A number goes into one store, then into the other: so the other is never ahead."""
-    stores = {name: data_dir / name for name in ("coordinator", "nodes/rabbit")}
+    stores = {name: data_dir / name for name in ("store/coordinator", "store/rabbit")}
     paths = [str(path) for path in stores.values()]
     writer = subprocess.Popen([sys.executable, "-c", WRITER, *paths], stdout=subprocess.PIPE)
     try:
@@ -142,14 +154,14 @@ def test_it_is_of_one_moment_however_fast_others_write(data_dir: Path) -> None:
 
 
 def test_a_view_is_not_changed_by_what_is_written_later(data_dir: Path, tmp_path: Path) -> None:
-    before = table_of(data_dir / "nodes" / "rabbit")
+    before = table_of(data_dir / "store" / "rabbit")
     file = tmp_path / "x.backup"
     program = WRITER.replace("number += 1", "number += 1; key = b'%d' % (number % 99)")
     program = program.replace('b"number"', "key")
     stores = stores_of(data_dir)
     with views_of(stores) as views:
         writer = subprocess.Popen(
-            [sys.executable, "-c", program, str(data_dir / "nodes" / "rabbit")],
+            [sys.executable, "-c", program, str(data_dir / "store" / "rabbit")],
             stdout=subprocess.PIPE,
         )
         try:
@@ -161,7 +173,7 @@ def test_a_view_is_not_changed_by_what_is_written_later(data_dir: Path, tmp_path
             writer.kill()
             writer.communicate()
     restore(file, tmp_path / "new", replace=False, tell=quiet)
-    assert table_of(tmp_path / "new" / "nodes" / "rabbit") == before
+    assert table_of(tmp_path / "new" / "store" / "rabbit") == before
 
 
 def test_a_writer_that_does_not_let_go_ends_it_and_holds_up_nobody(
@@ -171,14 +183,14 @@ def test_a_writer_that_does_not_let_go_ends_it_and_holds_up_nobody(
     program = "import lmdb, sys\nenvironment = lmdb.open(sys.argv[1], map_size=1 << 30)\n"
     program += "held = environment.begin(write=True)\nprint('held', flush=True)\nsys.stdin.read()"
     stuck = subprocess.Popen(
-        [sys.executable, "-c", program, str(data_dir / "nodes" / "rabbit")],
+        [sys.executable, "-c", program, str(data_dir / "store" / "rabbit")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
     try:
         assert stuck.stdout is not None
         assert stuck.stdout.readline() == b"held\n"
-        with pytest.raises(UserError, match=r"store nodes/rabbit does not let go within 0.05 s"):
+        with pytest.raises(UserError, match=r"store store/rabbit does not let go within 0.05 s"):
             back_up(data_dir, tmp_path / "x.backup", quiet)
         assert not (tmp_path / "x.backup").exists()
     finally:
@@ -225,10 +237,10 @@ def test_a_directory_in_which_something_is(data_dir: Path, tmp_path: Path) -> No
     _, gone = restore(file, data_dir, replace=True, tell=quiet)
     assert gone is not None
     assert (gone / "log" / "rabbit.log").read_text() == "a line"
-    assert table_of(gone / "coordinator") == table_of(data_dir / "coordinator")
+    assert table_of(gone / "store" / "coordinator") == table_of(data_dir / "store" / "coordinator")
 
 
-@pytest.mark.parametrize("lock", ["rabbitry.lock", "nodes/rabbit.lock"])
+@pytest.mark.parametrize("lock", ["rabbitry.lock", "store/rabbit.lock"])
 def test_a_directory_that_is_in_use(data_dir: Path, tmp_path: Path, lock: str) -> None:
     file = tmp_path / "x.backup"
     back_up(data_dir, file, quiet)
@@ -274,15 +286,30 @@ def rewritten(file: Path, change: object) -> None:
     [
         (lambda it: it.update(rabbitry_backup=2), "a backup of format 2, and this Rabbitry knows"),
         (lambda it: it.pop("rabbitry_backup"), "or is damaged"),
-        (lambda it: it["parts"].update({"../data.mdb": it["parts"]["coordinator/format"]}), "part"),
-        (lambda it: it["parts"].update({"/data.mdb": it["parts"]["coordinator/format"]}), "part"),
-        (lambda it: it["parts"].update({"secret": it["parts"]["coordinator/format"]}), "a part"),
-        (lambda it: it["parts"].update({"x/format": it["parts"]["coordinator/format"]}), "x/form"),
         (
-            lambda it: it["parts"]["coordinator/format"].update(sha256="0"),
+            lambda it: it["parts"].update({"../data.mdb": it["parts"]["store/coordinator/format"]}),
+            "part",
+        ),
+        (
+            lambda it: it["parts"].update({"/data.mdb": it["parts"]["store/coordinator/format"]}),
+            "part",
+        ),
+        (
+            lambda it: it["parts"].update({"secret": it["parts"]["store/coordinator/format"]}),
+            "a part",
+        ),
+        (
+            lambda it: it["parts"].update({"x/format": it["parts"]["store/coordinator/format"]}),
+            "x/form",
+        ),
+        (
+            lambda it: it["parts"]["store/coordinator/format"].update(sha256="0"),
             "is not what was written",
         ),
-        (lambda it: it["parts"]["coordinator/format"].update(size_bytes=1 << 60), "GB free, and"),
+        (
+            lambda it: it["parts"]["store/coordinator/format"].update(size_bytes=1 << 60),
+            "GB free, and",
+        ),
     ],
 )
 def test_a_file_that_is_not_what_it_says(
@@ -308,8 +335,8 @@ def test_it_tells_how_far_it_is(
     monkeypatch.setattr(backup, "TELL_S", 0.0)
     lines: list[str] = []
     back_up(data_dir, tmp_path / "x.backup", lines.append)
-    assert lines[0].startswith("coordinator: 0.0 MB of 0.0 MB at most")
-    assert any(line.startswith("nodes/rabbit: 0.") for line in lines)
+    assert lines[0].startswith("store/coordinator: 0.0 MB of 0.0 MB at most")
+    assert any(line.startswith("store/rabbit: 0.") for line in lines)
 
 
 def test_the_writers_are_let_go_when_the_views_are_there(data_dir: Path) -> None:
@@ -319,17 +346,17 @@ def test_the_writers_are_let_go_when_the_views_are_there(data_dir: Path) -> None
         done = threading.Event()
 
         def write() -> None:
-            put(views["coordinator"].environment, {b"new": b"value"})
+            put(views["store/coordinator"].environment, {b"new": b"value"})
             done.set()
 
         threading.Thread(target=write, daemon=True).start()
         assert done.wait(10), f"held for {time.monotonic() - began} s"
-    assert table_of(data_dir / "coordinator")[b"new"] == b"value"
+    assert table_of(data_dir / "store" / "coordinator")[b"new"] == b"value"
 
 
 def test_a_store_in_use_is_sound_when_it_is_restored(tmp_path: Path) -> None:
     """Of the store on disk itself, with a process that has it open and has grown its map."""
-    store = tmp_path / "data" / "rabbit"
+    store = tmp_path / "data" / "store" / "rabbit"
     program = str(Path(__file__).parent.parent / "support" / "store_worker.py")
     worker = subprocess.Popen(
         [sys.executable, program, str(store)],
@@ -351,7 +378,7 @@ def test_a_store_in_use_is_sound_when_it_is_restored(tmp_path: Path) -> None:
         worker.kill()
         worker.communicate()
     restore(file, tmp_path / "new", replace=False, tell=quiet)
-    opened = LmdbStore.open(tmp_path / "new" / "rabbit", SystemEntropy(), replace=False)
+    opened = LmdbStore.open(tmp_path / "new" / "store" / "rabbit", SystemEntropy(), replace=False)
     started = opened.load()
     assert started.bulk == [BULK + b"one", BULK + b"two"]
     assert started.damaged == []

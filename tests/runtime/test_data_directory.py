@@ -265,6 +265,46 @@ def test_a_node_alone_stays_out_where_a_cluster_has_its_stores(tmp_path: Path) -
     DataDirectory.hold(tmp_path).release()
 
 
+def test_nobody_is_let_in_among_the_stores_of_a_cluster(tmp_path: Path) -> None:
+    stores = Layout(tmp_path).store("rabbit").parent
+    store_made(stores)
+    (stores / "data.mdb").unlink()
+    assert not refused_cluster_of(stores), "no cluster has anything here"
+    (stores / "coordinator.lock").touch()
+    store_made(stores / "rabbit")
+    (stores / "rabbit" / "format").touch()
+    link = tmp_path / "elsewhere"
+    link.symlink_to(stores)
+    whole = "where a `rabbitry up` has its stores; choose another directory with --data-dir"
+    assert refused_node(stores) == f"{stores} is {whole}"
+    assert refused_node(stores / "new") == f"{stores / 'new'} lies in {stores}, {whole}"
+    assert refused_node(link) == f"{link} is {whole}"
+    assert refused_cluster_of(stores) == f"{stores} is {whole}"
+    within = stores / "rabbit"
+    why = "a store; choose another directory with --data-dir"
+    assert refused_node(within) == f"{within} is {why}"
+    assert refused_node(within / "new") == f"{within / 'new'} lies in {within}, {why}"
+    assert sorted(path.name for path in stores.rglob("*")) == [
+        "coordinator.lock",
+        "data.mdb",
+        "format",
+        "log",
+        "rabbit",
+        "rabbitry.lock",
+    ], "nothing was made, but by the one that was let in"
+    with node_alone(tmp_path / "other", "rabbit"):
+        pass  # beside them is no harm
+
+
+def refused_cluster_of(path: Path) -> str:
+    """Return why a cluster may not be in this directory; empty: it may."""
+    try:
+        DataDirectory.hold(path).release()
+    except UserError as refused:
+        return str(refused)
+    return ""
+
+
 @pytest.mark.parametrize("left", ["", '{"pid": 4194303, "socket": "/nowhere"}'])
 def test_a_supervisor_stays_out_where_a_node_alone_runs(tmp_path: Path, left: str) -> None:
     """Also where a supervisor that was killed has left its name in the lock."""

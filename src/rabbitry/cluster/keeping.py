@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from rabbitry.cluster.alarming import Alarming
+from rabbitry.cluster.catalog import Catalog
 from rabbitry.cluster.hosting import Hosting
 from rabbitry.cluster.node_store import NodeStore
 from rabbitry.cluster.recovering import Recovering
@@ -28,6 +29,7 @@ from rabbitry.machine import (
 )
 
 SHUTDOWN_US: Final = MICROSECONDS_PER_SECOND
+DAMAGED: Final = "messages of a queue are damaged in the store"
 SHUTDOWN_TEXT: Final = "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"
 
 
@@ -65,6 +67,7 @@ class Keeping:
         self._port = port
         self._alarming = alarming
         self._recovered = False
+        self._catalog: Catalog | None = None
         self._address: Address | None = None
         self._asked: int | None = None  # the number of the question to end
         self._until = 0
@@ -86,7 +89,7 @@ class Keeping:
     def _start(self, event: Started) -> None:
         self.store.start(event)
         for queue in self.store.damaged:
-            self._port.report("error", "messages of a queue are damaged in the store", queue=queue)
+            self._port.report("error", DAMAGED, number=queue)
         hosting = self.hosting
         Recovering(self.store, hosting.routes, hosting.recover, self._all_recovered).begin()
 
@@ -98,6 +101,14 @@ class Keeping:
         """Other nodes reach this one at `address`."""
         self._address = address
         self._join()
+
+    def welcomed(self, catalog: Catalog) -> None:
+        """The catalog is known: say the names of queues of which only the numbers were known."""
+        if self._catalog is None:
+            for queue in self.store.damaged:
+                if queue in catalog.queues:
+                    self._port.report("error", DAMAGED, **_named(catalog, queue))
+        self._catalog = catalog
 
     def _join(self) -> None:
         if self._recovered and self._address is not None:
@@ -120,7 +131,8 @@ class Keeping:
 
     def store_failed(self, queue: int) -> None:
         """What was written of this queue cannot be read again: the process must end."""
-        self._port.report("error", "the store is damaged: this node ends", queue=queue)
+        named = _named(self._catalog, queue)
+        self._port.report("error", "the store is damaged: this node ends", **named)
         self._port.emit(Stop("the store is damaged"))
 
     # --- the end ----------------------------------------------------------------------------------
@@ -164,3 +176,12 @@ class Keeping:
         if self._asked is not None:
             self._port.emit(Answer(self._asked, None))
             self._asked = None
+
+
+def _named(catalog: Catalog | None, queue: int) -> dict[str, object]:
+    """Return what people are told of a queue: its name too, where it is known."""
+    entry = catalog.queues.get(queue) if catalog is not None else None
+    if entry is None:
+        return {"number": queue}
+    declared = entry.declared
+    return {"number": queue, "queue": declared.name, "virtual_host": declared.virtual_host}

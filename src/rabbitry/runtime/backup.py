@@ -42,6 +42,7 @@ import lmdb
 import msgspec
 
 from rabbitry import __version__
+from rabbitry.runtime.data_directory import Layout
 from rabbitry.runtime.errors import EXIT_NOT_SO, UserError
 from rabbitry.runtime.status import shown_bytes
 
@@ -118,13 +119,25 @@ def back_up(data_dir: Path, file: Path, tell: Tell) -> Manifest:
 
 
 def stores_of(data_dir: Path) -> dict[str, Path]:
-    """Return the directories of stores in a data directory, by where they lie in it."""
-    found = sorted(path.parent for path in data_dir.rglob(DATA))
+    """Return the directories of stores in a data directory, by where they lie in it.
+
+    Those that are its own: not what else has been put there, a data directory in it say.
+    """
+    stores = Layout(data_dir).store("coordinator").parent
+    found = [path for path in stores.glob("*") if not _is_of_another(path)]
+    found += data_dir.glob("node-*")
     return {
         str(path.relative_to(data_dir)): path
-        for path in found
-        if (path / FORMAT_FILE).is_file() and not _NO_STORE.search(path.name)
+        for path in sorted(found)
+        if (path / DATA).is_file()
+        and (path / FORMAT_FILE).is_file()
+        and not _NO_STORE.search(path.name)
     }
+
+
+def _is_of_another(path: Path) -> bool:
+    """Whether a `rabbitry node` that was given this place as its data directory has made it."""
+    return path.name.startswith("node-") and Layout(path.parent).lock.exists()
 
 
 def _is_begun(path: Path) -> bool:

@@ -7,7 +7,8 @@ lock ends with the last of them, so that no node of a supervisor that was killed
 when the next one starts its own. The file also tells the commands who is there and where its
 control socket is; they take no lock, or they could keep a supervisor from starting.
 
-A directory is one cluster's or nodes alone have it, never both: a backup is of one or the other,
+A directory is one cluster's or nodes alone have it, never both, and none lies among the stores of
+another: a backup is of one or the other,
 and who finds no messages would look for them in the wrong store. Nodes alone share the lock that
 a supervisor has for itself.
 
@@ -146,6 +147,7 @@ class DataDirectory:
         """
         layout = Layout(path.absolute())
         try:
+            refuse_among_stores(layout.path)
             make_private(layout.path)
             lock = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -275,6 +277,21 @@ def _users_of(path: Path) -> list[int]:
     return sorted(found - {os.getpid()})
 
 
+def refuse_among_stores(path: Path) -> None:
+    """Raise `UserError` for a directory that is, or lies in, a store or where a cluster has them.
+
+    What is put there would be lost with the store, and be in the way of whoever looks after it.
+    """
+    real = Path(os.path.realpath(path))
+    for place in (real, *real.parents):
+        stores = Layout(place.parent).store("coordinator").parent
+        of_cluster = place == stores and (stores / "coordinator.lock").exists()
+        if of_cluster or ((place / "data.mdb").exists() and (place / "format").exists()):
+            what = "where a `rabbitry up` has its stores" if of_cluster else "a store"
+            where = "is" if place == real else f"lies in {place},"
+            raise UserError(f"{path} {where} {what}; choose another directory with --data-dir")
+
+
 def make_private(path: Path) -> None:
     """Make the directory if it is not there. Raises `UserError`, OSError if it cannot be made.
 
@@ -299,6 +316,7 @@ def node_alone(path: Path, name: str) -> Iterator[Path]:
     layout = Layout(path.absolute())
     store = layout.store_of_node_alone(name)
     try:
+        refuse_among_stores(layout.path)
         make_private(layout.path)
         lock = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
