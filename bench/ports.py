@@ -11,26 +11,45 @@ ends, however it ends. Linux only.
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import os
 import socket
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from bench.processes import SideError
 
 PORTS = range(20_000, 32_000)
-"""Below what systems give to outgoing connections: such a port may be taken at any moment."""
+"""Below what Linux gives to outgoing connections: such a port may be taken at any moment. Blocks
+that a machine gives to them none the less, by OUTGOING, are left out."""
 BLOCK_SIZE = 500
 """So many that a port is not handed out again while the one who had it is about to use it."""
 
 
+OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_TAKEN = {errno.EADDRINUSE, errno.EACCES}
+
+
 def is_free(port: int) -> bool:
-    """Whether nobody listens on a port of 127.0.0.1."""
-    with contextlib.suppress(OSError), socket.socket() as probe:
-        probe.bind(("127.0.0.1", port))
-        return True
-    return False
+    """Whether a server can listen on a port of this machine, at whatever address of IPv4 or IPv6.
+
+    Looks as servers bind, with SO_REUSEADDR. Without it the look itself could take the port: a
+    process that another thread starts meanwhile has the probe's socket until its `exec` is done,
+    and to a bound socket without SO_REUSEADDR no other is bound.
+    """
+    for family, host in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+        try:
+            with socket.socket(family) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind((host, port))
+        except OSError as error:
+            # Anything else tells of a machine without IPv6, where nobody listens at it.
+            if family == socket.AF_INET or error.errno in _TAKEN:
+                return False
+    return True
 
 
 class ClaimedPorts:
@@ -53,7 +72,7 @@ class ClaimedPorts:
                 self._next = row.stop
                 return first
         what = f"{count} ports in a row are not free"
-        raise SideError(f"{what} on 127.0.0.1 from {self.block.start} to {self.block.stop - 1}")
+        raise SideError(f"{what} from {self.block.start} to {self.block.stop - 1}")
 
     def close(self) -> None:
         """Leave the block to others."""
@@ -78,7 +97,11 @@ _claimed: dict[int, ClaimedPorts] = {}
 
 
 def _claim_block() -> tuple[range, socket.socket]:
+    lowest, highest = map(int, OUTGOING.read_text().split())
     blocks = [range(first, first + BLOCK_SIZE) for first in PORTS[::BLOCK_SIZE]]
+    blocks = [block for block in blocks if block.stop <= lowest or block.start > highest]
+    if not blocks:
+        raise SideError(f"{PORTS} are all of outgoing connections, {lowest} to {highest}")
     # From another one each time: what the process before left behind may still be about to end.
     begin = os.getpid() % len(blocks)
     for block in blocks[begin:] + blocks[:begin]:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -15,11 +16,64 @@ from bench.ports import BLOCK_SIZE, PORTS, ClaimedPorts, free_ports
 from bench.processes import SideError
 
 
-def test_a_port_is_free_when_nobody_listens() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "0.0.0.0", "::1", "::"])
+def test_a_port_is_free_when_nobody_listens(host: str) -> None:
+    port = free_ports()
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        server.bind((host, port))
+        server.listen()
         assert not ports.is_free(port)
     assert ports.is_free(port)
+
+
+def test_a_look_takes_nothing_even_when_its_socket_outlives_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As it does in a process that another thread starts meanwhile, until its `exec`."""
+    port = free_ports()
+    copies: list[socket.socket] = []
+
+    class Copied(socket.socket):
+        def close(self) -> None:
+            copies.append(self.dup())
+            super().close()
+
+        def __exit__(self, *_: object) -> None:
+            self.close()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ports.socket, "socket", Copied)
+        assert ports.is_free(port)
+    assert {copy.getsockname()[1] for copy in copies} == {port}
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        with socket.create_server((host, port), family=family):
+            pass
+    for copy in copies:
+        socket.close(copy.detach())
+
+
+def test_ports_of_outgoing_connections_are_never_handed_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    outgoing = tmp_path / "range"
+    monkeypatch.setattr(ports, "OUTGOING", outgoing)
+    start = PORTS.start
+    monkeypatch.setattr(ports, "PORTS", range(start, start + 3 * BLOCK_SIZE))
+    outgoing.write_text(f"{start + BLOCK_SIZE - 1}\t{start + 2 * BLOCK_SIZE - 1}\n")
+    monkeypatch.setattr(ports.socket, "socket", lambda _: Unclaimed())
+    assert {ClaimedPorts().block.start for _ in range(3)} == {start + 2 * BLOCK_SIZE}
+    outgoing.write_text("1024\t65535\n")
+    with pytest.raises(SideError, match="are all of outgoing connections, 1024 to 65535"):
+        ClaimedPorts()
+
+
+class Unclaimed:
+    """A claim that nobody has made before."""
+
+    def bind(self, name: str) -> None:
+        assert name.startswith("\0rabbitry-ports-")
 
 
 def test_they_step_over_a_taken_one() -> None:
