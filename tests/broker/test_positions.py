@@ -37,6 +37,10 @@ def test_ranges_of_a_range() -> None:
     assert ranges_of(range(3, 9, 2)) == [(3, 3), (5, 5), (7, 7)]
 
 
+def test_ranges_of_positions_out_of_order_hold_no_others() -> None:
+    assert ranges_of([2, 1, 4]) == [(2, 2), (1, 1), (4, 4)]
+
+
 RANGES = st.lists(st.integers(0, 40), unique=True).map(lambda some: ranges_of(sorted(some)))
 
 

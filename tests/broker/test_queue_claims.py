@@ -55,3 +55,11 @@ def test_a_consumer_that_never_came_is_forgotten_with_its_channel() -> None:
     queue.add_consumer(consumer)
     assert consumer.outstanding == 0
     assert queue.ready_count == 3
+
+
+def test_what_is_held_behind_what_waits_stands_in_its_place() -> None:
+    """A mirror is told ranges in order: what stands out of order it would not be sent."""
+    queue, _ = restored(5)
+    queue.claim(("n", 1), 0, [3, 5])
+    assert queue.ranges() == [(1, 5)]
+    assert [position for position, _ in queue.entries()] == [1, 2, 3, 4, 5]

@@ -9,10 +9,13 @@ from typing import Any
 
 
 def ranges_of(positions: Sequence[int]) -> list[tuple[int, int]]:
-    """Return ascending positions, each once, as inclusive ranges: 1, 2, 3, 7 -> (1, 3), (7, 7)."""
+    """Return positions as inclusive ranges, in their order: 1, 2, 9, 4 -> (1, 2), (9, 9), (4, 4).
+
+    Ranges ascend if the positions do.
+    """
     if not positions:
         return []
-    if positions[-1] - positions[0] == len(positions) - 1:  # as of most runs
+    if isinstance(positions, range) and positions.step == 1:
         return [(positions[0], positions[-1])]
     ranges = []
     first = last = positions[0]

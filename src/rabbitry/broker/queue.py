@@ -28,7 +28,7 @@ from rabbitry.broker.backlog import memory_bytes_of
 from rabbitry.broker.dealing import Consumer, Holder, QueueConsumers
 from rabbitry.broker.delivery_counts import with_delivery_count
 from rabbitry.broker.message import Message
-from rabbitry.broker.positions import joined, ranges_of
+from rabbitry.broker.positions import ranges_of, united
 from rabbitry.broker.queue_settings import DEFAULT, QueueSettings
 from rabbitry.broker.waiting import Waiting
 
@@ -84,12 +84,14 @@ class Queue(Waiting):
         found = self.entries_out()
         for first, messages in self.waiting_runs():
             found += enumerate(messages, first)
+        found.sort(key=_position_of)
         return found
 
     def ranges(self) -> list[tuple[int, int]]:
         """Return the positions of all messages, wherever they are, as ascending ranges."""
         out = ranges_of([position for position, _ in self.entries_out()])
-        return joined(out + self.waiting_ranges())
+        # What was claimed under a new leader may lie behind what waits.
+        return united(self.waiting_ranges(), out)
 
     def memory_bytes_estimate(self) -> int:
         """Return about how much memory all messages take that are in memory."""
