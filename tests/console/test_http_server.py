@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 import socket
 import ssl
@@ -140,6 +141,23 @@ def test_a_server_refuses_for_a_while() -> None:
             await asyncio.open_connection(server.address.host, server.address.port)
         server.refuse(False)
         _, writer = await asyncio.open_connection(server.address.host, server.address.port)
+        writer.close()
+        await server.close()
+
+    asyncio.run(main())
+
+
+def test_a_server_that_stops_listening_refuses_at_once_and_keeps_who_is_there() -> None:
+    async def main() -> None:
+        server = await serve(application, "page", ANYWHERE)
+        reader, writer = await asyncio.open_connection(*_place(server.address))
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"ok")
+        with socket.socket() as late:
+            server.stop_listening()  # no turn of the loop between this and the connect
+            assert late.connect_ex(_place(server.address)) == errno.ECONNREFUSED
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert (await reader.read()).endswith(b"ok")
         writer.close()
         await server.close()
 

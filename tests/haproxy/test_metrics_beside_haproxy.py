@@ -101,7 +101,9 @@ def test_what_is_determined_of_the_process() -> None:
 
 def test_a_server_that_is_down() -> None:
     def script(side: Side) -> object:
+        # Nothing says which of the two is checked first.
         side.notices(1, "is DOWN")
+        side.figures_when(lambda rows: rows["s2"][0] == "L4OK", "check_status")
         found = samples(scrape(side))
         return {
             name: value

@@ -47,6 +47,9 @@ class Opened:
     def refuse(self, whether: bool) -> None:
         self.world.did.append(f"{self.name} {'refuses' if whether else 'takes'}")
 
+    def stop_listening(self) -> None:
+        self.world.did.append(f"stop {self.name}")
+
 
 class World:
     """Notes what is opened and closed; ports in `taken` cannot be."""
@@ -143,9 +146,10 @@ def test_pages_refuse_and_are_given_up_as_the_machine_wants() -> None:
         assert world.did[-2:] == ["page page refuses", "page page takes"]
         serving.steer_page(PauseListening("nobody", refuse=True))
         serving.steer_page(StopListening("page"))
+        assert world.did[-1] == "stop page page"
         assert "page" in serving.addresses  # until the loop turns
         await serving.close()
-        assert world.did[-2:] == ["page page takes", "close page page"]
+        assert world.did[-2:] == ["stop page page", "close page page"]
         assert list(serving.addresses) == ["a"]
 
     asyncio.run(main())

@@ -107,12 +107,18 @@ class HttpServer:
             self._path = Path(address.host)
         self._listener = Listener(self._loop, sock, self._accepted, self._refused, options)
 
-    async def close(self) -> None:
-        """Answer what is under way, then free the port."""
+    def stop_listening(self) -> None:
+        """Free the port at once; who is there stays."""
         if self._listener is not None:
             self._listener.close()
+            self._listener = None
         if self._path is not None:
             self._path.unlink(missing_ok=True)
+            self._path = None
+
+    async def close(self) -> None:
+        """Free the port, then answer what is under way."""
+        self.stop_listening()
         for task in list(self._adoptions):
             task.cancel()
         for connection in list(self._connections):

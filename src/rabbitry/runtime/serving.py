@@ -54,6 +54,10 @@ class Page(Closable, Protocol):
         """Refuse who comes, or take them again."""
         ...
 
+    def stop_listening(self) -> None:
+        """Free the port at once, for good; `close` ends the rest."""
+        ...
+
 
 class World(Protocol):
     """What opens and closes: the driver, the console's pages, the runtime sockets, the log."""
@@ -250,6 +254,9 @@ class Serving:
         """Have the pages of a section refuse their clients, take them again, or be closed."""
         keys = [key for key in self._pages if key[0] == effect.listener]
         if isinstance(effect, StopListening):
+            # Before the command is answered: who comes after that is to be refused, not reset.
+            for key in keys:
+                self._pages[key][1].stop_listening()
             self._stopping.append(asyncio.ensure_future(self._close_pages(keys)))
             return
         for key in keys:
