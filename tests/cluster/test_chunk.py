@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rabbitry.cluster.chunk import SMALL_BYTES_MAX, SMALL_MESSAGES_MAX, Chunk
+from rabbitry.cluster.chunk import SMALL_BYTES_MAX, SMALL_MESSAGES_MAX, Chunk, holes_of
 from rabbitry.cluster.chunks import ChunkKey
 
 
@@ -30,3 +30,10 @@ def test_small_ones_have_few_messages_and_bytes(count: int, size_bytes: int, sma
     chunk = Chunk(1, count, 0, lasting=True)
     chunk.size_bytes = size_bytes
     assert chunk.is_small is small
+
+
+def test_holes_of_chunks_side_by_side_are_those_of_one() -> None:
+    first, second = Chunk(1, 3, 0, lasting=True), Chunk(4, 3, 0, lasting=True)
+    first.punch([(1, 1), (3, 3)])
+    second.punch([(4, 5)])
+    assert holes_of([first, second]) == [(1, 1), (3, 5)]

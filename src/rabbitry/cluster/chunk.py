@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from rabbitry.broker.positions import count_of, without
+from rabbitry.broker.positions import count_of, joined, without
 from rabbitry.cluster.chunks import ChunkKey, ChunkRun
 from rabbitry.cluster.queue_records import Range
 
@@ -71,3 +71,8 @@ class Chunk:
 
     def key(self, queue: int) -> ChunkKey:
         return ChunkKey(queue, self.first, self.count, self.generation, self.lasting)
+
+
+def holes_of(chunks: list[Chunk]) -> list[Range]:
+    """Return the holes of all of them, ascending as they do."""
+    return joined(hole for chunk in chunks for hole in chunk.holes)

@@ -27,8 +27,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from rabbitry.broker.positions import joined
-from rabbitry.cluster.chunk import CHUNK_BYTES_MAX, CHUNK_MESSAGES_MAX, Chunk
+from rabbitry.cluster.chunk import CHUNK_BYTES_MAX, CHUNK_MESSAGES_MAX, Chunk, holes_of
 from rabbitry.cluster.chunks import (
     ChunkRun,
     decode_runs,
@@ -188,8 +187,3 @@ def _replace(one: _Merge) -> Writes:
         key = holes_key(number, merged.first, merged.generation)
         writes.append((key, encode_holes(merged.holes)))
     return writes
-
-
-def holes_of(chunks: list[Chunk]) -> list[tuple[int, int]]:
-    """Return the holes of all of them, as those of one chunk."""
-    return joined(hole for chunk in chunks for hole in chunk.holes)

@@ -31,7 +31,7 @@ from rabbitry.broker.message import Message, Routes, Run
 from rabbitry.broker.persistence import persistent_parts
 from rabbitry.broker.positions import forget, joined, united, within, without
 from rabbitry.broker.waiting import note_expiries
-from rabbitry.cluster.chunk import CHUNK_BYTES_MAX, CHUNK_MESSAGES_MAX, Chunk
+from rabbitry.cluster.chunk import CHUNK_BYTES_MAX, CHUNK_MESSAGES_MAX, Chunk, holes_of
 from rabbitry.cluster.chunks import (
     ChunkKey,
     ChunkRun,
@@ -358,7 +358,7 @@ class QueueStore:
             del self._chunks[chunk.first]
             self._holed.pop(chunk, None)
         self._chunks[merged.first] = merged
-        holes = joined(hole for chunk in chunks for hole in chunk.holes)
+        holes = holes_of(chunks)
         if holes != merged.holes:
             merged.punch(holes)
             self._holed[merged] = None
