@@ -16,7 +16,7 @@ check ruff check
 check ruff format --check
 check mypy --strict
 echo "== pytest"
-.venv/bin/python -m pytest -rs -n "${WORKERS:-3}" --dist worksteal
+.venv/bin/python -m pytest -rs --durations=15 -n "${WORKERS:-3}" --dist worksteal
 tests=$?  # 5 where nothing was executed: not a success
 if [ ${#failed[@]} -gt 0 ]; then
   printf 'failed: %s\n' "${failed[@]}"
