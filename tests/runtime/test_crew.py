@@ -42,7 +42,7 @@ from rabbitry.machine import (
     WritingPaused,
     WritingResumed,
 )
-from rabbitry.runtime import crew
+from rabbitry.runtime import crew, pinging
 from rabbitry.runtime.crew import Crew
 from rabbitry.runtime.remote_link import RemoteLink
 from rabbitry.runtime.tls import TlsSettings
@@ -115,32 +115,43 @@ def test_links_of_a_worker_are_joined_measured_and_end_as_one_s_own(run: Run) ->
     run(main())
 
 
-def test_both_processes_accept_and_all_links_are_measured_at_once(run: Run) -> None:
+def test_both_processes_accept_and_all_links_are_measured_at_once(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pinging, "PING_INTERVAL_S", 3600.0)  # nobody is waited for in vain
+
     async def main() -> None:
         loop = asyncio.get_running_loop()
         hand = Crew(2)
         async with relaying(hand=hand) as (machine, driver, address, server):
             pairs = []
-            hands_seen: set[type] = set()
-            while len(hands_seen) < 2:
-                if RemoteLink in hands_seen:  # workers may be quicker each time
-                    for worker in hand._alive():
-                        worker.send(crew.m.Pause("front"))
+
+            async def begin_session() -> type:
+                """Return what has accepted it: `RemoteLink` stands for a worker."""
                 client = await connected(address)
                 other, _ = await loop.sock_accept(server)
                 pairs.append((client, other))
                 await machine.saw(LinkOpened, 2 * len(pairs))
-                hands_seen = {type(link) for link in hand.links.values()}
+                return type(hand.links[(await machine.saw(LinkOpened, 2 * len(pairs) - 1)).link])
+
+            only_workers(hand)
+            assert await begin_session() is RemoteLink
+            for worker in hand._alive():
+                worker.send(crew.m.Pause("front"))
+            await driver.ask([MeasureLinks([], 6)])
+            await machine.saw(LinksMeasured)  # they have heard of the pause
+            hand._listeners["front"].resume()
+            assert await begin_session() is not RemoteLink
             for client, other in pairs:
                 await loop.sock_sendall(client, b"hello")
                 assert await loop.sock_recv(other, 100) == b"hello"
             await driver.ask([MeasureLinks([], 7)])
-            measured = await machine.saw(LinksMeasured)
+            measured = await machine.saw(LinksMeasured, 2)
             assert measured.number == 7
             assert {each.link for each in measured.measures} == set(hand.links)
             assert sum(each.bytes_received for each in measured.measures) == 5 * len(pairs)
             await driver.ask([MeasureLinks(sorted(hand.links)[:1], 8), MeasureLinks([999], 9)])
-            await machine.saw(LinksMeasured, 3)
+            await machine.saw(LinksMeasured, 4)
             for client, other in pairs:
                 client.close()
                 other.close()

@@ -49,7 +49,7 @@ def test_a_worker_that_hangs_is_killed_and_nobody_waits_for_its_figures(run: Run
             both = sorted(hand.links)
             await driver.ask([MeasureLinks([], 5), MeasureLinks(both, 6)])
             assert (await machine.saw(LinksMeasured)).number == 5
-            assert worker.vigil.is_silent and not worker.is_killed
+            assert worker.is_silent and not worker.is_killed
             await driver.ask([MeasureLinks([], 7)])
             assert machine.events[-1] == LinksMeasured([], 7), "it is known to be silent"
             # What a session itself asks is answered at the end alone: else it would not be judged.
@@ -88,6 +88,37 @@ def test_a_worker_that_was_silent_for_a_while_goes_on(run: Run) -> None:
             measured = await machine.saw(LinksMeasured, 2)  # its late answer to 5 is not told
             assert measured.number == 6 and len(measured.measures) == 2
             assert hand._alive() == [worker]
+            client.close()
+            other.close()
+
+    run(main())
+
+
+@pytest.mark.processes
+def test_a_worker_is_asked_again_as_soon_as_anything_has_come_of_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what it carries would be missing in all figures until the next round has begun."""
+    monkeypatch.setattr(pinging, "PING_INTERVAL_S", 3600.0)  # rounds begin when the test says so
+
+    async def main() -> None:
+        hand = Crew(1)
+        async with relaying(hand=hand) as (machine, driver, address, server):
+            client, other = await session_of_a_worker(hand, address, server)
+            await machine.saw(LinkOpened, 2)
+            (worker,) = hand._alive()
+            os.kill(worker.process.pid, signal.SIGSTOP)
+            while not worker.is_silent:  # the first round hears of what came before
+                hand._pinging.end()
+                hand._pinging._begin_round()
+            await driver.ask([MeasureLinks([], 5)])
+            assert machine.events[-1] == LinksMeasured([], 5)
+            os.kill(worker.process.pid, signal.SIGCONT)
+            await driver.ask([MeasureLinks(sorted(hand.links), 6)])
+            assert (await machine.saw(LinksMeasured, 2)).number == 6
+            await driver.ask([MeasureLinks([], 7)])
+            measured = await machine.saw(LinksMeasured, 3)
+            assert {each.link for each in measured.measures} == set(hand.links)
             client.close()
             other.close()
 

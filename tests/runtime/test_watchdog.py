@@ -26,22 +26,22 @@ def test_one_that_answers_late_or_not_every_time_never_hangs() -> None:
     for signs in range(2, 200):
         for _ in range(PINGS_MAX - 1):
             assert not vigil.is_hung(signs, in_time=True)
-    assert vigil.is_silent
+    assert vigil.is_silent(199)
     assert not vigil.is_hung(1000, in_time=True)
-    assert not vigil.is_silent
+    assert not vigil.is_silent(1000)
 
 
 def test_one_without_a_sign_hangs_and_that_is_said_once() -> None:
     vigil = alive(7)
     assert rounds_until_hung(vigil, 7) == PINGS_MAX
     assert not any(vigil.is_hung(7, in_time=True) for _ in range(100))
-    assert vigil.is_silent
+    assert vigil.is_silent(7)
 
 
 def test_one_that_is_starting_has_more_time_and_is_silent_meanwhile() -> None:
     vigil = Vigil()
-    assert not vigil.is_hung(0, in_time=True) and not vigil.is_silent
-    assert not vigil.is_hung(0, in_time=True) and vigil.is_silent
+    assert not vigil.is_hung(0, in_time=True) and not vigil.is_silent(0)
+    assert not vigil.is_hung(0, in_time=True) and vigil.is_silent(0)
     assert rounds_until_hung(vigil, 0) == STARTING_PINGS_MAX - 1
 
 
@@ -49,7 +49,7 @@ def test_the_first_round_of_a_worker_asks_and_judges_nothing() -> None:
     """It may have been started long after the last round, or right before this one."""
     vigil = Vigil()
     assert not vigil.is_hung(5, in_time=True)
-    assert not vigil.is_silent
+    assert not vigil.is_silent(5)
     assert rounds_until_hung(vigil, 5) == PINGS_MAX
 
 
@@ -59,7 +59,7 @@ def test_late_rounds_are_not_held_against_a_worker(late: int) -> None:
     vigil = alive(3)
     for _ in range(late):
         assert not vigil.is_hung(3, in_time=False)
-        assert not vigil.is_silent
+        assert not vigil.is_silent(3)
     assert rounds_until_hung(vigil, 3) == PINGS_MAX
 
 
@@ -73,8 +73,10 @@ def test_a_sign_in_a_late_round_is_one() -> None:
     vigil = alive(3)
     for _ in range(PINGS_MAX - 1):
         assert not vigil.is_hung(3, in_time=True)
+    assert vigil.is_silent(3)
+    assert not vigil.is_silent(4), "at once, not only when the next round has begun"
     assert not vigil.is_hung(4, in_time=False)
-    assert not vigil.is_silent
+    assert not vigil.is_silent(4)
     assert rounds_until_hung(vigil, 4) == PINGS_MAX
 
 

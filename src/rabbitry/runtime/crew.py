@@ -115,6 +115,11 @@ class Worker:
         """How often something has come of it."""
         return self._channel.reads
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether nobody should wait for its answer."""
+        return self.vigil.is_silent(self.signs)
+
     def ping(self) -> None:
         """Ask for a sign of life."""
         self.send(m.Ping())
@@ -362,7 +367,7 @@ class Crew(JoiningHand):
             else:
                 local.append(number)
         if not effect.links:
-            asked = {worker: [] for worker in self._alive() if not worker.vigil.is_silent}
+            asked = {worker: [] for worker in self._alive() if not worker.is_silent}
         measuring = _Measuring(effect.number, every=not effect.links)
         measuring.measures = self.measured_here(local, every=not effect.links)
         self._last_measuring += 1

@@ -72,7 +72,7 @@ class Pinging(Generic[Worker]):
             if worker.vigil.is_hung(worker.signs, in_time=in_time):
                 self._kill(worker)
             worker.ping()
-            if worker.vigil.is_silent:
+            if worker.vigil.is_silent(worker.signs):
                 self._silent(worker)
 
     def _kill(self, worker: Worker) -> None:

@@ -54,10 +54,10 @@ class Vigil:
         self._is_called_hung = False
         self.unanswered = 0
 
-    @property
-    def is_silent(self) -> bool:
-        """Whether it has not answered in time: nobody should wait for it."""
-        return self.unanswered > 0
+    def is_silent(self, signs: int) -> bool:
+        """Whether it has not answered in time, nor anything has come of it since: nobody should
+        wait for it. `signs` counts what has ever come of it."""
+        return self.unanswered > 0 and signs == self._signs
 
     def is_hung(self, signs: int, *, in_time: bool) -> bool:
         """Judge at the begin of a round: whether it hangs, which is said once.
