@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
 from support.amqp_server import AmqpServer
 from support.amqp_watching import MS, OK, Stage, statuses
 
@@ -130,6 +133,35 @@ def test_a_server_in_alarm_has_no_disk_that_stands_still() -> None:
     first.change_disk("stuck")
     stage.pass_time(11_000)
     assert stage.verdicts[-1][1:] == ("L7TOUT", STUCK)
+
+
+def node_of_ours() -> AmqpServer:
+    return AmqpServer("Rabbitry", "1.0")
+
+
+@pytest.mark.parametrize("new_server", [AmqpServer, node_of_ours])
+@pytest.mark.parametrize("owes", [True, False])
+def test_what_waits_when_an_alarm_ends_has_its_time_from_then(
+    new_server: Callable[[], AmqpServer], owes: bool
+) -> None:
+    """The question under way was put to the second connection, which goes: the first, which was
+    not read, can answer only now."""
+    stage = Stage(asks_disk=True, new_server=new_server)
+    first = stage.servers[1]
+    if owes:
+        first.change_disk("stuck")
+    first.alarm = "low on disk"
+    stage.pass_time(2200)
+    assert stage.watch.alarm
+    stage.servers[2].silent = True
+    stage.pass_time(2990)
+    assert stage.watch.in_progress
+    stage.say(1, first.calm())
+    stage.pass_time(3200)
+    stage.say(1, first.change_disk())
+    stage.pass_time(5000)
+    assert set(statuses(stage)) == {"L7OK"}
+    assert not stage.watch.alarm
 
 
 def test_a_server_that_hangs_altogether_is_not_called_a_disk() -> None:

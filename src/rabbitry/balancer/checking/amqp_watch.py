@@ -319,11 +319,14 @@ class AmqpWatch:
         self._host.wake(now + (self._pause_us if self._host.steady else self._host.interval_us))
 
     def _spare_is_done(self, link: int, now: int) -> None:
-        """The alarm is over: the connection that waited for that takes over again."""
+        """The alarm is over: the connection that waited for that takes over again, and the question
+        that the other one has not answered with it. Only now can it answer, and what it owes."""
         for other in list(self._open):
             if other != link:
                 self._retire(other, now)
         self._forget_unopened()
+        if self._waiting:
+            self._ask(now)
 
     def _be_silent(self, now: int) -> None:
         """Time is over, and there is no answer."""
