@@ -86,14 +86,14 @@ class Balancing:
         self._reader.join(PATIENCE_S)
         return code
 
-    def has_said(self, words: str, before: str = "") -> bool:
-        """Whether a line had these words, of all, or of those before the first with `before`."""
+    def has_said(self, words: str, after: str = "") -> bool:
+        """Whether a line had these words, of all, or of those after the last with `after`."""
         while not self._lines.empty():
             self._seen.append(self._lines.get())
-        for line in self._seen:
+        for line in reversed(self._seen):
             if words in line:
                 return True
-            if before and before in line:
+            if after and after in line:
                 break
         return False
 
