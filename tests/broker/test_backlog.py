@@ -14,6 +14,11 @@ def messages(*positions: int) -> deque[Message]:
     return deque((ROUTE, b"%d" % position) for position in positions)
 
 
+def run(*positions: int) -> tuple[int, list[Message]]:
+    """Return these messages, which stand side by side, as they come from the store."""
+    return positions[0], list(messages(*positions))
+
+
 def test_neighbours_of_one_kind_are_one_stretch() -> None:
     backlog = Backlog()
     backlog.append(3, messages(3, 4))
@@ -68,8 +73,8 @@ def test_what_lies_behind_much_in_memory_need_not_be_loaded() -> None:
 
 def test_what_was_loaded_is_put_in_its_place() -> None:
     backlog = stored_line()
-    entries = [(at, (ROUTE, b"%d" % at)) for at in (4, 6, 7, 9, 11)]
-    assert backlog.put_in(6, 8, entries) == ([(6, 7)], [(8, 8)])
+    runs = [run(4), run(6), run(7), run(9)]
+    assert backlog.put_in(6, 8, runs) == (runs[1:3], [(8, 8)])
     assert list(backlog.runs()) == [
         (1, messages(1, 2, 3, 4)),
         (6, messages(6, 7)),
@@ -99,8 +104,8 @@ def test_messages_are_taken_out_wherever_they_stand() -> None:
     assert (backlog.count, backlog.stored_count) == (8, 5)
     assert backlog.take_out([(6, 7), (9, 9)], stored_too=True) == ([], [(6, 7), (9, 9)])
     assert (backlog.count, backlog.stored_count) == (5, 2)
-    placed, lacking = backlog.put_in(5, 9, [(5, (ROUTE, b"5")), (6, (ROUTE, b"6"))])
-    assert (placed, lacking) == ([(5, 5)], [(8, 8)]), "what is gone need not be there"
+    placed, lacking = backlog.put_in(5, 9, [run(5, 6)])
+    assert (placed, lacking) == ([run(5)], [(8, 8)]), "what is gone need not be there"
     assert backlog.take_out([], stored_too=True) == ([], [])
     assert [list(run) for _, run in backlog.runs()] == [
         list(messages(1)),

@@ -15,6 +15,7 @@ from rabbitry.broker.positions import (
     forget,
     joined,
     ranges_of,
+    runs_within,
     united,
     within,
 )
@@ -79,3 +80,11 @@ def test_what_is_forgotten_is_gone(ranges: list[tuple[int, int]], known: set[int
     left = dict.fromkeys(sorted(known), "")
     forget(left, ranges)
     assert sorted(left) == sorted(known - set(positions_of(ranges)))
+
+
+def test_runs_are_cut_to_what_is_asked_for() -> None:
+    runs = [(1, "abc"), (4, "de"), (8, "fgh")]
+    assert runs_within(runs, 1, 10) == runs
+    assert runs_within(runs, 2, 8) == [(2, "bc"), (4, "de"), (8, "f")]
+    assert runs_within(runs, 9, 9) == [(9, "g")]
+    assert runs_within(runs, 6, 7) == []

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from rabbitry.broker.message import Message, Route
+from rabbitry.broker.message import Message, MessagesAt, Route
 from rabbitry.broker.positions import ranges_of
 from rabbitry.broker.queue import Consumer, Queue
 
 ROUTE = Route(b"", b"q")
 HOLDER = ("n", 1)
-Load = tuple[int, int, list[tuple[int, Message]], list[tuple[int, int]]]
+Load = tuple[int, int, list[MessagesAt], list[tuple[int, int]]]
 
 
 def message(position: int) -> Message:
     return ROUTE, str(position).encode()
+
+
+def runs_of(positions: list[int]) -> list[MessagesAt]:
+    """Return what the store has there in runs of five at most, as from chunks that are small."""
+    chunks = [list(group) for _, group in groupby(positions, lambda at: at // 5)]
+    ranges = [one for chunk in chunks for one in ranges_of(chunk)]
+    return [(first, [message(at) for at in range(first, last + 1)]) for first, last in ranges]
 
 
 @dataclass
@@ -137,7 +145,7 @@ class PagingMachine(RuleBasedStateMachine):
         assert lie_there[0] is next(one for one in self.entries if one.paged)
         found = [at for at in sorted(self.stored) if first <= at <= last]
         expiries = [(at, due) for at in found if (due := self.stored[at]) is not None]
-        self.loads.append((first, last, [(at, message(at)) for at in found], expiries))
+        self.loads.append((first, last, runs_of(found), expiries))
 
     @rule()
     def load(self) -> None:
@@ -145,8 +153,8 @@ class PagingMachine(RuleBasedStateMachine):
             self.ask(7)
         if not self.loads:
             return
-        first, last, entries, expiries = self.loads.pop(0)
-        assert self.queue.loaded(first, last, entries, expiries) == []
+        first, last, runs, expiries = self.loads.pop(0)
+        assert self.queue.loaded(first, last, runs, expiries) == []
         for one in self.entries:
             one.paged = one.paged and not first <= one.position <= last
 
@@ -154,11 +162,12 @@ class PagingMachine(RuleBasedStateMachine):
     @rule()
     def load_with_loss(self) -> None:
         """What the store lacks does not wait for ever, and is told."""
-        first, last, entries, expiries = self.loads.pop(0)
+        first, last, runs, expiries = self.loads.pop(0)
         there = [one for one in self.entries if one.paged and first <= one.position <= last]
         lost = there[::2]
-        entries = [one for one in entries if one[0] not in [gone.position for gone in lost]]
-        lacking = self.queue.loaded(first, last, entries, expiries)
+        found = [at + index for at, held in runs for index in range(len(held))]
+        left = [at for at in found if at not in [gone.position for gone in lost]]
+        lacking = self.queue.loaded(first, last, runs_of(left), expiries)
         assert lacking == ranges_of([one.position for one in lost])
         for one in there:
             one.paged = False
@@ -239,7 +248,7 @@ class PagingMachine(RuleBasedStateMachine):
             wanted = None if self.loads else self.queue.wanted(5)
             if wanted is not None:
                 found = [at for at in sorted(self.stored) if wanted[0] <= at <= wanted[1]]
-                self.loads.append((*wanted, [(at, message(at)) for at in found], []))
+                self.loads.append((*wanted, runs_of(found), []))
             assert wanted or self.loads or self.queue.may_go() or not self.queue.ready_count
             if self.loads:
                 assert self.queue.loaded(*self.loads.pop(0)) == []

@@ -199,5 +199,5 @@ def test_what_is_in_the_store_only_is_told() -> None:
     assert queue.take_out([2, 3, 5], stored_too=False) == ([(2, message(2))], [(3, 3), (5, 5)])
     assert queue.take_out([1, 3, 4], stored_too=True) == ([(1, message(1))], [(3, 3), (4, 4)])
     assert (queue.ready_count, queue.memory_count, queue.head) == (2, 0, 5)
-    assert queue.loaded(5, 6, [(5, message(5)), (6, message(6))]) == []
+    assert queue.loaded(5, 6, [(5, [message(5), message(6)])]) == []
     assert taken.deal(9) == [([5], True), ([6], True)]

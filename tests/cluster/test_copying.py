@@ -110,7 +110,7 @@ def test_what_the_store_alone_has_is_read_first() -> None:
     assert copier.wanted() == (3, 6)
     assert copier.reading, "nothing more is asked for meanwhile"
     copier.removed([(4, 4)])
-    copier.take([(at, (ROUTE, b"%d" % at)) for at in (3, 5, 6)], {5: 77})
+    copier.take([(at, [(ROUTE, b"%d" % at)]) for at in (3, 5, 6)], {5: 77})
     assert not copier.reading
     chunk = copier.next_chunk()
     assert [entry[0] for entry in chunk] == [3, 5, 6, 7, 8]
@@ -131,6 +131,6 @@ def test_what_was_to_be_read_and_is_not_there_is_not_waited_for() -> None:
     queue.page_out([(1, 4)], 0)
     copier = Copier(queue, [(1, 4)])
     assert copier.wanted() == (1, 4)
-    copier.take([(2, (ROUTE, b"2"))], {})
+    copier.take([(2, [(ROUTE, b"2")])], {})
     assert [entry[0] for entry in copier.next_chunk()] == [2]
     assert copier.finished

@@ -9,16 +9,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.stored_messages import StoringNode, run
 
-from rabbitry.broker.message import Routes
+from rabbitry.broker.message import MessagesAt, Routes
 from rabbitry.cluster import merging
 from rabbitry.cluster.chunk import CHUNK_BYTES_MAX, Chunk
 from rabbitry.cluster.chunks import HOLES, LASTING, Kept, chunk_key_of, kept_key
 from rabbitry.cluster.merging import groups_of
 from rabbitry.cluster.node_store import RETRY_US
 from rabbitry.cluster.queue_store import QueueStore
-from rabbitry.cluster.reading_back import StoredEntries, read_stored
+from rabbitry.cluster.reading_back import StoredMessages, read_stored
 
 FULL = "No space left on device"
+
+
+def positions_of(runs: list[MessagesAt]) -> list[int]:
+    """Return where these messages lie; each says it in its body."""
+    entries = [entry for first, messages in runs for entry in enumerate(messages, first)]
+    assert all(frames[-2] == position for position, (_, frames) in entries)
+    return [position for position, _ in entries]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -52,20 +59,16 @@ class Stage:
         found = Stage(dict(self.node.values))
         positions = []
         for key in found.store.chunk_keys(0, 1 << 62):
-            entries, _ = found.store.entries_of(chunk_key_of(key), found.node.values[key], Routes())
-            for position, (_, frames) in entries:
-                assert frames[-2] == position
-                positions.append(position)
+            runs, _ = found.store.messages_in(chunk_key_of(key), found.node.values[key], Routes())
+            positions += positions_of(runs)
         return positions
 
     def read(self, first: int, last: int) -> list[list[int]]:
         """Ask for messages; return a list that gets the positions that are found."""
         found: list[list[int]] = []
 
-        def then(answer: StoredEntries) -> None:
-            entries, _ = answer
-            assert all(frames[-2] == position for position, (_, frames) in entries)
-            found.append([position for position, _ in entries])
+        def then(answer: StoredMessages) -> None:
+            found.append(positions_of(answer[0]))
 
         read_stored(self.node.store, self.store, Routes(), first, last, then)
         self.node.end_step()

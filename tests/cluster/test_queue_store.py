@@ -47,8 +47,9 @@ class Stage:
         """Return position -> last byte of the body of all that is kept, read from the store."""
         found: dict[int, bytes] = {}
         for key in self.store.chunk_keys(0, 1 << 62):
-            entries, _ = self.store.entries_of(chunk_key_of(key), self.node.values[key], ROUTES)
-            found.update((position, frames[-2:-1]) for position, (_, frames) in entries)
+            runs, _ = self.store.messages_in(chunk_key_of(key), self.node.values[key], ROUTES)
+            for first, messages in runs:
+                found.update((at, frames[-2:-1]) for at, (_, frames) in enumerate(messages, first))
         return found
 
 

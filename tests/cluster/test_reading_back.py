@@ -7,7 +7,7 @@ from typing import Any
 
 from rabbitry.broker.message import Message, Routes
 from rabbitry.cluster.node_store import NodeStore
-from rabbitry.cluster.reading_back import StoredEntries, read_stored
+from rabbitry.cluster.reading_back import StoredMessages, read_stored
 from rabbitry.cluster.replica import Replica
 from rabbitry.machine import Commit, Load, Started
 from rabbitry.simulation.schedule import SeededEntropy
@@ -46,8 +46,9 @@ class Place:
                     self.store.loaded(effect.load, [self.kept.get(key) for key in effect.keys])
 
     def read(self, first: int, last: int) -> None:
-        def then(found: StoredEntries) -> None:
-            entries, expiries = found
+        def then(found: StoredMessages) -> None:
+            runs, expiries = found
+            entries = [entry for first, held in runs for entry in enumerate(held, first)]
             self.check(entries)
             self.found.append(([position for position, _ in entries], expiries))
 

@@ -13,15 +13,13 @@ all have together, `stored_count` how many of these are in the store only.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from operator import itemgetter
 from typing import Final
 
-from rabbitry.broker.message import Message
-from rabbitry.broker.positions import count_of, cut, ranges_of
+from rabbitry.broker.message import Message, MessagesAt
+from rabbitry.broker.positions import count_of, cut, runs_within, without
 
 # So many stretches, and messages of each, are looked at for an estimate of their size.
 SAMPLED_STRETCHES: Final = 64
@@ -232,15 +230,15 @@ class Backlog:
         return None if first is None or last is None else (first, last)
 
     def put_in(
-        self, first: int, last: int, entries: Sequence[tuple[int, Message]]
-    ) -> tuple[list[Range], list[Range]]:
+        self, first: int, last: int, runs: Sequence[MessagesAt]
+    ) -> tuple[list[MessagesAt], list[Range]]:
         """Put messages in their places that were loaded from the store: all that it has there.
 
         Those that are no longer wanted fall away. What the store has not is no longer held
-        afterwards. Return the positions of what was put in its place, and of what the store lacks.
+        afterwards. Return what was put in its place, and the positions of what the store lacks.
         """
         passed: list[Stretch] = []
-        placed: list[Range] = []
+        placed: list[MessagesAt] = []
         lacking: list[Range] = []
         while self._line and self._line[0].first <= last:
             one = self._line.popleft()
@@ -250,30 +248,30 @@ class Backlog:
             start, end = max(one.first, first), min(one.last, last)
             if one.first < start:
                 passed.append(Stretch(one.first, start - 1, None))
-            found = entries_within(entries, start, end)
-            held = ranges_of([position for position, _ in found])
-            rest = map(_message_of, found)
-            for begin, stop, inside in cut([(start, end)], held):
-                if inside:
-                    placed.append((begin, stop))
-                    passed.append(Stretch(begin, stop, deque(islice(rest, stop - begin + 1))))
-                else:
-                    lacking.append((begin, stop))
+            found = runs_within(runs, start, end)
+            lacking += without([(start, end)], [(at, at + len(held) - 1) for at, held in found])
+            placed += found
+            passed += _stretches(found)
             if end < one.last:
                 self._line.appendleft(Stretch(end + 1, one.last, None))
                 break
         self._line.extendleft(reversed(passed))
         self.count -= count_of(lacking)
-        self.stored_count -= count_of(placed) + count_of(lacking)
+        self.stored_count -= sum(len(held) for _, held in placed) + count_of(lacking)
         return placed, lacking
 
 
-def entries_within(
-    entries: Sequence[tuple[int, Message]], first: int, last: int
-) -> Sequence[tuple[int, Message]]:
-    """Return those of the ascending entries whose positions are `first` to `last`."""
-    start = bisect_left(entries, first, key=_position_of)
-    return entries[start : bisect_left(entries, last + 1, lo=start, key=_position_of)]
+def _stretches(runs: Sequence[MessagesAt]) -> list[Stretch]:
+    """Return runs as stretches in memory: as one what follows one another without a gap."""
+    found: list[Stretch] = []
+    for first, messages in runs:
+        end = found[-1] if found else None
+        if end is not None and end.messages is not None and end.last + 1 == first:
+            end.messages.extend(messages)
+            end.last += len(messages)
+        else:
+            found.append(Stretch(first, first + len(messages) - 1, deque(messages)))
+    return found
 
 
 def memory_bytes_of(messages: Sequence[Message]) -> int:
@@ -283,7 +281,3 @@ def memory_bytes_of(messages: Sequence[Message]) -> int:
     step = len(messages) // SAMPLED_MESSAGES | 1
     sizes = [len(messages[at][1]) for at in range(0, len(messages), step)]
     return (sum(sizes) // len(sizes) + MESSAGE_OVERHEAD_BYTES) * len(messages)
-
-
-_position_of = itemgetter(0)
-_message_of = itemgetter(1)

@@ -11,6 +11,7 @@ of that queue, never given twice, the same on the leader and on every mirror.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import repeat
 from typing import Final
 
@@ -36,6 +37,8 @@ class Route:
 
 
 Message = tuple[Route, bytes]
+# Messages at consecutive positions, and the position of the first.
+MessagesAt = tuple[int, Sequence["Message"]]
 # Messages of one route as they travel between nodes: exchange, routing key, flags, contents.
 Run = tuple[bytes, bytes, int, list[bytes]]
 

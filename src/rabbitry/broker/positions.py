@@ -5,7 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
+
+_Held = TypeVar("_Held")
 
 
 def ranges_of(positions: Sequence[int]) -> list[tuple[int, int]]:
@@ -82,6 +84,23 @@ def united(
 ) -> list[tuple[int, int]]:
     """Return what is in one or both of `ranges` and `others`; all of them ascending."""
     return joined(sorted([*ranges, *without(others, ranges)]))
+
+
+def runs_within(
+    runs: Iterable[tuple[int, Sequence[_Held]]], first: int, last: int
+) -> list[tuple[int, Sequence[_Held]]]:
+    """Return what of ascending runs lies at `first` to `last`.
+
+    A run is what is held at consecutive positions: the first of these, and what is held there.
+    """
+    found: list[tuple[int, Sequence[_Held]]] = []
+    for start, held in runs:
+        if start < first or start + len(held) - 1 > last:
+            held = held[max(first - start, 0) : max(last + 1 - start, 0)]
+            start = max(start, first)
+        if held:
+            found.append((start, held))
+    return found
 
 
 def any_within(ranges: Sequence[tuple[int, int]], first: int, last: int) -> bool:

@@ -39,8 +39,8 @@ from heapq import heapify, heappop, heappush
 from itertools import islice, repeat
 from typing import Final
 
-from rabbitry.broker.backlog import Backlog, entries_within, memory_bytes_of
-from rabbitry.broker.message import Message
+from rabbitry.broker.backlog import Backlog, memory_bytes_of
+from rabbitry.broker.message import Message, MessagesAt
 from rabbitry.broker.position_set import PositionSet
 from rabbitry.broker.positions import (
     any_within,
@@ -327,22 +327,22 @@ class Waiting:
         self,
         first: int,
         last: int,
-        entries: Sequence[tuple[int, Message]],
+        runs: Sequence[MessagesAt],
         expiries: Iterable[tuple[int, int]] = (),
     ) -> list[tuple[int, int]]:
-        """Put in place what the store has at these positions: `entries`, all of it, ascending.
+        """Put in place what the store has at these positions: all of it, ascending.
 
         Call `deal` afterwards. Return positions that should be there and are not: they are no
         longer in the queue.
         """
         if (first, last) == self._loading:
             self._loading = None
-        placed, lacking = self._backlog.put_in(first, last, entries)
+        placed, lacking = self._backlog.put_in(first, last, runs)
         due = dict(expiries)
-        for run in placed if due or self.weighs else ():
-            for position, message in entries_within(entries, *run):
-                if self.weighs:
-                    self.ready_bytes += _size_bytes(message)
+        for at, messages in placed if due or self.weighs else ():
+            if self.weighs:
+                self.ready_bytes += sum(map(_size_bytes, messages))
+            for position in range(at, at + len(messages)) if due else ():
                 if position in due:
                     self.expiries[position] = due[position]
         if not self.ready:

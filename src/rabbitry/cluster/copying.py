@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from rabbitry.broker.message import Message
+from rabbitry.broker.message import Message, MessagesAt
 from rabbitry.broker.position_set import PositionSet
 from rabbitry.broker.positions import within
 from rabbitry.broker.queue import Queue
@@ -61,13 +61,14 @@ class Copier:
                 return self._asked
         return None
 
-    def take(self, entries: Sequence[tuple[int, Message]], expiries: dict[int, int]) -> None:
+    def take(self, runs: Sequence[MessagesAt], expiries: dict[int, int]) -> None:
         """Take what was wanted: what of it is still held, with the times when it expires."""
-        self._read, self._expiries = dict(entries), expiries
+        self._read = {at: one for first, held in runs for at, one in enumerate(held, first)}
+        self._expiries = expiries
         if self._asked is not None:
             first, last = self._asked
             there = PositionSet([(first, last)])
-            there.remove((position, position) for position in self._read)
+            there.remove([(at, at + len(held) - 1) for at, held in runs])
             self._left.remove(there.ranges())
             self._asked = None
 

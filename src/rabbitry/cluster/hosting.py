@@ -40,7 +40,7 @@ from rabbitry.cluster.queue_records import (
 )
 from rabbitry.cluster.queue_store import QueueStore
 from rabbitry.cluster.quiescing import Quiescing
-from rabbitry.cluster.reading_back import OnRead, StoredEntries, read_stored
+from rabbitry.cluster.reading_back import OnRead, StoredMessages, read_stored
 from rabbitry.cluster.records import AdmitMirror, AnyRecord, DeleteQueue, DropMirror
 from rabbitry.cluster.replica import Replica
 from rabbitry.cluster.site import Site, pageable
@@ -286,7 +286,7 @@ class Hosting(Post):
     def read_stored(self, queue: int, epoch: int, first: int, last: int, then: OnRead) -> None:
         """Read what the store has at these positions; `then` follows, if this node still leads."""
 
-        def read(found: StoredEntries) -> None:
+        def read(found: StoredMessages) -> None:
             site = self._sites.get(queue)
             if site is not None and site.leader is not None and site.leader.epoch == epoch:
                 then(found)

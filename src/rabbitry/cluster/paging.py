@@ -20,14 +20,14 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Final, Protocol
 
-from rabbitry.broker.backlog import MESSAGE_OVERHEAD_BYTES
+from rabbitry.broker.backlog import memory_bytes_of
 from rabbitry.broker.message import Message, run_of
 from rabbitry.broker.positions import without
 from rabbitry.broker.queue import Queue
 from rabbitry.cluster.limits import NEVER
 from rabbitry.cluster.queue_records import Range
 from rabbitry.cluster.queue_store import QueueStore
-from rabbitry.cluster.reading_back import OnRead, StoredEntries
+from rabbitry.cluster.reading_back import OnRead, StoredMessages
 
 # So much is read at a time, at most; the last queues in need of a budget that many share get less.
 READ_BYTES_MAX: Final = 4 << 20
@@ -183,19 +183,20 @@ class Pager:
     def read(self, first: int, last: int, then: Callable[[], None] | None = None) -> None:
         """Read what the store has at these positions; `then` follows, if this node still leads."""
 
-        def read(found: StoredEntries) -> None:
+        def read(found: StoredMessages) -> None:
             self._read(first, last, found)
             if then is not None:
                 then()
 
         self._port.read_stored(self._number, self._epoch, first, last, read)
 
-    def _read(self, first: int, last: int, found: StoredEntries) -> None:
-        entries, expiries = found
-        if entries:
-            size_bytes = sum([len(frames) for _, (_, frames) in entries])
-            self._message_bytes = size_bytes // len(entries) + MESSAGE_OVERHEAD_BYTES
-        lacking = self._queue.loaded(first, last, entries, expiries.items())
+    def _read(self, first: int, last: int, found: StoredMessages) -> None:
+        runs, expiries = found
+        count = sum(len(messages) for _, messages in runs)
+        if count:
+            size_bytes = sum(memory_bytes_of(messages) for _, messages in runs)
+            self._message_bytes = size_bytes // count
+        lacking = self._queue.loaded(first, last, runs, expiries.items())
         if lacking:
             self._port.store_lacks(self._number)
         self._remove(lacking)

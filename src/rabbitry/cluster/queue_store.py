@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import Final
 
-from rabbitry.broker.message import Message, Routes, Run
+from rabbitry.broker.message import Message, MessagesAt, Routes, Run
 from rabbitry.broker.persistence import persistent_parts
 from rabbitry.broker.positions import forget, joined, united, within, without
 from rabbitry.broker.waiting import note_expiries
@@ -46,7 +46,6 @@ from rabbitry.cluster.chunks import (
 from rabbitry.cluster.queue_records import Range
 
 Writes = list[tuple[bytes, bytes | None]]
-Entry = tuple[int, Message]
 
 _HEAD_MAX: Final = 1024
 
@@ -118,9 +117,9 @@ class QueueStore:
         chunk = self._chunks.get(key.first)
         return chunk is not None and chunk.key(self.number) == key
 
-    def entries_of(
+    def messages_in(
         self, key: ChunkKey, value: bytes, routes: Routes
-    ) -> tuple[list[Entry], dict[int, int]]:
+    ) -> tuple[list[MessagesAt], dict[int, int]]:
         """Return what is held of a chunk's messages, and when they expire, out of its value.
 
         They may lie in another chunk by now. Raises ValueError where the value is not that of the
@@ -135,7 +134,7 @@ class QueueStore:
         runs = decode_runs(value)
         if sum(len(run[3]) for run, _ in runs) != key.count:
             raise ValueError("not the messages of this chunk")
-        return _entries(key.first, without(whole, held), runs, routes)
+        return _messages_in(key.first, held, runs, routes)
 
     # --- what comes and goes ----------------------------------------------------------------------
 
@@ -387,23 +386,20 @@ class QueueStore:
             at += 1
 
 
-def _entries(
-    first: int, holes: list[Range], runs: list[ChunkRun], routes: Routes
-) -> tuple[list[Entry], dict[int, int]]:
-    entries: list[Entry] = []
+def _messages_in(
+    first: int, held: list[Range], runs: list[ChunkRun], routes: Routes
+) -> tuple[list[MessagesAt], dict[int, int]]:
+    messages: list[Message] = []
     expiries: dict[int, int] = {}
-    position = first
     for run, dues in runs:
-        messages = routes.messages(run)
-        entries += enumerate(messages, position)
         if dues:
-            note_expiries(expiries, position, len(messages), dues)
-        position += len(messages)
-    if holes:
-        gone = {at for first, last in holes for at in range(first, last + 1)}
-        entries = [entry for entry in entries if entry[0] not in gone]
-        forget(expiries, holes)
-    return entries, expiries
+            note_expiries(expiries, first + len(messages), len(run[3]), dues)
+        messages += routes.messages(run)
+    whole = (first, first + len(messages) - 1)
+    if held == [whole]:
+        return [(first, messages)], expiries
+    forget(expiries, without([whole], held))
+    return [(start, messages[start - first : end + 1 - first]) for start, end in held], expiries
 
 
 def _part(run: Run, expiries: Sequence[int], start: int, end: int) -> tuple[Run, list[int]]:

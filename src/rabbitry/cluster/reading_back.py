@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from rabbitry.broker.message import Message, Routes
+from rabbitry.broker.message import MessagesAt, Routes
+from rabbitry.broker.positions import runs_within
 from rabbitry.cluster.chunks import chunk_key_of
 from rabbitry.cluster.node_store import NodeStore
 from rabbitry.cluster.queue_store import QueueStore
 
-# What is held at some positions: (position, message), ascending, and when those that do expire.
-StoredEntries = tuple[Sequence[tuple[int, Message]], dict[int, int]]
-OnRead = Callable[[StoredEntries], None]
+# What is held at some positions, ascending, and when those messages expire that do.
+StoredMessages = tuple[list[MessagesAt], dict[int, int]]
+OnRead = Callable[[StoredMessages], None]
 
 
 def read_stored(
@@ -24,7 +25,7 @@ def read_stored(
     keys = queue.chunk_keys(first, last)
 
     def loaded(values: list[bytes | None]) -> None:
-        entries: list[tuple[int, Message]] = []
+        held: list[MessagesAt] = []
         expiries: dict[int, int] = {}
         for key, value in zip(keys, values, strict=True):
             chunk = chunk_key_of(key)
@@ -36,12 +37,10 @@ def read_stored(
                     read_stored(store, queue, routes, first, last, then)  # merged since
                     return
                 continue  # all of it has gone since it was asked for
-            found, dues = queue.entries_of(chunk, value, routes)
-            entries += found
+            found, dues = queue.messages_in(chunk, value, routes)
+            held += found
             expiries.update(dues)
-        if entries and (entries[0][0] < first or entries[-1][0] > last):
-            entries = [entry for entry in entries if first <= entry[0] <= last]
-        then((entries, expiries))
+        then((runs_within(held, first, last), expiries))
 
     if keys:
         store.load(keys, loaded)

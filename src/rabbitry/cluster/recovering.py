@@ -74,8 +74,9 @@ class Recovering:
             if value is None:
                 self._store.fail(queue)
                 return
-            entries, expiries = store.entries_of(chunk_key_of(key), value, self._routes)
-            replica.messages.update(entries)
+            runs, expiries = store.messages_in(chunk_key_of(key), value, self._routes)
+            for first, messages in runs:
+                replica.messages.update(enumerate(messages, first))
             replica.expiries.update(expiries)
         if later:
             self._read(queue, replica, later)

@@ -40,7 +40,7 @@ from rabbitry.cluster.queue_records import (
     Record,
     Removed,
 )
-from rabbitry.cluster.reading_back import OnRead, StoredEntries
+from rabbitry.cluster.reading_back import OnRead, StoredMessages
 from rabbitry.cluster.records import AdmitMirror, DropMirror, QueuePlaced, encode
 
 
@@ -296,7 +296,7 @@ class Replication:
         )
         self._port.tell_mirrors([name], encode(copied))
 
-    def _go_on_copying(self, name: str, copier: Copier, found: StoredEntries) -> None:
+    def _go_on_copying(self, name: str, copier: Copier, found: StoredMessages) -> None:
         """What was to be copied next has been read."""
         mirror = self._mirrors.get(name)
         if mirror is not None and mirror.copier is copier:
