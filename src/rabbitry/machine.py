@@ -43,7 +43,8 @@ Two drivers run the same machines: `rabbitry.runtime` on asyncio and real socket
   hands over again what it still wants, when it likes.
 - Values whose keys begin with `BULK` are not in `Started.stored`; their keys are in `Started.bulk`.
   `Load` reads them, `Loaded` answers with what was committed before the `Load`. A value that cannot
-  be vouched for (it is not what was written) is never given out.
+  be vouched for is never given out. Values are lent for the step that takes them: who keeps one
+  finds it gone.
 
 Imports nothing of ours.
 """
@@ -55,9 +56,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 MICROSECONDS_PER_SECOND = 1_000_000
-
-# Keys of values that may be many and large, and are read when they are wanted.
-BULK = b"\xff"
+BULK = b"\xff"  # begins the keys of values that may be many and large, and are read when wanted
+Value = bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -267,7 +267,7 @@ class Loaded:
     """Answer to `Load`: the values in the order of its keys; None: not there, or damaged."""
 
     load: int
-    values: list[bytes | None]
+    values: Sequence[Value | None]
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.faulty_disk import COMPILER, WITHOUT_COMPILER, FaultyDisk
+from support.store_reading import read
 
 import rabbitry
 from rabbitry.machine import BULK, Started
@@ -79,9 +80,7 @@ def test_it_keeps_what_the_store_in_memory_keeps(
                 assert values(loaded) == dict(model.load().stored)
                 assert [key for key, _ in loaded.stored] == sorted(dict(loaded.stored))
                 assert (loaded.bulk, loaded.damaged) == (model.load().bulk, [])
-                found = store.read(keys)
-                assert isinstance(found, Awaitable)
-                assert await found == model.read(keys)
+                assert await read(store, keys) == await read(model, keys)
                 done = store.commit(batch)
                 assert done is not None
                 await done
@@ -114,11 +113,11 @@ def test_a_read_sees_what_was_there_when_it_was_asked_for(tmp_path: Path, run: R
             await store.commit([(key, b"first")])
             late = threading.Event()
             store._reads.submit(late.wait)
-            reading = store.read([key, BULK])
+            reading = read(store, [key, BULK])
             await store.commit([(key, None)])  # and it does not wait for the reader
             late.set()
             assert await reading == [b"first", None]
-            assert await store.read([key]) == [None]
+            assert await read(store, [key]) == [None]
 
     run(play())
 
@@ -129,7 +128,7 @@ def test_more_reads_wait_than_there_are_readers(tmp_path: Path, run: Run) -> Non
             await store.commit([(BULK, b"value")])
             late = threading.Event()
             store._reads.submit(late.wait)
-            reads = [store.read([BULK]) for _ in range(5_000)]
+            reads = [read(store, [BULK]) for _ in range(5_000)]
             late.set()
             assert {value for values in await asyncio.gather(*reads) for value in values} == {
                 b"value"
@@ -145,10 +144,10 @@ def test_its_map_grows(tmp_path: Path, run: Run) -> None:
         with opened(tmp_path / "store", map_bytes=1 << 16) as store:
             for key in big:
                 await store.commit([(key, key * 50_000)])
-                assert await store.read([key]) == [key * 50_000]
+                assert await read(store, [key]) == [key * 50_000]
         with opened(tmp_path / "store", map_bytes=1 << 16) as store:
             assert store.load().bulk == big
-            assert await store.read(big) == [key * 50_000 for key in big]
+            assert await read(store, big) == [key * 50_000 for key in big]
 
     run(play())
 
@@ -159,12 +158,12 @@ def test_it_grows_while_others_read(tmp_path: Path, run: Run) -> None:
             await store.commit([(BULK, b"value")])
             late = threading.Event()
             store._reads.submit(late.wait)
-            reading = store.read([BULK])
+            reading = read(store, [BULK])
             growing = asyncio.ensure_future(store.commit([(BULK + b"big", bytes(1_000_000))]))
             late.set()
             assert await reading == [b"value"]
             await growing
-            assert await store.read([BULK + b"big"]) == [bytes(1_000_000)]
+            assert await read(store, [BULK + b"big"]) == [bytes(1_000_000)]
 
     run(play())
 
@@ -203,7 +202,7 @@ def test_it_is_not_used_in_a_forked_process(tmp_path: Path) -> None:
         if child == 0:
             code = 1
             with contextlib.suppress(BaseException):
-                for use in (lambda: store.commit([]), lambda: store.read([]), store.close):
+                for use in (lambda: store.commit([]), lambda: read(store, []), store.close):
                     with contextlib.suppress(RuntimeError):
                         use()
                         os._exit(2)
@@ -251,7 +250,7 @@ def test_values_that_are_not_what_was_written(
 
 
 async def reading(store: LmdbStore, keys: list[bytes]) -> list[bytes | None]:
-    return await store.read(keys)
+    return await read(store, keys)
 
 
 def test_what_is_not_checked_at_the_start_is_checked_behind_it(

@@ -1,7 +1,10 @@
 """The store in memory keeps the promises of the seam."""
 
+import asyncio
+
 from hypothesis import given
 from hypothesis import strategies as st
+from support.store_reading import read
 
 from rabbitry.machine import BULK
 from rabbitry.runtime.store import MemoryStore, Store
@@ -23,7 +26,7 @@ def test_what_was_committed_last_is_loaded_in_order_of_keys(
     loaded = store.load()
     assert loaded.stored == sorted(one for one in kept.items() if not one[0].startswith(BULK))
     assert loaded.bulk == sorted(key for key in kept if key.startswith(BULK))
-    assert store.read(list(expected)) == list(expected.values())
+    assert asyncio.run(read(store, [*expected])) == list(expected.values())
 
 
 def test_later_commits_do_not_change_what_was_loaded() -> None:

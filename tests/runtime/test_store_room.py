@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from support.small_disk import WITHOUT_NAMESPACES, SmallDisk, namespace_options
+from support.store_reading import read
 
 import rabbitry
 from rabbitry.machine import BULK
@@ -65,7 +66,7 @@ def test_the_reserve_is_allocated_and_the_file_no_longer_than_what_is_in_it(
         assert found.st_blocks * 512 >= RESERVE_BYTES
         store.close()
         store = opened(tmp_path / "store")  # and what is looked through at the start is sound
-        assert await store.read([bulk(0)]) == [bytes(10_000)]
+        assert await read(store, [bulk(0)]) == [bytes(10_000)]
         store.close()
 
     run(play())
@@ -77,7 +78,7 @@ def test_where_nothing_can_be_allocated_ahead_it_does_without(
     async def play() -> None:
         store = opened(tmp_path / "store")
         await store.commit([(bulk(0), bytes(10_000))])
-        assert await store.read([bulk(0)]) == [bytes(10_000)]
+        assert await read(store, [bulk(0)]) == [bytes(10_000)]
         store.close()
 
     monkeypatch.setattr(store_room, "_fallocate", None)

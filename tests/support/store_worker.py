@@ -11,16 +11,23 @@ import asyncio
 import errno
 import resource
 import sys
+from functools import partial
 from pathlib import Path
 
 from rabbitry.machine import BULK
 from rabbitry.runtime.entropy import SystemEntropy
 from rabbitry.runtime.lmdb_store import LmdbStore
+from rabbitry.runtime.store import Values
 
 
 def value_of(key: bytes, size: int) -> bytes:
     """Return the value that the worker writes under this key."""
     return (key * (size // len(key) + 1))[:size]
+
+
+def tell(expected: bytes, values: Values) -> None:
+    [found] = values
+    print("none" if found is None else "ok" if found == expected else "wrong", flush=True)
 
 
 async def main(directory: Path, bytes_max: int) -> None:
@@ -36,8 +43,7 @@ async def main(directory: Path, bytes_max: int) -> None:
         key = BULK + name.lstrip("?").encode()
         value = value_of(key, int(size))
         if name.startswith("?"):
-            [found] = await store.read([key])
-            print("none" if found is None else "ok" if found == value else "wrong", flush=True)
+            await store.read([key], partial(tell, value))
             continue
         try:
             await store.commit([(key, value)])

@@ -23,7 +23,7 @@ import msgspec
 
 from rabbitry.broker.message import Run
 from rabbitry.cluster.queue_records import Range
-from rabbitry.machine import BULK
+from rabbitry.machine import BULK, Value
 
 LASTING: Final = BULK + b"m"
 PASSING: Final = BULK + b"t"
@@ -109,8 +109,8 @@ def encode_runs(runs: Sequence[ChunkRun]) -> bytes:
     return _encoder.encode(runs)
 
 
-def decode_runs(value: bytes) -> list[ChunkRun]:
-    """Return the runs of a chunk. Raises ValueError for anything else."""
+def decode_runs(value: Value) -> list[ChunkRun]:
+    """Return the runs of a chunk, copied out of it. Raises ValueError for anything else."""
     return _runs_decoder.decode(value)
 
 

@@ -21,7 +21,7 @@ What may happen meanwhile:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -35,6 +35,7 @@ from rabbitry.cluster.chunks import (
     encode_runs,
     holes_key,
 )
+from rabbitry.machine import Value
 
 if TYPE_CHECKING:
     from rabbitry.cluster.queue_store import QueueStore, Writes
@@ -43,7 +44,7 @@ MERGE_AT = 64
 GROUP_MIN = 4
 READ_MAX: Final = 512
 
-Read = Callable[[list[bytes], Callable[[list[bytes | None]], None]], None]
+Read = Callable[[list[bytes], Callable[[Sequence[Value | None]], None]], None]
 
 
 @dataclass(slots=True)
@@ -90,7 +91,7 @@ class Merging:
                 self._read(keys, partial(self._found, store, groups))
 
     def _found(
-        self, store: QueueStore, groups: list[list[Chunk]], values: list[bytes | None]
+        self, store: QueueStore, groups: list[list[Chunk]], values: Sequence[Value | None]
     ) -> None:
         self._reading = False
         at = 0
@@ -152,7 +153,7 @@ def groups_of(chunks: list[Chunk]) -> list[list[Chunk]]:
     return groups
 
 
-def _merged(store: QueueStore, chunks: list[Chunk], values: list[bytes]) -> _Merge:
+def _merged(store: QueueStore, chunks: list[Chunk], values: list[Value]) -> _Merge:
     """Raises ValueError where a value is not that of a chunk."""
     head = chunks[0]
     count = sum(chunk.count for chunk in chunks)

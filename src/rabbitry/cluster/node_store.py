@@ -23,7 +23,7 @@ alone: on a full disk that may be all that can be written, and it makes room for
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from rabbitry.cluster.chunks import (
@@ -41,7 +41,7 @@ from rabbitry.cluster.chunks import (
 )
 from rabbitry.cluster.merging import Merging
 from rabbitry.cluster.queue_store import QueueStore, Writes
-from rabbitry.machine import BULK, Commit, Effect, Entropy, Load, Started
+from rabbitry.machine import BULK, Commit, Effect, Entropy, Load, Started, Value
 
 RETRY_US: Final = 1_000_000
 STORE_KEY: Final = b"store"
@@ -50,7 +50,7 @@ HEARD_KEY: Final = b"heard"
 ORDERLY_KEY: Final = b"orderly"
 NAME_BYTES: Final = 16
 
-OnValues = Callable[[list[bytes | None]], None]
+OnValues = Callable[[Sequence[Value | None]], None]
 
 
 class NodeStorePort(Protocol):
@@ -300,7 +300,7 @@ class NodeStore:
         """A value of this queue is not there, or not what was written."""
         self._port.store_failed(queue)
 
-    def loaded(self, load: int, values: list[bytes | None]) -> None:
+    def loaded(self, load: int, values: Sequence[Value | None]) -> None:
         """The answer to `load`."""
         self._loads.pop(load)(values)
 

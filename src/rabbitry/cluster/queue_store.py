@@ -44,6 +44,7 @@ from rabbitry.cluster.chunks import (
     kept_key,
 )
 from rabbitry.cluster.queue_records import Range
+from rabbitry.machine import Value
 
 Writes = list[tuple[bytes, bytes | None]]
 
@@ -118,7 +119,7 @@ class QueueStore:
         return chunk is not None and chunk.key(self.number) == key
 
     def messages_in(
-        self, key: ChunkKey, value: bytes, routes: Routes
+        self, key: ChunkKey, value: Value, routes: Routes
     ) -> tuple[list[MessagesAt], dict[int, int]]:
         """Return what is held of a chunk's messages, and when they expire, out of its value.
 

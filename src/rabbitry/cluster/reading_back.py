@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rabbitry.broker.message import MessagesAt, Routes
 from rabbitry.broker.positions import runs_within
 from rabbitry.cluster.chunks import chunk_key_of
 from rabbitry.cluster.node_store import NodeStore
 from rabbitry.cluster.queue_store import QueueStore
+from rabbitry.machine import Value
 
 # What is held at some positions, ascending, and when those messages expire that do.
 StoredMessages = tuple[list[MessagesAt], dict[int, int]]
@@ -24,7 +25,7 @@ def read_stored(
     """
     keys = queue.chunk_keys(first, last)
 
-    def loaded(values: list[bytes | None]) -> None:
+    def loaded(values: Sequence[Value | None]) -> None:
         held: list[MessagesAt] = []
         expiries: dict[int, int] = {}
         for key, value in zip(keys, values, strict=True):

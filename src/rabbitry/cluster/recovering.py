@@ -8,7 +8,7 @@ damage in the middle of use; the next start finds it and says of which queue.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -17,6 +17,7 @@ from rabbitry.broker.position_set import PositionSet
 from rabbitry.cluster.chunks import chunk_key_of
 from rabbitry.cluster.node_store import NodeStore
 from rabbitry.cluster.replica import Replica
+from rabbitry.machine import Value
 
 # So many chunks are read at a time: they are in memory twice meanwhile.
 CHUNKS_AT_ONCE: Final = 64
@@ -67,7 +68,7 @@ class Recovering:
         replica: Replica,
         keys: list[bytes],
         later: list[bytes],
-        values: list[bytes | None],
+        values: Sequence[Value | None],
     ) -> None:
         store = self._store.queue(queue)
         for key, value in zip(keys, values, strict=True):

@@ -343,19 +343,15 @@ class Driver:
         self.take(CommitFailed(commits[0].commit, reason_of(error)))
 
     def _load(self, effect: Load) -> None:
-        values = self._store.read(effect.keys)
-        if isinstance(values, list):
-            self.take(Loaded(effect.load, values))
-        else:
-            self._keep(self.loop.create_task(self._await_load(effect.load, values)))
+        done = self._store.read(effect.keys, lambda found: self.take(Loaded(effect.load, found)))
+        if done is not None:
+            self._keep(self.loop.create_task(self._await_load(effect.load, done)))
 
-    async def _await_load(self, load: int, values: Awaitable[list[bytes | None]]) -> None:
+    async def _await_load(self, load: int, done: Awaitable[None]) -> None:
         try:
-            found = await values
+            await done
         except Exception as error:
             self._fail(Loaded(load, []), error)
-            return
-        self.take(Loaded(load, found))
 
     # --- people ---------------------------------------------------------------------------------
 

@@ -29,17 +29,19 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import TypeVar
-from zlib import crc32
 
 import lmdb
+from zlib_ng.zlib_ng import crc32
 
 from rabbitry.machine import BULK, Entropy, Started
 from rabbitry.runtime.errors import UserError
-from rabbitry.runtime.store import IDENTITY, Values
+from rabbitry.runtime.store import IDENTITY, Take
 from rabbitry.runtime.store_directory import StoreDamaged, StoreDirectory, os_error
+from rabbitry.runtime.store_loans import Loan, Loans
 from rabbitry.runtime.store_room import Reserve, reusable_bytes
 
 MAP_BYTES = 1 << 30
@@ -56,6 +58,7 @@ with this it takes 1 ms, and the event loop is as fast (decision 13).
 """
 
 _READERS_MAX = 1024
+_SUM_BYTES = 4
 _LOCK_BYTES = (_READERS_MAX + 64) * 64  # 64 for each reader, and a header
 _TABLES = (b"small", b"bulk")
 _CHECK_REST = 4  # the thread that checks sleeps so many times as long as it works
@@ -75,11 +78,13 @@ class LmdbStore:
         self._check_s = check_s
         self._commits = ThreadPoolExecutor(1, "rabbitry commits")
         self._reads = ThreadPoolExecutor(1, "rabbitry reads")
+        self._loans = Loans()
         self._closing = threading.Event()
         self._checking: threading.Thread | None = None
         self._gate = threading.Condition()
-        """Guards `_environment` and `_reading`, how many transactions of readers there are."""
-        self._reading = 0
+        """Guards `_environment`, `_reading` and `_late`."""
+        self._reading = 0  # transactions of readers
+        self._late = 0  # reads that were asked for when there were as many as there can be
         size = (directory.path / "data.mdb").stat().st_size
         while map_bytes < 2 * size:
             map_bytes *= 2
@@ -166,11 +171,14 @@ class LmdbStore:
         self._mine()
         return _outlasting(self._commits, lambda: self._write(writes))
 
-    def read(self, keys: list[bytes]) -> Awaitable[Values]:
-        """Return the values of bulk keys as they are now. None: not there, or not what it was."""
+    def read(self, keys: list[bytes], take: Take) -> Awaitable[None]:
+        """Lend the values of bulk keys as they are now. None: not there, or not what it was."""
         self._mine()
-        view = self._begin_read()
-        return _outlasting(self._reads, lambda: self._read(view, keys))
+        # Behind one that waits for a reader nobody has one, or it would wait for ever.
+        with self._gate:
+            view = None if self._late else self._begin_read()
+            self._late += view is None
+        return self._loans.lend(self._reads.submit(self._read, view, keys), take)
 
     def reusable_bytes(self) -> int:
         """Return how much can be written before the file grows; 0 while it cannot be looked at."""
@@ -192,9 +200,12 @@ class LmdbStore:
             self._directory.release()
 
     def _end(self) -> None:
-        self._closing.set()
-        self._commits.shutdown()
+        with self._gate:
+            self._closing.set()
+            self._gate.notify_all()
         self._reads.shutdown()
+        self._loans.end()  # before the thread that commits: it may wait for the readers to go
+        self._commits.shutdown()
         if self._checking is not None:
             self._checking.join()
         with self._gate:
@@ -317,32 +328,44 @@ class LmdbStore:
             self._reading += 1
             return view
 
+    def _begin_late(self) -> lmdb.Transaction[memoryview] | None:
+        """Begin when some of those who read are done: all of them have been lent what they want."""
+        with self._gate:
+            self._late -= 1
+            self._gate.wait_for(lambda: self._closing.is_set() or self._reading < _READERS_MAX // 2)
+        return self._begin_read()
+
     def _end_read(self, view: lmdb.Transaction[memoryview]) -> None:
         view.abort()
         with self._gate:
             self._reading -= 1
             self._gate.notify_all()
 
-    def _read(self, view: lmdb.Transaction[memoryview] | None, keys: list[bytes]) -> Values:
+    def _read(self, view: lmdb.Transaction[memoryview] | None, keys: list[bytes]) -> Loan:
         if view is None:
-            view = self._begin_read()
+            view = self._begin_late()
             if view is None:
                 _log.error("the store cannot be read: it is not open")
-                return [None] * len(keys)
+                return Loan([None] * len(keys))
+        lent = partial(self._end_read, view)
         try:
-            return [self._value(view, key) for key in keys]
+            return Loan([self._value(view, key) for key in keys], lent)
         except lmdb.Error as error:
             _log.error("the store cannot be read: %s", error)
-            return [None] * len(keys)
-        finally:
-            self._end_read(view)
+            return Loan([None] * len(keys), lent)
+        except BaseException:
+            lent()
+            raise
 
-    def _value(self, view: lmdb.Transaction[memoryview], key: bytes) -> bytes | None:
+    def _value(self, view: lmdb.Transaction[memoryview], key: bytes) -> memoryview | None:
+        """Return a value where it lies. It has been looked through: its pages are in memory."""
         record = view.get(key, db=self._tables[1])
-        value = None if record is None else _opened(key, record)
-        if record is not None and value is None:
+        if record is None:
+            return None
+        if not _sound(key, record):
             _log.error("a stored value is not what was written key=%s", key.hex())
-        return value
+            return None
+        return record[_SUM_BYTES:]
 
     # --- what is there at the start -------------------------------------------------------------
 
@@ -352,11 +375,10 @@ class LmdbStore:
         started = Started()
         with self._environment.begin(buffers=False) as view:
             for key, record in view.cursor(small):
-                value = _opened(key, record)
-                if value is None:
-                    started.damaged.append(key)
+                if _sound(key, record):
+                    started.stored.append((key, record[_SUM_BYTES:]))
                 else:
-                    started.stored.append((key, value))
+                    started.damaged.append(key)
             # Keys only: values are not touched, so they are not fetched from the disk.
             keys = list(view.cursor(bulk).iternext(values=False))
         until = monotonic() + self._check_s
@@ -429,16 +451,12 @@ def _make(directory: StoreDirectory, identity: bytes) -> None:
 
 
 def _sealed(key: bytes, value: bytes) -> bytes:
-    return crc32(value, crc32(key)).to_bytes(4, "big") + value
+    return crc32(value, crc32(key)).to_bytes(_SUM_BYTES, "big") + value
 
 
 def _sound(key: bytes, record: bytes | memoryview) -> bool:
-    return record[:4] == crc32(record[4:], crc32(key)).to_bytes(4, "big")
-
-
-def _opened(key: bytes, record: bytes | memoryview) -> bytes | None:
-    """Return the value, copied out of the map, once: large copies cost a page fault a page."""
-    return bytes(record[4:]) if _sound(key, record) else None
+    found = crc32(memoryview(record)[_SUM_BYTES:], crc32(key))
+    return record[:_SUM_BYTES] == found.to_bytes(_SUM_BYTES, "big")
 
 
 def _outlasting(executor: ThreadPoolExecutor, work: Callable[[], _Answer]) -> Awaitable[_Answer]:

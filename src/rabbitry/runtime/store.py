@@ -15,12 +15,13 @@ written.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
-from rabbitry.machine import BULK, Started
+from rabbitry.machine import BULK, Started, Value
 
-Values = list[bytes | None]
+Values = list[Value | None]
+Take = Callable[[Values], None]
 
 IDENTITY = b"store"
 """The key of the store's name: 32 hexadecimal digits."""
@@ -42,8 +43,12 @@ class Store(Protocol):
         """
         ...
 
-    def read(self, keys: list[bytes]) -> Awaitable[Values] | Values:
-        """Return the values of bulk keys, None for one that is not there or is damaged."""
+    def read(self, keys: list[bytes], take: Take) -> Awaitable[None] | None:
+        """Call `take` with the values of bulk keys, None for one that is not there or is damaged.
+
+        They are good until it returns, and perhaps no longer. Returns `None` if that has been done,
+        otherwise an awaitable that ends when it has. Not called any more after `close`.
+        """
         ...
 
     def reusable_bytes(self) -> int:
@@ -75,9 +80,9 @@ class MemoryStore:
             else:
                 self._values[key] = value
 
-    def read(self, keys: list[bytes]) -> Values:
-        """Return the values of these keys."""
-        return [self._values.get(key) for key in keys]
+    def read(self, keys: list[bytes], take: Take) -> None:
+        """Call `take` with the values of these keys."""
+        take([self._values.get(key) for key in keys])
 
     def reusable_bytes(self) -> int:
         """It has no room on a disk."""

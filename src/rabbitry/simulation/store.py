@@ -13,11 +13,11 @@ nobody was told. A damaged value is never given out; its key is named at the nex
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from rabbitry.machine import BULK, Commit, Load, Started
+from rabbitry.machine import BULK, Commit, Load, Started, Value
 from rabbitry.simulation.schedule import Schedule
 
 _COMMIT_US_MIN = 50
@@ -54,7 +54,7 @@ class StoreListener:
     """Whom a store answers: the process that has it open."""
 
     committed: Callable[[int], None]
-    loaded: Callable[[int, list[bytes | None]], None] = lambda load, values: None
+    loaded: Callable[[int, Sequence[Value | None]], None] = lambda load, values: None
     failed: Callable[[int, str], None] = lambda commit, reason: None
 
 
@@ -97,8 +97,12 @@ class SimulatedStore:
         self._schedule.at(self._last_due, self._finish, self._boot, commit)
 
     def load(self, load: Load) -> None:
-        """Read values as they are now; they are handed over a moment later."""
-        values = [None if key in self._damaged else self._durable.get(key) for key in load.keys]
+        """Read values as they are now; they are handed over a moment later.
+
+        They are lent: the world takes them away when the step is done (`machine.Loaded`).
+        """
+        found = [None if key in self._damaged else self._durable.get(key) for key in load.keys]
+        values = [None if value is None else memoryview(value) for value in found]
         delay_us = self._random.randint(_LOAD_US_MIN, _LOAD_US_MAX)
         if self.trouble.load_us_max:
             delay_us += self._random.randint(0, self.trouble.load_us_max)
@@ -140,7 +144,7 @@ class SimulatedStore:
 
     # --- what happens by itself -------------------------------------------------------------------
 
-    def _finish_load(self, boot: int, load: int, values: list[bytes | None]) -> None:
+    def _finish_load(self, boot: int, load: int, values: Sequence[Value | None]) -> None:
         if boot == self._boot:
             self._listener.loaded(load, values)
 
@@ -190,3 +194,10 @@ class SimulatedStore:
 
 # What answers nobody while no process has the store open.
 _NOBODY = StoreListener(lambda commit: None)
+
+
+def take_back(values: Sequence[Value | None]) -> None:
+    """End the loan of values: who looks at one later fails (ValueError)."""
+    for value in values:
+        if isinstance(value, memoryview):
+            value.release()

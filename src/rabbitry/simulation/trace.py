@@ -37,7 +37,7 @@ def canonical(value: Any) -> str:
     return f"<{type(value).__name__}>"
 
 
-def _bytes_text(data: bytes) -> str:
+def _bytes_text(data: m.Value) -> str:
     return f"{len(data)}b #{crc32(data):08x}"
 
 
@@ -55,7 +55,7 @@ def _commit_text(e: m.Commit) -> str:
     return f"Commit {e.commit} writes={len(e.writes)} #{digest:08x}"
 
 
-def _values_text(values: Sequence[bytes | None]) -> str:
+def _values_text(values: Sequence[m.Value | None]) -> str:
     return " ".join("none" if value is None else _bytes_text(value) for value in values)
 
 

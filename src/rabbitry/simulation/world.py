@@ -20,7 +20,7 @@ from rabbitry.simulation.ends import ContractBreach, Stack
 from rabbitry.simulation.network import Network
 from rabbitry.simulation.pipe import LinkWeather
 from rabbitry.simulation.schedule import EventLimitExceeded, Schedule, SeededEntropy
-from rabbitry.simulation.store import SimulatedStore, StoreListener
+from rabbitry.simulation.store import SimulatedStore, StoreListener, take_back
 from rabbitry.simulation.trace import Trace
 
 # Makes the machine of a host's n-th incarnation (from 1) with an entropy of its own.
@@ -250,6 +250,8 @@ class World:
                 f"{process.host.name}: {type(error).__name__} out of a step: {error}"
             ) from error
         self.trace.step(now, process.host.name, event, effects)
+        if type(event) is m.Loaded:
+            take_back(event.values)
         if effects:
             self._carry_out(process, effects)
 
