@@ -1,7 +1,8 @@
 """What every scenario of this directory needs: HAProxy 2.6 itself, and real processes.
 
 The scenarios play the same file and the same traffic to HAProxy and to `rabbitry balance`
-(`support.beside_haproxy`). To try them on another checkout: PYTHONPATH=THERE/src.
+(`support.beside_haproxy`), once more where that fails (`support.playing_again`).
+To try them on another checkout: PYTHONPATH=THERE/src.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 import functools
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.balancer_sides import HAPROXY
+from support.playing_again import twice_at_most
 
 HERE = Path(__file__).parent
 
@@ -34,3 +37,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.processes)
             if reason := why_no_haproxy():
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(autouse=True)
+def has_two_tries(request: pytest.FixtureRequest, say: Callable[[str], None]) -> None:
+    """Let the test be tried again, if it plays scenarios; its fixtures are made once."""
+    request.node.obj = twice_at_most(request.node.obj, request.node.nodeid, say)

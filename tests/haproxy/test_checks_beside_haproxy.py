@@ -9,13 +9,18 @@ from support.balancer_sides import Side
 from support.beside_haproxy import play
 from support.scripted_servers import Arrival, Behaviour, closes, echoes, listens, says
 
-CHECKED = "check inter 300 fall 1"
+CHECKED = "check inter 1s fall 1"
 
 
 def hello(arrival: Arrival) -> None:
     """Says hello and stays."""
     arrival.send(b"hello world\r\n")
     arrival.rest()
+
+
+def hangs_up(arrival: Arrival) -> None:
+    """Is gone, without a word, once it has been spoken to."""
+    arrival.exactly(1)
 
 
 def resets(arrival: Arrival) -> None:
@@ -27,6 +32,7 @@ def resets(arrival: Arrival) -> None:
 PEERS: dict[str, Behaviour | str | None] = {
     "silent": listens,
     "closing": closes,
+    "hanging_up": hangs_up,
     "hello": hello,
     "goodbye": says(b"hello"),
     "resetting": resets,
@@ -146,7 +152,7 @@ def test_agents_and_what_becomes_of_their_servers() -> None:
     lines = ["backend front", "    option log-health-checks"]
     lines += [
         f"    server {name} 127.0.0.1:{{server}} weight 100 "
-        f"agent-check agent-inter 300 agent-port {{agent_{name}}}"
+        f"agent-check agent-inter 1s agent-port {{agent_{name}}}"
         for name in AGENTS
     ]
     behaviours = {f"agent_{name}": says(line) for name, line in AGENTS.items()}
@@ -173,7 +179,7 @@ def test_agents_and_what_becomes_of_their_servers() -> None:
 
 
 def test_timeout_check_begins_when_connected() -> None:
-    text = script_of("expect string x", "silent").replace("inter 300", "inter 100")
+    text = script_of("expect string x", "silent").replace("inter 1s", "inter 100")
     text += "    timeout check 600\n"
 
     def script(side: Side) -> object:
@@ -189,9 +195,9 @@ def test_checks_under_tls() -> None:
     text = """
 backend front
     option log-health-checks
-    default-server ssl verify none check inter 300 fall 1
+    default-server ssl verify none check inter 1s fall 1
     server plain 127.0.0.1:{hello}
-    server closing 127.0.0.1:{closing}
+    server closing 127.0.0.1:{hanging_up}
     server refused 127.0.0.1:{refused}
     server silent 127.0.0.1:{silent}
     server elsewhere 127.0.0.1:{silent} port {silent}

@@ -2,7 +2,8 @@
 
 Owns `play`: a file, a script that speaks to one side and returns what it saw, and the claim that
 both saw the same. What a scenario needs around it (log, statistics page, runtime socket) stands in
-`PREAMBLE`, before its own sections.
+`PREAMBLE`, before its own sections. That a test which has played may be tried again is told in
+`playing_again`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from support.balancer_sides import Side
+from support.playing_again import first_difference, playing
 from support.scripted_servers import Behaviour
 
 Seen = TypeVar("Seen")
@@ -48,7 +50,9 @@ def play(
 ) -> Seen:
     """Play it to both; fail where ours does not do as HAProxy; return what HAProxy did."""
     theirs, ours = play_apart(text, script, behaviours, preamble=preamble)
-    assert ours == theirs, f"ours: {ours!r}\nHAProxy's: {theirs!r}"
+    assert ours == theirs, (
+        f"differs: {first_difference(ours, theirs)}\nours: {ours!r}\nHAProxy's: {theirs!r}"
+    )
     return theirs
 
 
@@ -60,6 +64,7 @@ def play_apart(
     preamble: str = PREAMBLE,
 ) -> tuple[Seen, Seen]:
     """Play it to both; return what HAProxy did, and ours."""
+    playing()
     plays = [_Play(who, preamble + text, script, behaviours or {}) for who in SIDES]
     for each in plays:
         each.start()
