@@ -9,40 +9,51 @@ from support.health_states import TWO
 from support.scripted_servers import answers, says
 
 
+def asked(rows: dict[str, list[str]]) -> bool:
+    """Whether s1's agent, whose status stands first, has been asked and is not just being asked."""
+    return rows["s1"][0] not in ("", "INI") and not rows["s1"][0].startswith("*")
+
+
 def test_agent_sets_the_weight() -> None:
     def script(side: Side) -> object:
-        side.figures_when(lambda rows: rows["s1"][0] == "32", "weight")
-        columns = ("weight", "uweight", "status", "agent_status", "agent_code", "agent_desc")
-        return side.figures(*columns, "last_agt", "agent_health", "agent_rise", "agent_fall")
+        columns = ("agent_status", "weight", "uweight", "status", "agent_code", "agent_desc")
+        return side.figures_when(
+            asked, *columns, "last_agt", "agent_health", "agent_rise", "agent_fall"
+        )
 
     text = TWO % ("", "weight 64 agent-check agent-port {agent} agent-inter 200", "weight 64")
     assert play(text, script, {"agent": says(b"50%\n")}) == {
-        "FRONTEND": ["", "", "OPEN", "", "", "", "", "", "", ""],
-        "s1": ["32", "32", "no check", "CHECKED", "", "No status change", "", "1", "1", "1"],
-        "s2": ["64", "64", "no check", "", "", "", "", "", "", ""],
-        "BACKEND": ["96", "96", "UP", "", "", "", "", "", "", ""],
+        "FRONTEND": ["", "", "", "OPEN", "", "", "", "", "", ""],
+        "s1": ["CHECKED", "32", "32", "no check", "", "No status change", "", "1", "1", "1"],
+        "s2": ["", "64", "64", "no check", "", "", "", "", "", ""],
+        "BACKEND": ["", "96", "96", "UP", "", "", "", "", "", ""],
     }
 
 
 def test_agent_takes_a_server_out() -> None:
     def script(side: Side) -> object:
         side.notices(1, "front/s1")
-        columns = ("status", "agent_status", "agent_desc", "last_agt", "chkdown")
-        return side.figures(*columns), side.notices(1, "front/s1"), side.reach(), side.reach()
+        columns = ("agent_status", "status", "agent_desc", "last_agt", "chkdown")
+        return (
+            side.figures_when(asked, *columns),
+            side.notices(1, "front/s1"),
+            side.reach(),
+            side.reach(),
+        )
 
     text = TWO % ("", "check agent-check agent-port {agent} agent-inter 200", "")
     assert play(text, script, {"agent": says(b"down # too hot\n")}) == (
         {
-            "FRONTEND": ["OPEN", "", "", "", ""],
+            "FRONTEND": ["", "OPEN", "", "", ""],
             "s1": [
-                "DOWN (agent)",
                 "L7STS",
+                "DOWN (agent)",
                 "Layer7 wrong status",
                 "via agent : down (too hot)",
                 "1",
             ],
-            "s2": ["no check", "", "", "", ""],
-            "BACKEND": ["UP", "", "", "", "0"],
+            "s2": ["", "no check", "", "", ""],
+            "BACKEND": ["", "UP", "", "", "0"],
         },
         [
             'Server front/s1 is DOWN, reason: Layer7 wrong status, code: 0, info: "via agent : down (too hot)", check duration: Nms. 1 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 remaining in queue.'
@@ -106,15 +117,14 @@ def test_agent_puts_into_maintenance() -> None:
 
 def test_agent_limits_connections() -> None:
     def script(side: Side) -> object:
-        side.figures_when(lambda rows: rows["s1"][0] == "7", "slim")
-        return side.figures("slim", "status", "agent_status")
+        return side.figures_when(asked, "agent_status", "slim", "status")
 
     text = TWO % ("", "maxconn 20 agent-check agent-port {agent} agent-inter 200", "")
     assert play(text, script, {"agent": says(b"up maxconn:7\n")}) == {
-        "FRONTEND": ["1000", "OPEN", ""],
-        "s1": ["7", "no check", "L7OK"],
-        "s2": ["", "no check", ""],
-        "BACKEND": ["100", "UP", ""],
+        "FRONTEND": ["", "1000", "OPEN"],
+        "s1": ["L7OK", "7", "no check"],
+        "s2": ["", "", "no check"],
+        "BACKEND": ["", "100", "UP"],
     }
 
 
@@ -128,13 +138,7 @@ def test_agent_gets_a_line_when_told_to() -> None:
 
 def test_agent_that_is_not_there_changes_nothing() -> None:
     def script(side: Side) -> object:
-        found = side.figures_when(
-            lambda rows: rows["s1"][0] not in ("", "INI") and rows["s1"][0][0] != "*",
-            "agent_status",
-            "status",
-            "agent_desc",
-            "weight",
-        )
+        found = side.figures_when(asked, "agent_status", "status", "agent_desc", "weight")
         return found["s1"], side.reach()
 
     text = TWO % ("", "check agent-check agent-port {agent} agent-inter 200", "")

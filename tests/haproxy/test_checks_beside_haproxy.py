@@ -6,10 +6,11 @@ from __future__ import annotations
 import time
 
 from support.balancer_sides import Side
-from support.beside_haproxy import play
+from support.beside_haproxy import PREAMBLE, play
 from support.scripted_servers import Arrival, Behaviour, closes, echoes, listens, says
 
-CHECKED = "check inter 1s fall 1"
+CHECKED = "check inter 300 fall 1"
+SILENCE = "timeout check 1s"
 
 
 def hello(arrival: Arrival) -> None:
@@ -44,6 +45,7 @@ PEERS: dict[str, Behaviour | str | None] = {
 def script_of(steps: str, *places: str) -> str:
     """A backend whose servers are checked by these steps, and a front nobody goes to."""
     lines = ["backend front", "    option tcp-check", "    option log-health-checks"]
+    lines.append(f"    {SILENCE}")
     lines += [f"    tcp-check {step}" for step in steps.split("; ") if step]
     lines += [f"    server {place} 127.0.0.1:{{{place}}} {CHECKED}" for place in places]
     return "\n" + "\n".join(lines) + "\n"
@@ -149,10 +151,10 @@ AGENTS = {
 
 
 def test_agents_and_what_becomes_of_their_servers() -> None:
-    lines = ["backend front", "    option log-health-checks"]
+    lines = ["backend front", "    option log-health-checks", f"    {SILENCE}"]
     lines += [
         f"    server {name} 127.0.0.1:{{server}} weight 100 "
-        f"agent-check agent-inter 1s agent-port {{agent_{name}}}"
+        f"agent-check agent-inter 300 agent-port {{agent_{name}}}"
         for name in AGENTS
     ]
     behaviours = {f"agent_{name}": says(line) for name, line in AGENTS.items()}
@@ -179,8 +181,8 @@ def test_agents_and_what_becomes_of_their_servers() -> None:
 
 
 def test_timeout_check_begins_when_connected() -> None:
-    text = script_of("expect string x", "silent").replace("inter 1s", "inter 100")
-    text += "    timeout check 600\n"
+    text = script_of("expect string x", "silent").replace("inter 300", "inter 100")
+    text = text.replace(SILENCE, "timeout check 600")
 
     def script(side: Side) -> object:
         (line,) = side.notices(1, "failed")
@@ -191,11 +193,21 @@ def test_timeout_check_begins_when_connected() -> None:
     )
 
 
+def test_without_timeout_check_the_interval_is_the_limit() -> None:
+    text = script_of("expect string x", "silent").replace(SILENCE, "")
+    without = PREAMBLE.replace("timeout check 3s", "")
+    told = play(
+        text, lambda side: side.notices(1, "failed")[0], {"silent": listens}, preamble=without
+    )
+    assert "silent failed, reason: Layer7 timeout" in told
+
+
 def test_checks_under_tls() -> None:
     text = """
 backend front
     option log-health-checks
-    default-server ssl verify none check inter 1s fall 1
+    timeout check 1s
+    default-server ssl verify none check inter 300 fall 1
     server plain 127.0.0.1:{hello}
     server closing 127.0.0.1:{hanging_up}
     server refused 127.0.0.1:{refused}

@@ -67,9 +67,15 @@ def test_show_servers_state_of_a_checked_server() -> None:
     def script(side: Side) -> object:
         side.notices(1, "s1 is DOWN")
         side.figures_when(lambda rows: rows["s2"] == ["L4OK"], "check_status")
-        lines = side.ask("show servers state front").splitlines()
-        header = lines[1].split()[1:]
-        rows = [dict(zip(header, line.split(), strict=True)) for line in lines[2:]]
+        rows: list[dict[str, str]] = []
+
+        def nobody_is_being_checked() -> bool:
+            lines = side.ask("show servers state front").splitlines()
+            header = lines[1].split()[1:]
+            rows[:] = [dict(zip(header, line.split(), strict=True)) for line in lines[2:]]
+            return all(row["srv_check_state"] == "6" for row in rows)
+
+        side.until(nobody_is_being_checked, "without a check under way")
         return [{key: row[key] for key in row if "state" in key or "check" in key} for row in rows]
 
     text = TWO % ("", "check inter 300", "check inter 300")

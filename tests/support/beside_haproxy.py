@@ -31,6 +31,7 @@ defaults
     timeout connect 2s
     timeout client 5s
     timeout server 5s
+    timeout check 3s
 listen page
     bind 127.0.0.1:{page}
     mode http
