@@ -35,17 +35,27 @@ def in_background(work: Callable[[Detach], int]) -> int:
         if stream is not None:
             stream.flush()  # else both processes would print what waits
     reading, writing = os.pipe()
-    process = os.fork()
+    # Ctrl-C waits until this process is where it ends the other one too: between the fork and there
+    # it would end this one alone, and leave the other in the background, unknown to anybody.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        process = os.fork()
+    except OSError:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        raise
     if process:
         os.close(writing)
-        return _exit_code_of_start(process, reading)
+        return _exit_code_of_start(process, reading, mask)
     os.close(reading)
     os.setsid()
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return work(_Terminal(writing).leave)
 
 
-def _exit_code_of_start(process: int, reading: int) -> int:
+def _exit_code_of_start(process: int, reading: int, mask: set[int]) -> int:
+    """Wait until it serves or has ended. `mask` is of the signals that were blocked before."""
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         with open(reading, "rb") as told:
             serves = bool(told.read(1))
     except KeyboardInterrupt:
