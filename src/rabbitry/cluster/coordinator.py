@@ -70,11 +70,11 @@ from rabbitry.cluster.records import (
     StatisticsAsked,
     StatisticsTold,
     TurnedAway,
-    Welcomed,
 )
 from rabbitry.cluster.relocation import Relocation
 from rabbitry.cluster.stores import Stores
 from rabbitry.cluster.waiting import why_waiting
+from rabbitry.cluster.welcoming import Welcoming
 from rabbitry.machine import (
     Answer,
     Asked,
@@ -129,14 +129,17 @@ class Coordinator:
         self._relocation = Relocation(self.catalog, self._report)
         self._next_queue = 1
         self._tick_due = 0
-        # Who waits for the catalog; it is sent when nothing waits for the store, and requests that
-        # come meanwhile wait with it, or there might always be something.
-        self._welcomes: dict[str, None] = {}
-        self._deferred: list[tuple[str, str, Requested]] = []
         self._members: dict[str, Member] = {name: Member("") for name in settings.node_names}
         self._links: dict[int, ClusterLink] = {}
         self._logins: dict[int, int] = {}  # links that have not logged in: until when they may
         self._member_of: dict[int, str] = {}
+        self._welcoming = Welcoming(
+            self.catalog,
+            self._annals,
+            self._members,
+            lambda link, welcomed: self._links[link].send(welcomed),
+            self._requested,
+        )
         self._answers = Answers(
             self._annals,
             self._members,
@@ -298,10 +301,7 @@ class Coordinator:
             if member.low_on(record.alarms):
                 self._report("info", "alarms of node", node=name, alarms=list(record.alarms))
         elif isinstance(record, Requested):
-            if self._welcomes:
-                self._deferred.append((name, member.incarnation, record))
-            else:
-                self._requested(name, member, record)
+            self._welcoming.take(name, member, record)
         elif isinstance(record, Quiesced):
             self._handing_over.settled(name, record.number)
         elif isinstance(record, StatisticsTold):
@@ -338,9 +338,8 @@ class Coordinator:
         if anew:
             self._change(self._relocation.joined(joined))
             member.joined_at = self._annals.revision
-        self._welcomes[name] = None
-        if self._annals.durable:
-            self._welcome()
+        self._welcoming.joined(name)
+        self._welcome()
 
     def _cut(self, member: Member) -> None:
         if member.link is not None:
@@ -392,8 +391,7 @@ class Coordinator:
             changed = Changed(batch.revision, batch.changes)
             for name in self._members if batch.changes else ():
                 self._send_to(name, changed)
-        if self._annals.durable:
-            self._welcome()
+        self._welcome()
         self._answers.send()
 
     def _commit_failed(self, event: CommitFailed) -> None:
@@ -404,21 +402,7 @@ class Coordinator:
         self._effects.append(SetTimer("retry", self._now + RETRY_US))
 
     def _welcome(self) -> None:
-        """Send the catalog, of which everything is durable now, to those who have joined."""
-        welcomes, self._welcomes = self._welcomes, {}
-        for name in welcomes:
-            member = self._members[name]
-            if member.link is not None:
-                member.welcomed = True
-                changes = self.catalog.as_changes()
-                names = self._cluster, self._lives.current
-                welcomed = Welcomed(self._annals.revision, changes, *names)
-                self._links[member.link].send(welcomed)
-        deferred, self._deferred = self._deferred, []
-        for name, incarnation, record in deferred:
-            member = self._members[name]
-            if member.incarnation == incarnation:
-                self._requested(name, member, record)
+        self._welcoming.welcome(self._cluster, self._lives.current)
 
     def _followed(self, name: str, member: Member, revision: int) -> None:
         first = member.followed < 0 <= revision
