@@ -32,8 +32,8 @@ Two drivers run the same machines: `rabbitry.runtime` on asyncio and real socket
   by itself (`FinishLink` to the partner does that). What was received before a link broke is still
   sent over the partner, and `CloseLink` of the partner sends what waits first, unless `abort`.
   `LinkFinished` and `LinkClosed` of a joined link tell what both have brought, or `LinksMeasured`
-  right before them does, which answers `MeasureLinks`, too. A link is joined once, and until its
-  end. Where one of the two is gone already, the other is not read any more.
+  right before them does, which answers `MeasureLinks`, too (a `LinkClosed` when both have finished
+  need not). A link is joined once. Where one is gone already, the other is not read any more.
 - A timer is known by its name; `SetTimer` replaces an earlier one of that name. `TimerFired` comes
   once, not before its time.
 - `Commit` hands over an atomic batch of writes; `Committed` answers when it is durable. Commits are

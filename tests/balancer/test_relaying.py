@@ -61,8 +61,7 @@ def test_a_half_close_is_passed_on_and_the_other_way_stays_open(first: str) -> N
     assert talk.finished(one) == [FinishLink(other)]
     talk.bytes(other, bytes(7))
     effects = talk.finished(other)
-    assert effects[0] == FinishLink(one)
-    assert sorted(closes(effects)) == [(server, False), (1, False)]
+    assert sorted(closes(effects)) == [(server, False), (1, False)]  # who has not heard hears it so
     assert states(effects) == ["--"]
     assert talk.timers == {}
 
@@ -119,18 +118,19 @@ def test_a_side_that_does_not_take_the_rest_is_broken_off() -> None:
     assert states(effects) == ["cL"]
 
 
-def ended(talk: Conversation, until_ms: int) -> list[tuple[int, str]]:
-    """What the sides hear in milliseconds: (time, "1" or "s" for whom), and last the state."""
+def ended(talk: Conversation, until_ms: int, *has_heard: int) -> list[tuple[int, str]]:
+    """What the sides hear in milliseconds: (time, "client" or "server"), and last the state. A
+    close is heard as an end by who has not heard of one."""
     told: list[tuple[int, str]] = []
+    heard = set(has_heard)
     began = talk.now
     for _ in range(until_ms // 100):
         effects = talk.pass_time(100 * MS)
         at = (talk.now - began) // MS
-        told += [
-            (at, "client" if effect.link == 1 else "server")
-            for effect in effects
-            if isinstance(effect, FinishLink)
-        ]
+        for effect in effects:
+            if isinstance(effect, FinishLink | CloseLink) and effect.link not in heard:
+                told.append((at, "client" if effect.link == 1 else "server"))
+                heard.add(effect.link)
         told += [(at, state) for state in states(effects)]
     return told
 
@@ -198,8 +198,9 @@ def test_fin_timeouts_hold_for_who_was_told(
     back = {key: value for key, value in fields.items() if "server" in key}
     talk = Conversation(configured(TEXT % ("1s", "2s"), front=front, back=back))
     link = talk.relaying(1)
-    talk.finished(1 if finishes == "client" else link)
-    assert ended(talk, 2500) == expected
+    (told,) = talk.finished(1 if finishes == "client" else link)
+    assert isinstance(told, FinishLink)
+    assert ended(talk, 2500, told.link) == expected
 
 
 @pytest.mark.parametrize(
@@ -214,10 +215,10 @@ def test_a_tunnel_timeout_takes_the_place_of_both(
 ) -> None:
     back = {"timeout_tunnel_us": 900_000, "timeout_server_fin_us": 300_000}
     talk = Conversation(configured(TEXT % ("200ms", "200ms"), back=back))
-    talk.relaying(1)
+    link = talk.relaying(1)
     if finishes:
-        talk.finished(1)
-    assert ended(talk, 1200) == expected
+        assert talk.finished(1) == [FinishLink(link)]
+    assert ended(talk, 1200, *[link] * bool(finishes)) == expected
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import socket
 import ssl
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.certificates import Certificates
@@ -97,6 +98,52 @@ def no_bytes_told(machine: Relaying) -> bool:
     return not [event for event in machine.events if isinstance(event, told)]
 
 
+class Overheard:
+    """A socket whose flags of `send` are kept."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+        self.flags: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        """Send, as a socket does."""
+        self.flags.append(flags)
+        return int(self._sock.send(data, flags))
+
+
+def test_last_bytes_and_their_end_go_to_a_client_in_one_segment(run: Run) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with relaying() as (machine, driver, address, server):
+            client = await connected(address)
+            other = await accepted(server)
+            await machine.saw(LinkOpened, 2)
+            heard: dict[int, Overheard] = {}
+            for number in (1, -1):
+                link: Any = driver.hand.links[number]
+                heard[number] = link._sock = Overheard(link._sock)
+            for sock, partner in ((client, other), (other, client)):
+                sock.send(b"first")
+                assert await loop.sock_recv(partner, 100) == b"first"
+            other.send(b"goodbye")
+            other.shutdown(socket.SHUT_WR)
+            assert await loop.sock_recv(client, 100) == b"goodbye"
+            assert await loop.sock_recv(client, 100) == b""
+            # A server may be broken off behind its client's end (`nolinger`): it gets all at once.
+            client.send(b"goodbye")
+            client.shutdown(socket.SHUT_WR)
+            assert await loop.sock_recv(other, 100) == b"goodbye"
+            await machine.saw(LinkClosed, 2)
+            assert heard[1].flags == [0, socket.MSG_MORE] and heard[-1].flags == [0, 0]
+            client.close()
+            other.close()
+
+    run(main())
+
+
 @pytest.mark.usefixtures("ways")
 def test_bytes_and_half_closes_pass_both_ways_and_are_measured(run: Run) -> None:
     async def main() -> None:
@@ -114,8 +161,10 @@ def test_bytes_and_half_closes_pass_both_ways_and_are_measured(run: Run) -> None
             assert machine.measured()[1].bytes_received == 20 * len(MANY)
             assert machine.measured()[-1].bytes_received == 9 * len(MANY)
             ends = [each for each in machine.events if isinstance(each, LinkFinished | LinkClosed)]
-            assert len(ends) == 4
-            assert all({each.link for each in end.measures} == {1, -1} for end in ends)
+            assert [type(end) for end in ends] == 2 * [LinkFinished] + 2 * [LinkClosed]
+            # When both have finished there is nothing left to measure.
+            assert all({each.link for each in end.measures} == {1, -1} for end in ends[:2])
+            assert not any(end.measures for end in ends[2:])
             assert no_bytes_told(machine)
             assert {event.reason for event in machine.events if isinstance(event, LinkClosed)} == {
                 ""

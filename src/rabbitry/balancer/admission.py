@@ -80,8 +80,8 @@ class Admission:
 
     def arrived(
         self, listener: Listener, link: int, client: Address, local: Address | None, now: int
-    ) -> None:
-        """A client has come: hold it until `review` lets it in."""
+    ) -> Session | None:
+        """A client has come: let it in and return its session, or hold it until `review` does."""
         section = listener.frontend.section
         side = Side(
             link,
@@ -94,10 +94,17 @@ class Admission:
         backend = listener.frontend.backend
         session = Session(listener, backend, side, client, local, now, f"session {link}")
         self._table.add(session)
+        # What nearly always is the case: nobody waits, and nothing has changed.
+        if not (self._held or self.is_due) and self._wait_us(listener, now) == 0:
+            self._let_in(session, now)
+            self._review_listeners(now)
+            self.is_due = False
+            return session
         self._held[link] = self._newest = session
         listener.held += 1
         self.is_due = True
         self._held_at[listener] = None
+        return None
 
     def review(self, now: int) -> list[Session]:
         """Let in whom the limits allow, and pause and resume listeners; return those who came in.
@@ -106,6 +113,7 @@ class Admission:
         came_in = []
         self._refuse_held_of_disabled()
         while (session := self._next(now)) is not None:
+            self._hold_no_more(session)
             self._let_in(session, now)
             if session.early and self._is_refused_for_early_bytes(session, now):
                 continue
@@ -187,8 +195,8 @@ class Admission:
         return max(waits_us)
 
     def _let_in(self, session: Session, now: int) -> None:
-        listener, frontend = session.listener, session.frontend
-        self._hold_no_more(session)
+        listener = session.listener
+        frontend = listener.frontend
         listener.sessions += 1
         listener.sessions_total += 1
         if listener.sessions > listener.sessions_max:

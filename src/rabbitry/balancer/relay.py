@@ -61,8 +61,10 @@ class Relay:
         self, listener: Listener, link: int, client: Address, local: Address | None, now: int
     ) -> None:
         """A client has come."""
-        self.admission.arrived(listener, link, client, local, now)
-        self._settle(now)
+        session = self.admission.arrived(listener, link, client, local, now)
+        if session is not None and session.phase is not Phase.GREETING:
+            self._connecting.request(session, now)
+        self._settle(now, session)
 
     def server_opened(self, link: int, now: int) -> None:
         """A server is connected."""
@@ -269,7 +271,12 @@ class Relay:
 
     def _settle(self, now: int, changed: Session | None = None) -> None:
         """Give away what got free, until nothing is left to give; then set the timers."""
-        if self._ending.ended or self.table.freed or self.admission.is_due:
+        ended = self._ending.ended
+        if ended and not (self.table.freed or self.admission.is_due):
+            for session in ended:
+                self.admission.left(session)
+            ended.clear()
+        if ended or self.table.freed or self.admission.is_due:
             self._give_away(now)
         if changed is not None:
             self._set_timer(changed)

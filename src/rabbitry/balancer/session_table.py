@@ -13,7 +13,7 @@ from collections.abc import Callable
 from rabbitry.balancer.backends import Backend
 from rabbitry.balancer.servers import Server
 from rabbitry.balancer.session import Session, Side
-from rabbitry.machine import CancelTimer, CloseLink, Effect, SetTimer
+from rabbitry.machine import CancelTimer, CloseLink, Effect, FinishLink, SetTimer
 
 
 class SessionTable:
@@ -59,7 +59,10 @@ class SessionTable:
         if side.is_open:
             side.is_open = False
             del self.by_link[side.link]
-            self.out.append(CloseLink(side.link, abort=abort))
+            out = self.out
+            if out and not abort and type(out[-1]) is FinishLink and out[-1].link == side.link:
+                out.pop()  # the close says it as well
+            out.append(CloseLink(side.link, abort=abort))
 
     def leave_server(self, session: Session) -> None:
         """Give back what a session has of its server: it is not one of its sessions any more, and

@@ -10,18 +10,21 @@ What waits for a link stops the reading of its partner: so one buffer or one pip
 link, `JOINED_HIGH_WATER_BYTES` and one read for a link with TLS.
 
 Invariants: the machine hears of a joined link only its finish and its close, each with the
-measures of both; all that came before either has then been sent on, or waits for the partner.
+measures of both (but a close when both have finished and told theirs); all that came before either
+has then been sent on, or waits for the partner.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any, Protocol
 
 from rabbitry.machine import (
+    Address,
     BytesReceived,
     LinkClosed,
     LinkFinished,
@@ -44,6 +47,9 @@ from rabbitry.runtime.plain_links import (
 
 BULK_BYTES_MIN = 32 * 1024
 """A read of less through the pipe ends the use of pipes: for small ones a buffer is cheaper."""
+
+_MORE = getattr(socket, "MSG_MORE", 0)
+"""A FIN follows these bytes: one segment takes both to the client, and wakes it once."""
 
 JOINED_HIGH_WATER_BYTES = 256 * 1024
 JOINED_LOW_WATER_BYTES = 64 * 1024
@@ -89,6 +95,7 @@ class JoinablePlainLink(PlainLink):
 
     __slots__ = (
         "_bulk",
+        "_is_measured",
         "_partner",
         "_pipe",
         "_piped_bytes",
@@ -98,11 +105,21 @@ class JoinablePlainLink(PlainLink):
 
     _owner: JoiningOwner
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+    def __init__(
+        self,
+        owner: JoiningOwner,
+        sock: socket.SocketType,
+        listener: str,
+        number: int,
+        *,
+        connecting: bool,
+        peer: Address | None = None,
+    ) -> None:
+        super().__init__(owner, sock, listener, number, connecting=connecting, peer=peer)
         self._partner: Joinable | None = None
         self._plain_partner: JoinablePlainLink | None = None
         self._bulk = False
+        self._is_measured = False  # all that both have brought was told
         self._pipe: Pipe | None = None  # what is in it follows `_out`
         self._piped_bytes = 0
         self._received_bytes = 0
@@ -122,7 +139,8 @@ class JoinablePlainLink(PlainLink):
 
     def measure(self) -> Measure:
         """Tell what it has done since it was joined."""
-        return Measure(self.number, self._received_bytes, self._active_at, self.waiting_bytes())
+        waiting_bytes = len(self._out) + self._piped_bytes
+        return Measure(self.number, self._received_bytes, self._active_at, waiting_bytes)
 
     def full(self) -> bool:
         """Whether something waits for the socket to take it."""
@@ -149,16 +167,16 @@ class JoinablePlainLink(PlainLink):
     def ready(self, events: int) -> None:
         """Hear from the poller that something can be done, or has broken."""
         partner = self._plain_partner
-        # What nearly always is the case: bytes have come, and are sent on.
-        if (
-            events == EVENT_IN
-            and partner is not None
-            and self._mask == MASK_IN
-            and not (self._bulk or self._closing)
-        ):
-            self._pass_through_buffer(partner)
-        else:
-            super().ready(events)
+        if partner is not None and self._mask == MASK_IN and not (self._bulk or self._closing):
+            # What nearly always is the case: bytes have come, and are sent on.
+            if events == EVENT_IN:
+                self._pass_through_buffer(partner)
+                return
+            if events == MASK_IN:
+                self._pass_through_buffer(partner, _MORE if partner.listener else 0)
+                self._read_to_the_end()
+                return
+        super().ready(events)
 
     def _may_read(self) -> bool:
         return not self._held if self._partner is None else not self._partner.full()
@@ -175,8 +193,12 @@ class JoinablePlainLink(PlainLink):
             super()._pace(event)
 
     def _tell(self, event: LinkFinished | LinkClosed) -> None:
-        if self._partner is not None:
-            event.measures = self.measure(), self._partner.measure()
+        partner = self._partner
+        if partner is not None and not (self._is_measured and type(event) is LinkClosed):
+            event.measures = self.measure(), partner.measure()
+            other = self._plain_partner
+            if other is not None and self._finish_received and other._finish_received:
+                self._is_measured = other._is_measured = True
         self._owner.take(event)
 
     def _read(self) -> None:
@@ -209,7 +231,7 @@ class JoinablePlainLink(PlainLink):
 
     # --- between two plain links ----------------------------------------------------------------
 
-    def _pass_through_buffer(self, partner: JoinablePlainLink) -> None:
+    def _pass_through_buffer(self, partner: JoinablePlainLink, flags: int = 0) -> None:
         try:
             size = self._sock.recv_into(BUFFER)
         except (BlockingIOError, InterruptedError):
@@ -230,7 +252,7 @@ class JoinablePlainLink(PlainLink):
         ):
             return
         try:
-            sent = partner._sock.send(VIEW[:size])
+            sent = partner._sock.send(VIEW[:size], flags)
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError as error:

@@ -199,7 +199,6 @@ class PlainLink:
         if self._closing or self._gone:
             return
         self._closing = True
-        self._made_room()
         if self._finish_received and not self.full():
             self._lose("")  # as most do: both sides have said all
             return
@@ -435,11 +434,13 @@ class PlainLink:
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None
+        was_full = self.full()
         self._drop_waiting()
         self._mask = _UNWATCHED
         self._owner.poller.close(self._sock)
         self._owner.link_lost(self)
-        self._made_room()
+        if was_full:
+            self._made_room()
         self._tell(LinkClosed(self.number, reason))
 
     def _tell(self, event: LinkFinished | LinkClosed) -> None:
