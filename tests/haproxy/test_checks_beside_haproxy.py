@@ -207,7 +207,7 @@ def test_checks_under_tls() -> None:
 backend front
     option log-health-checks
     timeout check 1s
-    default-server ssl verify none check inter 300 fall 1
+    default-server ssl verify none check inter 1s fall 1
     server plain 127.0.0.1:{hello}
     server closing 127.0.0.1:{hanging_up}
     server refused 127.0.0.1:{refused}

@@ -226,12 +226,12 @@ def test_a_row_tells_what_it_tells() -> None:
 STATES = """
 listen front
     bind 127.0.0.1:{front}
-    server checked 127.0.0.1:{s1} check inter 300
-    server spare 127.0.0.1:{s1} check inter 300 backup
+    server checked 127.0.0.1:{s1} check inter 1s
+    server spare 127.0.0.1:{s1} check inter 1s backup
     server plain 127.0.0.1:{s1}
     server off 127.0.0.1:{s1} disabled
     server tracking 127.0.0.1:{s1} track front/checked
-    server weightless 127.0.0.1:{s1} check inter 300 weight 0
+    server weightless 127.0.0.1:{s1} check inter 1s weight 0
     server gone 127.0.0.1:{s2} check inter 300 fastinter 50
     server sparegone 127.0.0.1:{s2} check inter 300 fastinter 50 backup
     server sinking 127.0.0.1:{s3} check inter 100 fall 1000

@@ -100,7 +100,7 @@ def test_a_server_with_tls_is_told_before_the_handshake(certificates: Certificat
     text = """
 listen front
     bind 127.0.0.1:{front}
-    server s1 127.0.0.1:{s1} ssl verify none send-proxy check inter 300
+    server s1 127.0.0.1:{s1} ssl verify none send-proxy check inter 1s
 """
     assert play(text, script, {"s1": behaviour}) == (
         "s1",
@@ -206,8 +206,8 @@ def test_checks_of_a_tls_server_shake_hands(certificates: Certificates) -> None:
     text = """
 listen front
     bind 127.0.0.1:{front}
-    server s1 127.0.0.1:{s1} check inter 500 fall 1 ssl verify none
-    server s2 127.0.0.1:{s2} check inter 500 fall 1 ssl verify none
+    server s1 127.0.0.1:{s1} check inter 1s fall 1 ssl verify none
+    server s2 127.0.0.1:{s2} check inter 1s fall 1 ssl verify none
 """
     assert play(text, script, {"s1": behind_tls(certificates)}) == {
         "FRONTEND": ["", "OPEN", ""],

@@ -112,8 +112,8 @@ def test_handshakes_of_checks_are_counted(certificates: Certificates) -> None:
     text = """
 listen front
     bind 127.0.0.1:{front}
-    server s1 127.0.0.1:{s1} check inter 100 ssl verify none
-    server s2 127.0.0.1:{s2} check inter 100 ssl verify none
+    server s1 127.0.0.1:{s1} check inter 500 ssl verify none
+    server s2 127.0.0.1:{s2} check inter 500 ssl verify none
 """
     assert play(text, script, {"s1": behind_tls(certificates)}) == [
         [True, False, False],
