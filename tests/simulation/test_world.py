@@ -260,6 +260,29 @@ def test_a_failed_commit_takes_what_a_host_hands_over_before_it_hears() -> None:
     assert world.hosts["host"].store.contents() == {b"c": b""}
 
 
+def test_a_value_that_was_read_is_gone_when_the_step_is_done() -> None:
+    key = m.BULK + b"k"
+
+    def reply(event: m.Event, now: int) -> list[m.Effect]:
+        match event:
+            case m.Started():
+                return [m.Commit(1, [(key, b"value")])]
+            case m.Committed():
+                return [m.Load(1, [key])]
+            case m.Loaded(_, [value]):
+                assert value == b"value"
+        return []
+
+    world = World(1)
+    recorder = Recorder(reply)
+    world.add_host("one", always(recorder))
+    world.start("one")
+    world.run_until(SECOND)
+    [loaded] = recorder.events(m.Loaded)
+    with pytest.raises(ValueError, match="released"):
+        bytes(loaded.values[0])
+
+
 def test_the_observers_are_told_when_a_process_starts_runs_and_ends() -> None:
     seen: list[tuple[str, str, bool, bool]] = []
     recorder = Recorder()
