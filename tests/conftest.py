@@ -1,4 +1,5 @@
-"""Options of the whole suite, and the rule that a run which executed nothing is no success.
+"""Options of the whole suite, and the rules of a run: no test takes longer than it may, and a run
+which executed nothing is no success.
 
 Owns the options `--seeds N` and `--seed N` (what a seed means is told in
 tests/simulation/conftest.py), `--kills N` (tests/processes/test_kill_rounds.py),
@@ -9,11 +10,12 @@ top of the suite. All of it holds for a run that pytest-xdist spreads over worke
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
 from hypothesis import settings
+from support.deadline import bounded
 
 # How long one example takes says more of the machine's load than of the code.
 settings.register_profile("rabbitry", deadline=None)
@@ -68,6 +70,24 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.record_transcripts and getattr(config.option, "numprocesses", None):
         raise pytest.UsageError("--record-transcripts writes files that are of one process: no -n")
     config.pluginmanager.register(FailuresAtOnce(config))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    with bounded(item, "setup"):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    with bounded(item, "call"):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    with bounded(item, "teardown"):
+        return (yield)
 
 
 class FailuresAtOnce:

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from support import client_environment
 from support.client_brokers import Broker, RabbitMQBroker, RabbitryBroker
 from support.client_environment import Environment
-from support.client_suites import SuiteRuns
+from support.client_suites import SuiteRuns, suite_timeout_s
+from support.deadline import DEADLINE_S
 
 from bench import rabbitmq
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Whoever comes first makes the environment; and a suite may be run once more."""
+    suite_s = suite_timeout_s(whole=config.getoption("--whole-suites"))
+    for item in items:
+        if item.path.is_relative_to(HERE) and "environment" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.deadline(DEADLINE_S + 2 * suite_s))
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.deadline import DEADLINE_S
 from support.running_cluster import RunningCluster
 from support.running_node import RunningNode
 
 Up = Callable[..., RunningCluster]
+
+HERE = Path(__file__).parent
+KILL_S = 10.0
+"""Three times what one takes."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    kills = config.getoption("--kills")
+    for item in items:
+        if item.path.is_relative_to(HERE) and "kills" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.deadline(DEADLINE_S + kills * KILL_S))
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import os
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from support.client_brokers import Broker, RabbitMQBroker, RabbitryBroker
 from support.client_environment import ROOT, Environment
@@ -21,7 +22,8 @@ from support.docker_of_brokers import DockerOfBrokers
 
 AT_ONCE = 2
 """Most of the suites' time is waiting, and the machines that run this have two cores."""
-SUITE_TIMEOUT_S = 1500.0
+SUITE_TIMEOUT_S, WHOLE_SUITE_TIMEOUT_S = 600.0, 1500.0
+"""Three times what the longest takes on two cores beside other tests."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +85,11 @@ class SuiteRun:
         return {one.test: one.why for one in self.outcomes if one.outcome == outcome}
 
 
+def suite_timeout_s(*, whole: bool) -> float:
+    """How long one suite may take."""
+    return WHOLE_SUITE_TIMEOUT_S if whole else SUITE_TIMEOUT_S
+
+
 class SuiteRuns:
     """Runs of suites, side by side as far as two cores allow, each once it is begun."""
 
@@ -136,19 +143,27 @@ class SuiteRuns:
             command = [str(self._environment.python), "-m", "pytest", "-q", "--tb=short"]
             command += ["-p", "support.client_suite_plugin", "-p", "no:cacheprovider"]
             command += ["-o", "log_cli=false", *arguments]
-            done = subprocess.run(
+            done = _run(
                 command,
                 cwd=directory,
                 env=os.environ
                 | variables
                 | {"PYTHONPATH": str(ROOT / "tests"), "RABBITRY_CLIENT_OUTCOMES": record.name}
                 | {"PYTEST_ADDOPTS": ""},  # what is there is meant for ours
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=SUITE_TIMEOUT_S,
+                timeout=suite_timeout_s(whole=self._whole),
             )
             lines = Path(record.name).read_text().splitlines()
         outcomes = [Outcome(**json.loads(line)) for line in lines]
         return SuiteRun(done.returncode, outcomes, done.stdout)
+
+
+def _run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run it without a terminal; where it hangs, say what it had printed by then."""
+    pipe = subprocess.PIPE
+    options |= {"stdin": subprocess.DEVNULL, "stdout": pipe, "stderr": subprocess.STDOUT}
+    try:
+        return subprocess.run(command, text=True, **options)
+    except subprocess.TimeoutExpired as late:
+        printed = late.stdout or b""
+        shown = printed.decode(errors="replace") if isinstance(printed, bytes) else printed
+        raise AssertionError(f"not at its end after {late.timeout:g} s: {shown[-3000:]}") from None
