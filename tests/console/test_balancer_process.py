@@ -404,8 +404,17 @@ def test_a_user_that_cannot_start_workers_anew_is_refused(
     (tmp_path / "sitecustomize.py").touch(0o600)  # a part of this program, for root alone
     path = os.environ.get("PYTHONPATH", "")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{path}")
+    # Where another one listens, it goes on doing so.
+    stats = tmp_path / "stats"
+    as_nobody.write_text(as_nobody.read_text().replace("global", f"global\n stats socket {stats}"))
     command = [*COMMAND, "--config", str(as_nobody)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    with socket.socket(socket.AF_UNIX) as running:
+        running.bind(str(stats))
+        running.listen()
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(stats))
+    assert not list(tmp_path.glob("stats.*"))
     assert (done.returncode, done.stdout) == (2, "")
     *warnings, line = done.stderr.splitlines()
     assert all("timeout" in warning for warning in warnings), warnings

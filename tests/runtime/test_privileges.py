@@ -21,7 +21,14 @@ from rabbitry.runtime.privileges import (
 BECOME = """
 import os, sys
 from rabbitry.runtime.privileges import identity_of
-changed = identity_of(sys.argv[1] or None, sys.argv[2] or None).become()
+identity = identity_of(sys.argv[1] or None, sys.argv[2] or None)
+before = os.getresuid(), os.getresgid(), os.getgroups()
+with identity.tried():
+    tried = os.geteuid(), os.getegid(), os.getgroups()
+assert (os.getresuid(), os.getresgid(), os.getgroups()) == before
+changed = identity.is_another
+identity.become()
+assert (os.geteuid(), os.getegid(), os.getgroups()) == tried
 print(os.getuid(), os.geteuid(), os.getgid(), os.getgroups(), changed)
 """
 
@@ -39,8 +46,12 @@ def test_root_becomes_somebody_for_good() -> None:
 
 
 def test_whoever_we_are_already_is_no_change() -> None:
-    assert not identity_of(None, None).become()
-    assert not identity_of(str(os.geteuid()), str(os.getegid())).become()
+    before = os.getresuid(), os.getresgid(), os.getgroups()
+    for identity in (identity_of(None, None), identity_of(str(os.geteuid()), str(os.getegid()))):
+        assert not identity.is_another
+        with identity.tried():
+            identity.become()
+        assert (os.getresuid(), os.getresgid(), os.getgroups()) == before
 
 
 def test_an_unknown_name_is_told() -> None:
@@ -61,12 +72,22 @@ def test_what_is_not_allowed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "setuid", refuse)
-    with pytest.raises(PrivilegesFailed) as raised:
-        identity_of("12345", None).become()
-    assert str(raised.value) == (
+    text = (
         "cannot become user 12345: Operation not permitted; "
         "start it as root, or take the words out of 'global'"
     )
+    with pytest.raises(PrivilegesFailed) as raised:
+        identity_of("12345", None).become()
+    assert str(raised.value) == text
+
+    def refuse_another(number: int) -> None:
+        if number == 12345:
+            refuse(number)
+
+    monkeypatch.setattr(os, "seteuid", refuse_another)
+    with pytest.raises(PrivilegesFailed) as raised, identity_of("12345", None).tried():
+        pytest.fail("it may not")
+    assert str(raised.value) == text
 
 
 def test_names_are_for_people() -> None:

@@ -45,6 +45,7 @@ class Sockets:
 
     async def __aenter__(self) -> Sockets:
         await self.sockets.open([RuntimeSocket(self.line)], self.timeout_us, 2)
+        self.sockets.put_in_place()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -166,6 +167,7 @@ def test_the_file_is_whose_it_shall_be(run: Run, tmp_path: Path) -> None:
         line = BindLine(Address(str(path), 0), mode=0o660, user=owner, group=str(os.getgid()))
         sockets = RuntimeSockets(answer)
         await sockets.open([RuntimeSocket(line)], SECOND_US)
+        sockets.put_in_place()
         assert path.stat().st_mode & 0o777 == 0o660
         assert path.stat().st_uid == os.getuid()
         await sockets.close()
@@ -174,4 +176,58 @@ def test_the_file_is_whose_it_shall_be(run: Run, tmp_path: Path) -> None:
             await RuntimeSockets(answer).open([RuntimeSocket(nobody)], SECOND_US)
 
     run(main())
-    assert not list(tmp_path.iterdir())
+    assert names_in(tmp_path) == []
+
+
+def names_in(path: Path) -> list[str]:
+    return sorted(each.name for each in path.iterdir())
+
+
+async def heard_at(path: Path) -> bytes:
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    writer.write(b"x\n")
+    told = await reader.read()
+    writer.close()
+    return told
+
+
+def test_who_listens_there_goes_on_until_the_new_one_is_put_in_place(
+    run: Run, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        path = tmp_path / "s"
+        async with Sockets(path, "user"):
+            for is_put in (False, True):
+                new = RuntimeSockets(answer)
+                await new.open([RuntimeSocket(BindLine(Address(str(path), 0)))], SECOND_US, 2)
+                assert await heard_at(path) == b"user: x\n"
+                if is_put:
+                    new.put_in_place()
+                    new.put_in_place()  # what has its path keeps it
+                    assert await heard_at(path) == b"operator: x\n"
+                else:
+                    await new.close()
+                    assert names_in(tmp_path) == ["s"]
+        # The old one has ended: the file is not its own.
+        assert await heard_at(path) == b"operator: x\n"
+        await new.close()
+        assert names_in(tmp_path) == []
+
+    run(main())
+
+
+def test_of_several_all_get_their_paths_or_none(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        path, taken = tmp_path / "s", tmp_path / "t"
+        taken.mkdir()
+        async with Sockets(path, "user"):
+            new = RuntimeSockets(answer)
+            lines = [BindLine(Address(str(each), 0)) for each in (path, taken)]
+            await new.open([RuntimeSocket(line) for line in lines], SECOND_US, 2)
+            with pytest.raises(ListenFailed, match=f"{taken} .stats socket.: Is a directory"):
+                new.put_in_place()
+            await new.close()
+            assert await heard_at(path) == b"user: x\n"
+            assert names_in(tmp_path) == ["s", "t"]
+
+    run(main())

@@ -40,6 +40,12 @@ class Opened:
 
     def __init__(self, world: World, name: str, address: Address) -> None:
         self.world, self.name, self.address = world, name, address
+        self.is_in_place = False
+
+    def put_in_place(self) -> None:
+        if not self.is_in_place:
+            self.world.did.append(f"place {self.name}")
+        self.is_in_place = True
 
     async def close(self) -> None:
         self.world.did.append(f"close {self.name}")

@@ -162,7 +162,7 @@ async def run_balancer(
         tasks.start_at(signal.SIGHUP, lambda: driver.ask(DumpStates()))
         tasks.start_at(signal.SIGUSR1, lambda: _stop_softly(driver, open_now, stopping))
         with pid_file(configuration.process.pidfile):
-            await _become(configuration.process, hand)
+            await _become(configuration.process, hand, open_now.put_sockets_in_place)
             open_now.accept()
             serving(open_now.addresses)
             return await _until_stopped(driver, stopping)
@@ -172,18 +172,25 @@ async def run_balancer(
         log.close()
 
 
-async def _become(process: Global, hand: JoiningHand) -> None:
-    """Become whom the configuration names, in all processes. Raises `PrivilegesFailed`."""
+async def _become(process: Global, hand: JoiningHand, ready: Callable[[], None]) -> None:
+    """Become whom the configuration names, in all processes. Raises `PrivilegesFailed`.
+
+    `ready` is called when that can be done, with the rights from before.
+    """
     identity = identity_of(process.user, process.group)
-    if not identity.become() or not isinstance(hand, Crew):
-        return
-    file = forbidden_file()
-    if file is not None:
-        raise PrivilegesFailed(
-            f"{identity.name} may not use {file}, so no worker process that dies could be replaced:"
-            " install rabbitry where everybody may read it, or take 'nbthread' out of 'global'"
-        )
-    await hand.become(identity)
+    if identity.is_another:
+        with identity.tried():
+            file = forbidden_file() if isinstance(hand, Crew) else None
+        if file is not None:
+            raise PrivilegesFailed(
+                f"{identity.name} may not use {file}, so no worker process that dies could be"
+                " replaced: install rabbitry where everybody may read it, or take 'nbthread' out of"
+                " 'global'"
+            )
+        if isinstance(hand, Crew):
+            await hand.become(identity)
+    ready()
+    identity.become()
 
 
 def _told(machine: Balancer, report: Report) -> Report | None:

@@ -3,8 +3,8 @@
 Owns who is asked and what is waited for: `user` and `group` of `global` are for all processes, and
 nobody is served before all of them are that user. What becoming is, is `privileges`'s.
 
-Invariants: the first process is that user already when it asks, so a worker that is started from
-then on is nobody else from its beginning; it is asked all the same. (docs/decisions/0148)
+Invariants: a worker that is started later is asked too, before it is given anything to listen on;
+the first process becomes that user right behind the others. (docs/decisions/0148, 0162)
 """
 
 from __future__ import annotations

@@ -30,27 +30,49 @@ class Identity:
     gid: int | None
     name: str
 
-    def become(self) -> bool:
-        """Become them, for good; return whether that is somebody else.
+    @property
+    def is_another(self) -> bool:
+        """Whether that is not whom we are."""
+        return self.gid not in (None, os.getegid()) or self.uid not in (None, os.geteuid())
 
-        Raises `PrivilegesFailed`.
-        """
-        changed = False
+    def become(self) -> None:
+        """Become them, for good. Raises `PrivilegesFailed`."""
         try:
             if self.gid is not None and self.gid != os.getegid():
                 # Else the groups of root would stay; without rights they cannot be changed at all.
                 os.setgroups([])
                 os.setgid(self.gid)
-                changed = True
             if self.uid is not None and self.uid != os.geteuid():
                 os.setuid(self.uid)
-                changed = True
         except OSError as error:
-            raise PrivilegesFailed(
-                f"cannot become {self.name}: {error.strerror}; "
-                "start it as root, or take the words out of 'global'"
-            ) from None
-        return changed
+            raise self._refused(error) from None
+
+    @contextlib.contextmanager
+    def tried(self) -> Iterator[None]:
+        """Be them while this lasts, as far as rights go. Raises `PrivilegesFailed`."""
+        uid, gid, groups = os.geteuid(), os.getegid(), os.getgroups()
+        try:
+            if self.gid is not None and self.gid != gid:
+                os.setgroups([])
+                os.setegid(self.gid)
+            if self.uid is not None and self.uid != uid:
+                os.seteuid(self.uid)
+        except OSError as error:
+            raise self._refused(error) from None
+        else:
+            yield
+        finally:
+            os.seteuid(uid)
+            if os.getegid() != gid:
+                os.setegid(gid)
+            if os.getgroups() != groups:
+                os.setgroups(groups)
+
+    def _refused(self, error: OSError) -> PrivilegesFailed:
+        return PrivilegesFailed(
+            f"cannot become {self.name}: {error.strerror}; "
+            "start it as root, or take the words out of 'global'"
+        )
 
 
 def identity_of(user: str | None, group: str | None) -> Identity:
@@ -93,7 +115,7 @@ def _may(file: str, mode: int) -> bool:
         return False
     except OSError:  # in an archive, or replaced meanwhile
         return True
-    return os.access(file, mode)
+    return os.access(file, mode, effective_ids=True)
 
 
 def _user_id(user: str | None) -> int | None:

@@ -3,9 +3,15 @@
 Owns the sockets and their connections. What a line does is `balancer.commands`'; what a link may is
 in its `Terminal`. A translation of the edge of src/cli.c.
 
-Invariants: a client that is slow, silent, or sends lines without end costs its own connection and
-nothing else: lines are bounded, silence and unread answers end after `stats timeout`, connections
-beyond `stats maxconn` wait in the backlog.
+A Unix socket is made under a name of its own, and gets its path with `put_in_place` (as HAProxy's:
+src/sock_unix.c, `sock_unix_bind_receiver`): who listens there until then goes on, also if we end
+before. HAProxy renames as soon as it is bound, which takes the path from a running one when its
+start fails later.
+
+Invariants: no path is taken from somebody by a start that fails; a file that is not of our socket
+is never removed; a client that is slow, silent, or sends lines without end costs its own connection
+and nothing else: lines are bounded, silence and unread answers end after `stats timeout`,
+connections beyond `stats maxconn` wait in the backlog.
 """
 
 from __future__ import annotations
@@ -40,7 +46,8 @@ class RuntimeSockets:
     def __init__(self, run_line: RunLine) -> None:
         self._run_line = run_line
         self._sockets: list[socket.socket] = []
-        self._files: list[Path] = []
+        self._unplaced: list[tuple[Path, Path]] = []  # where a socket is, and its path
+        self._files: list[tuple[Path, _File]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(CONNECTIONS_MAX)
         self._closed = False
@@ -51,12 +58,32 @@ class RuntimeSockets:
         timeout_us: int,
         connections_max: int = CONNECTIONS_MAX,
     ) -> None:
-        """Listen at all of them. Raises `ListenFailed`."""
+        """Listen at all of them; at paths after `put_in_place`. Raises `ListenFailed`."""
         self._slots = asyncio.Semaphore(connections_max)
         for each in sockets:
             sock = await self._listen(each.bind)
             self._sockets.append(sock)
             self._start(self._accept(sock, each.bind.level, timeout_us))
+
+    def put_in_place(self) -> None:
+        """Give the sockets their paths: all, or none. Raises `ListenFailed`."""
+        placed: list[tuple[Path, Path, Path]] = []
+        try:
+            for new, path in self._unplaced:
+                old = path.with_name(f"{path.name}.{os.getpid()}.bak")
+                old.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # nobody's, or one that may only be replaced
+                    os.link(path, old, follow_symlinks=False)
+                placed.append((new, path, old))
+                new.rename(path)  # at no moment is there a socket that nobody listens on
+        except OSError as error:
+            for new, path, old in placed:
+                _put_back(new, path, old)
+            raise _failed(path, error) from None
+        self._unplaced.clear()
+        for _, path, old in placed:
+            self._files.append((path, _file_of(path)))
+            old.unlink(missing_ok=True)
 
     async def close(self) -> None:
         """Listen no more and end all connections, but for one whose own line asks for this: it
@@ -69,16 +96,20 @@ class RuntimeSockets:
         await asyncio.gather(*others, return_exceptions=True)
         for sock in self._sockets:
             sock.close()
-        for path in self._files:
+        for path, file in self._files:
             with contextlib.suppress(OSError):  # `user` may have taken the right to
-                path.unlink()
+                if _file_of(path) == file:  # else somebody else's, who has taken the path
+                    path.unlink()
+        for new, _ in self._unplaced:
+            with contextlib.suppress(OSError):
+                new.unlink()
 
     async def _listen(self, line: BindLine) -> socket.socket:
         host, port = line.address.host, line.address.port
         if not host.startswith("/"):
             return await bind(asyncio.get_running_loop(), "stats socket", host, port)
-        sock = _bind_unix(Path(host), line)
-        self._files.append(Path(host))
+        sock, new = _bind_unix(Path(host), line)
+        self._unplaced.append((new, Path(host)))
         return sock
 
     def _start(self, work: Coroutine[object, object, None]) -> None:
@@ -134,8 +165,8 @@ class RuntimeSockets:
                 await loop.sock_sendall(sock, answer[begin : begin + READ_BYTES])
 
 
-def _bind_unix(path: Path, line: BindLine) -> socket.socket:
-    """Listen on a Unix socket; an old one in its place is replaced. Raises `ListenFailed`."""
+def _bind_unix(path: Path, line: BindLine) -> tuple[socket.socket, Path]:
+    """Listen on a Unix socket beside this path; return it and where. Raises `ListenFailed`."""
     new = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -151,14 +182,35 @@ def _bind_unix(path: Path, line: BindLine) -> socket.socket:
             shutil.chown(new, group=group)
         new.chmod(0o600 if line.mode is None else line.mode)
         sock.listen(BACKLOG)
-        new.rename(path)  # at no moment is there a socket that nobody listens on
     except (OSError, LookupError) as error:
         sock.close()
         new.unlink(missing_ok=True)
-        why = (isinstance(error, OSError) and error.strerror) or str(error)
-        where = Address(str(path), 0)
-        raise ListenFailed(f"cannot listen on {where} (stats socket): {why}") from None
-    return sock
+        raise _failed(path, error) from None
+    return sock, new
+
+
+def _put_back(new: Path, path: Path, old: Path) -> None:
+    """Have everything where it was before a socket `new` got its path."""
+    with contextlib.suppress(OSError):
+        if not new.exists():
+            path.rename(new)
+        old.rename(path)  # of two names of one file this makes none
+    with contextlib.suppress(OSError):
+        old.unlink(missing_ok=True)
+
+
+def _failed(path: Path, error: Exception) -> ListenFailed:
+    why = (isinstance(error, OSError) and error.strerror) or str(error)
+    return ListenFailed(f"cannot listen on {Address(str(path), 0)} (stats socket): {why}")
+
+
+_File = tuple[int, int]
+
+
+def _file_of(path: Path) -> _File:
+    """Return what tells a file from others. Raises OSError."""
+    found = path.lstat()
+    return found.st_dev, found.st_ino
 
 
 def _number_or_name(who: str | None) -> int | str | None:

@@ -42,6 +42,14 @@ class Closable(Protocol):
         ...
 
 
+class Commands(Closable, Protocol):
+    """A runtime socket that is being served."""
+
+    def put_in_place(self) -> None:
+        """Take its path, whoever has it. Raises `ListenFailed`."""
+        ...
+
+
 class Page(Closable, Protocol):
     """A page that is being served."""
 
@@ -86,8 +94,8 @@ class World(Protocol):
         """Serve a page of statistics. Raises `ListenFailed`."""
         ...
 
-    async def serve_commands(self, socket: RuntimeSocket, configuration: Configuration) -> Closable:
-        """Serve a runtime socket. Raises `ListenFailed`."""
+    async def serve_commands(self, socket: RuntimeSocket, configuration: Configuration) -> Commands:
+        """Serve a runtime socket, which has no path yet. Raises `ListenFailed`."""
         ...
 
     def log_to(self, configuration: Configuration) -> None:
@@ -102,7 +110,7 @@ class Serving:
         self._world = world
         self._configuration = configuration
         self._pages: dict[tuple[str, BindLine], tuple[FrontendSection, Page]] = {}
-        self._sockets: dict[RuntimeSocket, Closable] = {}
+        self._sockets: dict[RuntimeSocket, Commands] = {}
         self._stopping: list[asyncio.Future[None]] = []
         self._one_at_a_time = asyncio.Lock()
         self._opened: list[str] = []
@@ -120,6 +128,14 @@ class Serving:
         # Whoever is served can be looked at and steered.
         await self._open_sockets(self._configuration)
         await self._open_pages(self._configuration)
+
+    def put_sockets_in_place(self) -> None:
+        """Take the paths of runtime sockets, now that nothing else can fail. Raises `ListenFailed`.
+
+        A balancer that listens there already loses them.
+        """
+        for socket in self._sockets.values():
+            socket.put_in_place()
 
     def accept(self) -> None:
         """Let the listeners accept that were opened at the start."""
@@ -159,6 +175,7 @@ class Serving:
             try:
                 await self._open_pages(configuration)
                 await self._open_sockets(configuration)
+                self.put_sockets_in_place()
             except BaseException:
                 for name in opened:
                     self._world.stop_listening(name)
