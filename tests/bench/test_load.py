@@ -134,7 +134,9 @@ def confirm_each(peer: socket.socket, count: int) -> list[int]:
     peer.sendall(frames.method(1, frames.CONFIRM_SELECT_OK))
     received, confirmed, batches = bytearray(), 0, []
     while confirmed < count:
-        received += peer.recv(65536)
+        more = peer.recv(65536)
+        assert more, f"the publisher has gone after {confirmed} of {count}"
+        received += more
         new = 0
         while size := frames.next_frame(received, 0, len(received)):
             new += frames.method_id_at(received, 0) == frames.BASIC_PUBLISH

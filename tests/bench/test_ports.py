@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from support.forked import exit_code_in_a_fork
 
 from bench import ports
 from bench.ports import BLOCK_SIZE, PORTS, ClaimedPorts, free_ports
@@ -113,11 +114,11 @@ def test_two_never_have_the_same() -> None:
 def test_a_forked_process_has_others() -> None:
     own = free_ports()
     read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
+
+    def tell() -> None:
         os.write(write, str(free_ports()).encode())
-        os._exit(0)
-    os.waitpid(child, 0)
+
+    assert exit_code_in_a_fork(tell) == 0
     os.close(write)
     with open(read) as pipe:
         assert int(pipe.read()) // BLOCK_SIZE != own // BLOCK_SIZE

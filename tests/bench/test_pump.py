@@ -23,7 +23,7 @@ def test_a_pump_counts_what_it_drains_and_drops_a_stream_that_ends() -> None:
         draining.add(taken)
         stream.sendall(b"x" * 300_000)
         stream.shutdown(socket.SHUT_WR)
-        running = threading.Thread(target=draining.run)
+        running = threading.Thread(target=draining.run, daemon=True)
         running.start()
         assert stream.recv(1) == b""  # the pump has closed it: all is drained
         ours.close()

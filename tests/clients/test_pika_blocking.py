@@ -338,7 +338,7 @@ def test_acknowledgement_from_another_thread(channel: BlockingChannel, queue: st
                 channel.stop_consuming()
 
         later = channel.connection.add_callback_threadsafe
-        threads.append(threading.Thread(target=later, args=(acknowledge,)))
+        threads.append(threading.Thread(target=later, args=(acknowledge,), daemon=True))
         threads[-1].start()
 
     channel.basic_consume(queue, work)

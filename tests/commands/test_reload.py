@@ -20,6 +20,8 @@ from rabbitry.commands.reload import reload, socket_of
 from rabbitry.machine import Address
 from rabbitry.runtime.errors import UserError
 
+PATIENCE_S = 60.0
+
 
 @contextlib.contextmanager
 def balancer(path: Path, answer: str) -> Iterator[list[str]]:
@@ -37,9 +39,9 @@ def balancer(path: Path, answer: str) -> Iterator[list[str]]:
             ready.set()
             await asyncio.to_thread(done.wait)
 
-    thread = threading.Thread(target=asyncio.run, args=(main(),))
+    thread = threading.Thread(target=asyncio.run, args=(main(),), daemon=True)
     thread.start()
-    ready.wait()
+    assert ready.wait(PATIENCE_S), "it does not listen"
     try:
         yield heard
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import socket
 import subprocess
@@ -49,12 +48,14 @@ def test_it_stays_and_says_when_it_serves_and_ends(
     port = free_ports()
     file.write_text(TEXT.format(word, 5000, port))
     process = subprocess.Popen(
-        [sys.executable, "-m", "rabbitry", "balance", "-Ws", "-f", file, "-p", pidfile],
+        [
+            *("prlimit", f"--nofile={OPEN_FILES}"),
+            *(sys.executable, "-m", "rabbitry", "balance", "-Ws", "-f", file, "-p", pidfile),
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"NOTIFY_SOCKET": str(manager.getsockname())},
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES)),
     )
     try:
         assert manager.recv(100) == b"READY=1"

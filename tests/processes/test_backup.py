@@ -59,7 +59,7 @@ class Mover:
         self._ending = threading.Event()
         self.moved = 0
         self.moves = threading.Event()
-        self._thread = threading.Thread(target=self._move)
+        self._thread = threading.Thread(target=self._move, daemon=True)
         self._thread.start()
 
     def _move(self) -> None:
@@ -77,7 +77,8 @@ class Mover:
 
     def end(self) -> None:
         self._ending.set()
-        self._thread.join()
+        self._thread.join(PATIENCE_S)
+        assert not self._thread.is_alive(), "a publish, a get or an ack is never answered"
 
 
 def test_a_backup_under_load_has_all_that_was_confirmed(

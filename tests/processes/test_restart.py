@@ -32,7 +32,9 @@ class Load:
         self.received: set[bytes] = set()
         self.marked_twice: list[bytes] = []
         self.unmarked_twice: list[bytes] = []
-        self._threads = [threading.Thread(target=self._again, args=(one,)) for one in self._sides()]
+        self._threads = [
+            threading.Thread(target=self._again, args=(one,), daemon=True) for one in self._sides()
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -74,7 +76,8 @@ class Load:
     def end(self) -> None:
         self._ending.set()
         for thread in self._threads:
-            thread.join()
+            thread.join(PATIENCE_S)
+            assert not thread.is_alive(), "a client waits for an answer that never comes"
 
 
 def test_all_nodes_one_after_another_under_load(cluster: RunningCluster) -> None:

@@ -48,7 +48,9 @@ class Settling:
         sides: list[Callable[[], None]] = [partial(self._publish, at) for at in range(PUBLISHERS)]
         sides += [partial(self._consume, cluster.node_port(name), "work") for name in NODES]
         sides.append(partial(self._consume, cluster.front, "dead"))
-        self._threads = [threading.Thread(target=self._again, args=(side,)) for side in sides]
+        self._threads = [
+            threading.Thread(target=self._again, args=(side,), daemon=True) for side in sides
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -118,7 +120,8 @@ class Settling:
             done = self.lock.wait_for(self._complete, PATIENCE_S)
         self._ended.set()
         for thread in self._threads:
-            thread.join()
+            thread.join(PATIENCE_S)
+            assert not thread.is_alive(), "a client waits for an answer that never comes"
         assert done, f"of {len(self.confirmed)} confirmed, {len(self.settled)} were settled"
 
     def _complete(self) -> bool:

@@ -49,7 +49,7 @@ def test_one_that_answers_badly(tmp_path: Path, answer: bytes) -> None:
                 connection.recv(1000)
                 connection.sendall(answer)
 
-        thread = threading.Thread(target=serve)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         with pytest.raises(UserError, match=f"pid {os.getpid()}. does not answer") as caught:
             control.ask(tmp_path, control.Status())

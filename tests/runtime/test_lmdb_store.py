@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.faulty_disk import COMPILER, WITHOUT_COMPILER, FaultyDisk
+from support.forked import exit_code_in_a_fork
 from support.store_reading import read
 
 import rabbitry
@@ -198,17 +199,13 @@ def test_who_ceases_to_wait_ends_nothing(tmp_path: Path, run: Run) -> None:
 
 def test_it_is_not_used_in_a_forked_process(tmp_path: Path) -> None:
     with opened(tmp_path / "store") as store:
-        child = os.fork()
-        if child == 0:
-            code = 1
-            with contextlib.suppress(BaseException):
-                for use in (lambda: store.commit([]), lambda: read(store, []), store.close):
-                    with contextlib.suppress(RuntimeError):
-                        use()
-                        os._exit(2)
-                code = 0
-            os._exit(code)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+        def use_it() -> None:
+            for use in (lambda: store.commit([]), lambda: read(store, []), store.close):
+                with pytest.raises(RuntimeError, match="forked"):
+                    use()
+
+        assert exit_code_in_a_fork(use_it) == 0
 
 
 # --- damage --------------------------------------------------------------------------------------

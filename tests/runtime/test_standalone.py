@@ -196,8 +196,7 @@ def test_under_an_alarm_publishers_are_told_and_others_go_on() -> None:
         channel = publisher.channel()
         channel.queue_declare("q")
         assert process.stderr is not None
-        while "publishers are blocked" not in process.stderr.readline():
-            pass
+        assert any("publishers are blocked" in line for line in iter(process.stderr.readline, ""))
         channel.basic_publish("", "q", b"x")
         while not reasons:
             publisher.process_data_events(None)

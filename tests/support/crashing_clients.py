@@ -74,19 +74,21 @@ class Clients:
 
     def publish(self, name: str, port: int) -> None:
         """Start a publisher, pika, which has one message unconfirmed at most."""
-        thread = threading.Thread(target=self._run, args=(self._publisher, name, port))
+        thread = threading.Thread(target=self._run, args=(self._publisher, name, port), daemon=True)
         self._publishers.append(thread)
         thread.start()
 
     def publish_in_windows(self, name: str, port: int) -> None:
         """Start a publisher that has up to `WINDOW` messages unconfirmed."""
-        thread = threading.Thread(target=self._run, args=(self._window_publisher, name, port))
+        thread = threading.Thread(
+            target=self._run, args=(self._window_publisher, name, port), daemon=True
+        )
         self._publishers.append(thread)
         thread.start()
 
     def consume(self, name: str, port: int) -> None:
         """Start a consumer."""
-        thread = threading.Thread(target=self._run, args=(self._consumer, name, port))
+        thread = threading.Thread(target=self._run, args=(self._consumer, name, port), daemon=True)
         self._consumers.append(thread)
         thread.start()
 
