@@ -11,19 +11,18 @@ import socket
 import ssl
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.balancer_processes import COMMAND, PATIENCE_S, Process, ToyServer, connect
 from support.certificates import Certificates
 
 from bench.ports import free_ports
 from rabbitry.console.balancer_process import check, main
 
-PATIENCE_S = 20
 CLASSIC = """\
 global
     log stderr local0 info
@@ -54,7 +53,6 @@ listen private_monitoring 127.0.0.1:{page}
     stats uri /stats
     stats refresh 5s
 """
-COMMAND = (sys.executable, "-m", "rabbitry.console.balancer_process")
 FOR_WHOMEVER = (
     # Whether the user may read this Python, and so start workers anew, depends on the machine.
     *(sys.executable, "-c"),
@@ -63,74 +61,6 @@ FOR_WHOMEVER = (
     "it.forbidden_file = lambda: None; sys.exit(main(sys.argv[1:]))",
 )
 SERVERS = ("rabbit", "rabbit_1", "rabbit_2")
-
-
-class ToyServer:
-    """Says its name to whoever connects, then echoes."""
-
-    def __init__(self, name: str, port: int | None = None) -> None:
-        self.name = name
-        self._links: list[socket.socket] = []
-        self.port = free_ports() if port is None else port
-        self._sock = socket.create_server(("127.0.0.1", self.port))
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def die(self) -> None:
-        """Go as a killed process goes: the port is closed, all links are cut."""
-        for sock in (self._sock, *self._links):
-            with contextlib.suppress(OSError):  # closed before
-                sock.shutdown(socket.SHUT_RDWR)
-            sock.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                link, _ = self._sock.accept()
-            except OSError:
-                return
-            self._links.append(link)
-            threading.Thread(target=self._echo, args=(link,), daemon=True).start()
-
-    def _echo(self, link: socket.socket) -> None:
-        try:
-            link.sendall(self.name.encode() + b"\n")
-            while data := link.recv(65536):
-                link.sendall(data)
-            link.close()
-        except OSError:
-            return
-
-
-class Process:
-    """A balancer process that serves, with its log read line by line."""
-
-    def __init__(self, path: Path, *options: str, command: Sequence[str] = COMMAND) -> None:
-        reading, writing = os.pipe()
-        self.process = subprocess.Popen(
-            [*command, "--config", str(path), "--ready-fd", str(writing), *options],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            pass_fds=(writing,),
-        )
-        os.close(writing)
-        with os.fdopen(reading) as said:
-            self.said = json.loads(said.read() or "{}")
-        self.lines: list[str] = []
-
-    def wait_for(self, text: str) -> str:
-        """Read the log until a line has `text`."""
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.lines.append(line)
-            if text in line:
-                return line
-        raise AssertionError(f"{text!r} never came; the log was:\n{''.join(self.lines)}")
-
-    def end(self) -> int:
-        self.process.terminate()
-        self.process.communicate(timeout=PATIENCE_S)
-        return self.process.returncode
 
 
 @pytest.fixture
@@ -162,17 +92,6 @@ def balancer(classic: Path) -> Iterator[Process]:
     if started.process.poll() is None:
         started.process.kill()
     started.process.communicate(timeout=PATIENCE_S)
-
-
-def connect(port: int) -> tuple[socket.socket, str]:
-    """Connect; return the link and the name of the server at its other end."""
-    link = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
-    name = b""
-    while not name.endswith(b"\n"):
-        byte = link.recv(1)
-        assert byte, "closed without a name"
-        name += byte
-    return link, name.decode().strip()
 
 
 def names_of(port: int, count: int) -> list[str]:

@@ -30,6 +30,7 @@ WANTED: list[Any] = [
     *[m.Close(3, True), m.PauseLink(3), m.ResumeLink(3), m.Join(3, -1, 2**40, 0)],
     *[m.MeasureThem([3, -1], 4), m.End(False), m.Ping()],
     m.Become(None, 12, "group b"),
+    m.Renew(),
 ]
 HAPPENED: list[Any] = [
     m.Opened(3, "front", HERE, "bunny", HERE, True),
@@ -39,6 +40,7 @@ HAPPENED: list[Any] = [
     m.Told("error", "what", {"reason": "why", "links": 4, "share": 0.5, "none": None}),
     m.Alive(),
     m.Became("why not"),
+    m.Renewed(),
 ]
 
 

@@ -56,6 +56,9 @@ class Opened:
     def stop_listening(self) -> None:
         self.world.did.append(f"stop {self.name}")
 
+    def renew_certificates(self) -> None:
+        self.world.renewed.append(self.name)
+
 
 class World:
     """Notes what is opened and closed; ports in `taken` cannot be."""
@@ -63,6 +66,7 @@ class World:
     def __init__(self, configuration: Configuration) -> None:
         self.proxies = Proxies(configuration)
         self.did: list[str] = []
+        self.renewed: list[str] = []
         self.taken: set[int] = set()
 
     async def ask(self, question: Any) -> Any:
@@ -101,6 +105,9 @@ class World:
         self._try(socket.bind.address)
         self.did.append("socket")
         return Opened(self, "socket", socket.bind.address)
+
+    async def renew_certificates(self) -> None:
+        self.renewed.append(f"all behind {self.did[-1]}")
 
     def log_to(self, configuration: Configuration) -> None:
         self.did.append("log")
@@ -167,6 +174,8 @@ def test_the_same_file_opens_and_closes_nothing() -> None:
         world.did.clear()
         assert await serving.reload(read(BEFORE)) == []
         assert world.did == ["adopt", "log"]
+        # Though no line has changed, files may have.
+        assert world.renewed == ["page page", "all behind log"]
 
     asyncio.run(main())
 

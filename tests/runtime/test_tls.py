@@ -27,6 +27,7 @@ from rabbitry.machine import (
 )
 from rabbitry.runtime.driver import Driver
 from rabbitry.runtime.node_options import LoginFrom
+from rabbitry.runtime.server_names import NamedCertificate
 from rabbitry.runtime.tls import Tls, TlsFailed, TlsSettings, name_of
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -104,6 +105,18 @@ def test_new_files_are_used_and_bad_ones_leave_the_old(tmp_path: Path) -> None:
     files.renew()
     assert tls.context() is not first
     assert told[2:] == [("info", {"cert": files.cert})]
+
+
+def test_files_of_many_are_looked_at_now_and_then_or_when_told(tmp_path: Path) -> None:
+    files = Certificates(tmp_path)
+    named = (NamedCertificate(cert=files.cert, key=files.key, filters=()),)
+    settings = TlsSettings(cert=files.cert, key=files.key, named=named)
+    tls = Tls(settings, lambda *report: None)
+    first = tls.context()
+    files.renew()
+    assert tls.context() is first
+    tls.renew()
+    assert tls.context() is not first
 
 
 def test_what_cannot_be_used_at_the_start(files: Certificates, tmp_path: Path) -> None:

@@ -135,6 +135,11 @@ class HttpServer:
         if self._listener is not None:
             self._listener.refuse(whether)
 
+    def renew_certificates(self) -> None:
+        """Begin new connections with what the files of certificates hold now."""
+        if self._tls is not None:
+            self._tls.renew()
+
     @property
     def clients(self) -> int:
         """How many there are now."""

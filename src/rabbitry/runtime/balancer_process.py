@@ -56,12 +56,14 @@ class _World:
     def __init__(
         self,
         driver: Driver,
+        hand: JoiningHand,
         log: BalancerLog,
         page: ServePage,
         run: RunLine,
         desk: BalancerDesk,
     ) -> None:
         self._driver = driver
+        self._hand = hand
         self._log = log
         self._serve_page = page
         self._run_line = run
@@ -103,6 +105,10 @@ class _World:
         process = configuration.process
         await served.open([socket], process.runtime_timeout_us, process.runtime_maxconn)
         return served
+
+    async def renew_certificates(self) -> None:
+        """Begin new links with what the files of certificates hold now."""
+        await self._hand.renew_certificates()
 
     def log_to(self, configuration: Configuration) -> None:
         """Send log lines where this configuration says."""
@@ -151,7 +157,7 @@ async def run_balancer(
             return await reloader.reload()
         return await desk.run_line(terminal, line)
 
-    open_now = Serving(_World(driver, log, serve_page, run_line, desk), configuration)
+    open_now = Serving(_World(driver, hand, log, serve_page, run_line, desk), configuration)
     hand.steer_elsewhere = open_now.steer_page
     reloader = Reloader(open_now, read, _tell)
     driver.start()

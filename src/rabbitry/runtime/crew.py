@@ -54,6 +54,7 @@ from rabbitry.runtime.listeners import ListenOptions
 from rabbitry.runtime.pinging import Pinging
 from rabbitry.runtime.privileges import Identity
 from rabbitry.runtime.remote_link import RemoteLink
+from rabbitry.runtime.renewing import Renewing
 from rabbitry.runtime.tls import Tls, TlsSettings
 from rabbitry.runtime.watchdog import CANNOT_START, DIED, STARTED_AGAIN, Vigil
 from rabbitry.runtime.worker_channel import Channel
@@ -171,6 +172,7 @@ class Crew(JoiningHand):
         self._restarts: list[asyncio.TimerHandle] = []
         self._told: set[tuple[int, str]] = set()  # since the worker of this index was well
         self._becoming = Becoming()
+        self._renewing = Renewing()
 
     def serve(self, take: Take, tell: Tell) -> None:
         """Hand events to `take` from now on, and start the workers."""
@@ -218,11 +220,17 @@ class Crew(JoiningHand):
         """Have all workers become somebody, as `becoming` says. Raises `PrivilegesFailed`."""
         await self._becoming.become(identity, self._alive())
 
+    async def renew_certificates(self) -> None:
+        """Begin new links with what the files hold now, in all processes."""
+        self.renew_certificates_here()
+        await self._renewing.renew(self._alive())
+
     def _gone(self, worker: Worker) -> None:
         """A worker has died, and its links with it."""
         code = worker.reap(0)
         index = self.workers.index(worker)
         self.workers[index] = None
+        self._renewing.answered(worker)
         self._becoming.answered(worker, "a worker process died before it was somebody else")
         if self.loop.time() - worker.started_at >= STEADY_S:
             self._told -= {told for told in self._told if told[0] == index}
@@ -402,6 +410,8 @@ class Crew(JoiningHand):
             self._closed(worker, message.link, message.reason, message.in_handshake)
         elif kind is m.Became:
             self._becoming.answered(worker, message.failure)
+        elif kind is m.Renewed:
+            self._renewing.answered(worker)
         elif kind is m.Told:
             self.tell(message.level, message.what, dict(message.details))
         elif kind is not m.Alive:

@@ -127,6 +127,10 @@ class Become(Message, tag=15):
     name: str
 
 
+class Renew(Message, tag=16):
+    """Begin new links with what the files of certificates hold now; say `Renewed`."""
+
+
 Wanted = (
     Listen
     | StopListening
@@ -143,6 +147,7 @@ Wanted = (
     | End
     | Ping
     | Become
+    | Renew
 )
 
 
@@ -213,7 +218,22 @@ class Became(Message, tag=9):
     failure: str
 
 
-Happened = Opened | Received | Finished | Closed | WritingPaces | Measured | Told | Alive | Became
+class Renewed(Message, tag=10):
+    """The answer to `Renew`, and all before it is carried out."""
+
+
+Happened = (
+    Opened
+    | Received
+    | Finished
+    | Closed
+    | WritingPaces
+    | Measured
+    | Told
+    | Alive
+    | Became
+    | Renewed
+)
 
 _encoder = msgspec.msgpack.Encoder()
 wanted_decoder: msgspec.msgpack.Decoder[list[Wanted]] = msgspec.msgpack.Decoder(list[Wanted])

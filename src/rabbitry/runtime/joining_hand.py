@@ -47,6 +47,7 @@ from rabbitry.runtime.descriptors import (
 from rabbitry.runtime.hand import HANDSHAKE_FAILED, Hand, Take, Tell, Usable
 from rabbitry.runtime.joinable_links import Joinable, JoinableLink, JoinablePlainLink
 from rabbitry.runtime.links import Link, address_of, reason_of, set_options
+from rabbitry.runtime.listeners import ListenOptions
 from rabbitry.runtime.pipes import PIPES_MAX, PipePool
 from rabbitry.runtime.poller import Poller
 from rabbitry.runtime.proxy_greeting import read_greeting
@@ -82,6 +83,7 @@ class JoiningHand(Hand):
         self._places: dict[Address, tuple[float, _Place]] = {}
         self._contexts: dict[LinkTls, ssl.SSLContext] = {}
         self._sessions = Sessions()
+        self._secured: dict[str, Tls] = {}
 
     def serve(self, take: Take, tell: Tell) -> None:
         """Hand events to `take` from now on."""
@@ -106,6 +108,48 @@ class JoiningHand(Hand):
             JoinLinks: lambda effect: self.join(effect.first, effect.second),
             MeasureLinks: self.measure_links,
         }
+
+    # --- certificates ---------------------------------------------------------------------------
+
+    def listen_on(
+        self,
+        name: str,
+        sock: Any,
+        secure: Tls | None,
+        options: ListenOptions,
+        *,
+        accepting: bool = True,
+    ) -> None:
+        """Accept from a listening socket, at once or after `accept`."""
+        if secure is not None:
+            self._secured[name] = secure
+        super().listen_on(name, sock, secure, options, accepting=accepting)
+
+    def stop_listening(self, name: str) -> None:
+        """Free the port of this listener, where it listens; its links stay."""
+        self._secured.pop(name, None)
+        super().stop_listening(name)
+
+    def renew_certificates_here(self) -> None:
+        """Begin new links, of clients and to servers, with what the files hold now.
+
+        What cannot be used is told and leaves what was in use, as `tls` does with clients' links.
+        """
+        for secure in self._secured.values():
+            secure.renew()
+        for tls in self._contexts:
+            try:
+                self._contexts[tls] = client_context(tls)
+            except TlsFailed as failure:
+                if failure.is_forbidden:
+                    continue  # to whom we are now; who reloads was told (`tls_files`)
+                what = "new certificates of a server cannot be used, those before stay"
+                self.tell("error", what, {"reason": str(failure)})
+        self._sessions = Sessions()  # they go on with the context that they began with only
+
+    async def renew_certificates(self) -> None:
+        """`renew_certificates_here`, in all processes; return when it is done."""
+        self.renew_certificates_here()
 
     # --- joining --------------------------------------------------------------------------------
 

@@ -66,6 +66,10 @@ class Page(Closable, Protocol):
         """Free the port at once, for good; `close` ends the rest."""
         ...
 
+    def renew_certificates(self) -> None:
+        """Begin new connections with what the files of certificates hold now."""
+        ...
+
 
 class World(Protocol):
     """What opens and closes: the driver, the console's pages, the runtime sockets, the log."""
@@ -96,6 +100,10 @@ class World(Protocol):
 
     async def serve_commands(self, socket: RuntimeSocket, configuration: Configuration) -> Commands:
         """Serve a runtime socket, which has no path yet. Raises `ListenFailed`."""
+        ...
+
+    async def renew_certificates(self) -> None:
+        """Begin new links with what the files of certificates hold now, in all processes."""
         ...
 
     def log_to(self, configuration: Configuration) -> None:
@@ -191,7 +199,12 @@ class Serving:
                 self.addresses.pop(name, None)
             await self._close_but(configuration)
             self._configuration = configuration
-            return [*await self._change_pages(configuration), *_in_vain(before, configuration)]
+            failed = await self._change_pages(configuration)
+            # Files may have changed though no line has: whoever is told of the reload finds them.
+            for _, page in self._pages.values():
+                page.renew_certificates()
+            await self._world.renew_certificates()
+            return [*failed, *_in_vain(before, configuration)]
 
     async def _open_listeners(
         self, configuration: Configuration, changes: ListenerChanges

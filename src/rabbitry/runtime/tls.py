@@ -130,6 +130,11 @@ class Tls:
                 self._report("info", "new certificates in use", {"cert": self.settings.cert})
         return self._context
 
+    def renew(self) -> None:
+        """Look at the files now, whenever that was done last."""
+        self._look_at = 0.0
+        self.context()
+
     def peer_name(self, certificate: dict[str, Any] | None) -> str | None:
         """Return whom a verified certificate (of `getpeercert`) names; None: that is not asked.
 

@@ -151,6 +151,7 @@ class Worker:
             m.End: lambda w: hand.end(abort=w.abort),
             m.Ping: lambda _: self._channel.send(m.Alive()),
             m.Become: self._become,
+            m.Renew: self._renew,
         }
 
     def _send(self, wanted: m.Send) -> None:
@@ -178,6 +179,10 @@ class Worker:
                 return
         options, accepting = wanted.options, wanted.accepting
         self._hand.listen_on(wanted.listener, sock, tls, options, accepting=accepting)
+
+    def _renew(self, _: m.Renew) -> None:
+        self._hand.renew_certificates_here()
+        self._channel.send(m.Renewed())
 
     def _become(self, wanted: m.Become) -> None:
         try:
