@@ -67,8 +67,7 @@ def test_a_stopped_rabbitmq_is_down_and_its_sessions_end_and_nobody_complains(
     balancing = Balancing(tmp_path, brokers.ports)
     try:
         balancing.says("ready: ")
-        for name in ("r0", "r1", "r2"):
-            balancing.says(f"front/{name} succeeded", "RabbitMQ")
+        balancing.says_of_each(("r0", "r1", "r2"), "succeeded", "RabbitMQ")
         clients = [RawClient(balancing.front, []).open() for _ in range(3)]  # one on each, in turn
         with stopped(pids[1]):
             balancing.says("front/r1 failed", "accepts but does not answer")
@@ -100,15 +99,15 @@ def test_where_one_disk_stands_still_the_others_are_up_though_queues_are_mirrore
 ) -> None:
     balancing = Balancing(tmp_path, brokers.ports)
     try:
-        for name in ("r0", "r1", "r2"):
-            balancing.says(f"front/{name} succeeded", "RabbitMQ")
+        balancing.says_of_each(("r0", "r1", "r2"), "succeeded", "RabbitMQ")
         with second_disk(Path(brokers.directory)).held():
             balancing.says("front/r1 failed", "disk: no confirm")
             balancing.says("Server front/r1 is DOWN")
         balancing.says("Server front/r1 is UP")
         assert balancing.end() == 0
         for name in ("r0", "r2"):
-            assert not balancing.has_said(f"front/{name} failed")
+            # A busy machine may be late with one confirm: that is no server that is DOWN.
+            assert not balancing.has_said(f"Server front/{name} is DOWN")
     finally:
         balancing.process.kill()
         balancing.process.wait()

@@ -1,7 +1,8 @@
 """Brokers whose disk stands still, or is in alarm, behind `option amqp-check`: real ones.
 
 A broker whose syncs hang accepts connections and answers methods: nothing but a durable message,
-whose confirm does not come, finds it. Nothing here is timed: what must come is waited for.
+whose confirm does not come, finds it. Nothing here is timed: what must come is waited for, and a
+single check that fails (a busy machine syncs late, too) is no server that is DOWN.
 """
 
 from __future__ import annotations
@@ -132,7 +133,7 @@ def test_a_user_who_may_not_declare_is_told_and_the_server_is_up(
         client = RawClient(watcher.front, []).open()
         client.ask(BasicQos())
         assert watcher.end() == 0
-        assert not watcher.has_said("failed")
+        assert not watcher.has_said("is DOWN")
     before = logs(broken.cluster)
     with balancing(
         tmp_path, broken.cluster.ports, "user monitor password secret no-disk"
@@ -199,7 +200,7 @@ def test_without_the_disk_an_alarm_of_ours_is_heard_of_too(
             watcher.says("Server front/r0 blocks publishers: low on disk")
         watcher.says("Server front/r0 takes publishers again")
         assert watcher.end() == 0
-        assert not watcher.has_said("failed")
+        assert not watcher.has_said("is DOWN")
 
 
 # --- several --------------------------------------------------------------------------------------
@@ -213,12 +214,11 @@ def test_only_the_node_whose_disk_stands_still_is_down(
     cluster = up(environment=disk.environment).wait_ready()
     ports = [cluster.node_port(name) for name in ("rabbit", "rabbit_1", "rabbit_2")]
     with balancing(tmp_path, ports) as watcher:
-        for name in ("r0", "r1", "r2"):
-            watcher.says(f"front/{name} succeeded", "Rabbitry")
+        watcher.says_of_each(("r0", "r1", "r2"), "succeeded", "Rabbitry")
         with disk.held():
             watcher.says("front/r1 failed", STANDS_STILL)
             watcher.says("Server front/r1 is DOWN")
         watcher.says("Server front/r1 is UP")
         assert watcher.end() == 0
         for name in ("r0", "r2"):
-            assert not watcher.has_said(f"front/{name} failed")
+            assert not watcher.has_said(f"Server front/{name} is DOWN")

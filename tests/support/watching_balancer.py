@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import subprocess
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -71,13 +72,25 @@ class Balancing:
         """Wait for a line with all these words, one that was said since the last wait or will be;
         lines before it are not looked at again."""
         while True:
-            try:
-                line = self._lines.get(timeout=PATIENCE_S)
-            except queue.Empty:
-                pytest.fail(f"never said {words}; but {self._seen[-10:]}")
-            self._seen.append(line)
+            line = self._next_line(f"{words}")
             if all(word in line for word in words):
                 return line
+
+    def says_of_each(self, names: Iterable[str], *words: str) -> None:
+        """As `says`, for a line about each server of `front`, in whatever order they come."""
+        missing = [f"front/{name} " for name in names]
+        while missing:
+            line = self._next_line(f"{words} of {missing}")
+            if all(word in line for word in words):
+                missing = [each for each in missing if each not in line]
+
+    def _next_line(self, wanted: str) -> str:
+        try:
+            line = self._lines.get(timeout=PATIENCE_S)
+        except queue.Empty:
+            pytest.fail(f"never said {wanted}; but {self._seen[-10:]}")
+        self._seen.append(line)
+        return line
 
     def end(self) -> int:
         """SIGTERM; return the exit code, when all was read that it said."""
