@@ -93,6 +93,8 @@ def orphan(path: Path, *arguments: str) -> subprocess.Popen[bytes]:
     )
     assert child.stdout is not None
     child.stdout.readline()
+    if arguments:
+        os.waitid(os.P_PID, child.pid, os.WSTOPPED)  # else it may be told to go on before that
     ended = subprocess.Popen([sys.executable, "-S", "-c", ""])
     ended.wait()
     directory.layout.lock.write_text(f'{{"pid": {ended.pid}, "socket": "/nowhere"}}')
