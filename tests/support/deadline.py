@@ -37,6 +37,9 @@ class TooLong(SystemExit):
 @contextlib.contextmanager
 def bounded(item: pytest.Item, part: str) -> Iterator[None]:
     """Raise `TooLong` in the main thread when the block takes longer than the test's deadline."""
+    if item.config.option.usepdb:  # somebody is looking at it
+        yield
+        return
     mark = item.get_closest_marker("deadline")
     limit_s = float(mark.args[0]) if mark is not None else DEADLINE_S
     said: list[str] = []
