@@ -34,8 +34,7 @@ Two drivers run the same machines: `rabbitry.runtime` on asyncio and real socket
   `LinkFinished` and `LinkClosed` of a joined link tell what both have brought, or `LinksMeasured`
   right before them does, which answers `MeasureLinks`, too (a `LinkClosed` when both have finished
   need not). A link is joined once. Where one is gone already, the other is not read any more.
-- A timer is known by its name; `SetTimer` replaces an earlier one of that name. `TimerFired` comes
-  once, not before its time.
+- A timer has a name; `SetTimer` replaces an earlier one of it. `TimerFired` comes once, not early.
 - `Commit` hands over an atomic batch of writes; `Committed` answers when it is durable. Commits are
   answered in order. What must follow durability is emitted in answer to `Committed`, never merely
   listed behind the `Commit`. `CommitFailed` says that the world refused (a full disk, an error of
@@ -207,7 +206,7 @@ class LinkClosed:
     """The link is gone in both directions. `reason` is for people, empty for an orderly end.
 
     `measures`: of it and its partner, where it is joined. `in_handshake`: its TLS could not begin.
-    `failed_here`: we lost it, its peer did nothing.
+    `failed_here`: we lost it, its peer did nothing. `data`: what a client said that has reset it.
     """
 
     link: int
@@ -215,6 +214,7 @@ class LinkClosed:
     measures: Sequence[Measure] = field(default=(), compare=False)
     in_handshake: bool = False
     failed_here: bool = False
+    data: bytes = b""
 
 
 @dataclass(slots=True)

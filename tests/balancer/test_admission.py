@@ -27,6 +27,7 @@ from rabbitry.balancer.proxy_protocol import (
 from rabbitry.machine import (
     Address,
     CloseLink,
+    LinkClosed,
     PauseListening,
     PauseReading,
     ResumeListening,
@@ -167,6 +168,27 @@ def test_a_client_says_first_whom_it_is_for() -> None:
     (report,) = reports(talk.closed(1, RESET))
     assert report.details["client"] == "192.0.2.1:56324"
     assert report.details["bytes_in"] == 4
+
+
+@pytest.mark.parametrize(
+    ("header", "state"), [(HEADER, "CR"), (HEADER + b"AMQP", "CR"), (HEADER[:9], "PR")]
+)
+def test_a_client_that_is_gone_behind_its_header_troubles_no_server(
+    header: bytes, state: str
+) -> None:
+    """As checks of another balancer do, which reset their links."""
+    talk = Conversation(configured(HEAD, bind=ASKING))
+    talk.client(1)
+    effects = talk.take(LinkClosed(1, RESET, data=header))
+    assert opened(effects) == []
+    told = [report.details for report in reports(effects)]
+    if state == "CR":
+        assert [(each["state"], each["server"]) for each in told] == [("CR", "<NOSRV>")]
+        assert told[0]["client"] == "192.0.2.1:56324"
+        assert told[0]["bytes_in"] == len(header) - len(HEADER)
+    else:
+        assert [each["text"] for each in told] == [TRUNCATED]
+    assert (talk.row("FRONTEND").scur, talk.timers) == (0, {})
 
 
 def test_a_local_header_changes_nothing() -> None:

@@ -3,7 +3,9 @@
 # ruff: noqa: E501 - lines of the log are as long as they are
 from __future__ import annotations
 
+import os
 import re
+import signal
 import socket
 import struct
 
@@ -278,6 +280,30 @@ def test_client_that_goes_before_its_header_is_whole() -> None:
     assert play(ONE % ("accept-proxy", ""), script) == (
         b"",
         ["127.0.0.1:N [N] front/1: Truncated PROXY protocol header received"],
+    )
+
+
+def test_a_client_that_resets_behind_its_header() -> None:
+    """As checks of another balancer do: no server is troubled. Both are there when it is read."""
+
+    def script(side: Side) -> object:
+        os.kill(side.process, signal.SIGSTOP)
+        try:
+            link = side.connect()
+            link.send(v2_of("192.0.2.7", "192.0.2.8", 1000, 2000))
+            link.reset()
+        finally:
+            os.kill(side.process, signal.SIGCONT)
+        line = side.sessions(1)[0]
+        row = side.figures("stot", "cli_abrt", "econ", "eresp")
+        return line.client, line.told, side.servers["s1"].arrivals, row["s1"], row["BACKEND"]
+
+    assert play(ONE % ("accept-proxy", ""), script) == (
+        "192.0.2.7:1000",
+        "front front/<NOSRV> -1/-1 0 CR 1/1/0/0/0 0/0",
+        [],
+        ["0", "0", "0", "0"],
+        ["1", "1", "0", "0"],
     )
 
 

@@ -79,6 +79,20 @@ def begun(wanted: bool = True) -> tuple[PlainLink, Owner, socket.socket]:
     return link, owner, theirs
 
 
+def test_what_a_client_said_before_it_reset_its_link_is_told_with_the_end(run: Run) -> None:
+    async def main() -> None:
+        _, owner, client = begun()
+        client.send(b"a header")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETTING)
+        client.close()
+        await owner.saw(LinkClosed)
+        told = LinkClosed(7, "Connection reset by peer", data=b"a header")
+        assert owner.kinds() == [LinkOpened, LinkClosed] and owner.events[-1] == told
+        owner.poller.stop()
+
+    run(main())
+
+
 def test_a_life_told_event_by_event(run: Run) -> None:
     async def main() -> None:
         link, owner, peer = begun()

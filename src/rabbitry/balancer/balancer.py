@@ -221,6 +221,8 @@ class Balancer:
             self.relay.measured(event.measures, now)
         if event.in_handshake:
             self._counters.tls.server_failed(self._tls_counters(link))
+        if event.data:
+            self.relay.last_bytes(link, event.data, now)
         if link > 0 or not self.checks.link_closed(link, event.reason, now):
             self.relay.link_closed(link, event.reason, now, failed_here=event.failed_here)
 

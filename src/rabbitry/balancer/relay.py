@@ -94,6 +94,16 @@ class Relay:
             session.early_size += len(data)
             session.bytes_in += len(data)
 
+    def last_bytes(self, link: int, data: bytes, now: int) -> None:
+        """What a client said before it broke off, which is told next: no server is looked for."""
+        session = self.table.by_link.get(link)
+        if session is None or session.phase is not Phase.GREETING:
+            self.bytes_received(link, data, now)
+        elif self.admission.greeted(session, data, now):
+            # Its header is whole. HAProxy has a stream now, that has asked for nothing (SC_ST_INI).
+            self._ending.blame(session, "C", "R")
+        self._settle(now, session)
+
     def link_finished(self, link: int, now: int) -> None:
         """One side will send no more."""
         session = self.table.by_link.get(link)

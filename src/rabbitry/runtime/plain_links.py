@@ -3,9 +3,8 @@
 Owns one non-blocking socket without TLS, and almost no memory while nothing passes. An orderly
 close goes as described in `links`. `joinable_links` adds what is needed to be joined with another.
 
-Errors: a socket that cannot be written to is read to its end first, since the peer may have said
-why before it broke the link. What a turn of the poller reports may be stale by one event, so a read
-that would block is nothing.
+Errors: a socket that cannot be written to is read to its end first: the peer may have said why
+before. What a turn of the poller reports may be stale by one event: a read may find nothing.
 
 Invariants: after `close` the machine hears nothing of the link but `LinkClosed` (and measures);
 nothing is told after `LinkClosed`.
@@ -70,6 +69,7 @@ EVENT_IN = select.EPOLLIN if hasattr(select, "epoll") else 1
 MASK_IN = EVENT_IN | _FINISH
 _OUT = select.EPOLLOUT if hasattr(select, "epoll") else 4
 _BROKEN = (select.EPOLLERR | select.EPOLLHUP) if hasattr(select, "epoll") else 24
+_ERROR = 8  # EPOLLERR
 _UNWATCHED = -1
 
 
@@ -250,7 +250,9 @@ class PlainLink:
             if self._gone:
                 return
         if self._reads():
-            if events & (MASK_IN | _BROKEN):
+            if events & _ERROR and self.listener and not (self._closing or self._is_patient()):
+                self._read_before_reset()
+            elif events & (MASK_IN | _BROKEN):
                 self._read()
                 if events & _FINISH:
                     self._read_to_the_end()
@@ -309,6 +311,19 @@ class PlainLink:
             self._finished()
         elif not self._closing:  # else it is read only so that no reset is provoked
             self._bring(size)
+
+    def _read_before_reset(self) -> None:
+        """Read what a client said last: the machine hears both at once, and begins nothing."""
+        try:
+            size = self._sock.recv_into(BUFFER)
+        except OSError as failure:
+            self._lose(reason_of(failure))
+            return
+        if size == BUFFER_BYTES:
+            self._bring(size)  # there may be more
+            return
+        error = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        self._lose(os.strerror(error), bytes(VIEW[:size]))
 
     def _bring(self, size: int) -> None:
         """Hand over what is in the buffer."""
@@ -426,8 +441,8 @@ class PlainLink:
         else:
             self._unwatch()
 
-    def _lose(self, reason: str) -> None:
-        """Close the socket and tell `LinkClosed`, once."""
+    def _lose(self, reason: str, data: bytes = b"") -> None:
+        """Close the socket and tell `LinkClosed`, once, with what came right before."""
         if self._gone:
             return
         self._gone = True
@@ -441,7 +456,7 @@ class PlainLink:
         self._owner.link_lost(self)
         if was_full:
             self._made_room()
-        self._tell(LinkClosed(self.number, reason))
+        self._tell(LinkClosed(self.number, reason, data=data))
 
     def _tell(self, event: LinkFinished | LinkClosed) -> None:
         """Tell the end of a direction or of the link."""

@@ -112,7 +112,9 @@ class Worker:
                 if measures:
                     send(m.Measured(list(measures), 0))
                 send(m.Finished(link))
-            case LinkClosed(link, reason, measures, in_handshake):
+            case LinkClosed(link, reason, measures, in_handshake, _, data):
+                if data:
+                    send(m.Received(link, data))
                 if measures:
                     send(m.Measured(list(measures), 0))
                 self._told.pop(link, None)
