@@ -226,17 +226,26 @@ def test_clients_that_break_off_wherever_they_are_leave_nothing_behind(
         assert link.line() == "still here"
 
 
-def test_a_client_that_vanished_is_asked_by_keepalive_and_ended_by_its_timeout(
+def test_a_client_that_vanished_is_asked_by_keepalive(
     balance: Balance, serve: Serve, connect: Connect
 ) -> None:
     port = free_ports()
     server = serve()
-    more = "option tcpka\n    clitcpka-idle 100s\n    srvtcpka-idle 50s\n    timeout client 1s"
+    more = "option tcpka\n    clitcpka-idle 100s\n    srvtcpka-idle 50s\n    timeout client 1m"
     balance(front(port, f"s1 127.0.0.1:{server.port}", more=more))
-    link = connect(port)
-    assert link.line() == "s1"
+    assert connect(port).line() == "s1"
     assert 50 < keepalive_left_s(local=port) <= 100
     assert 0 < keepalive_left_s(remote=server.port) <= 50
+
+
+def test_a_client_that_vanished_is_ended_by_its_timeout(
+    balance: Balance, serve: Serve, connect: Connect
+) -> None:
+    port = free_ports()
+    server = serve()
+    balance(front(port, f"s1 127.0.0.1:{server.port}", more="timeout client 1s"))
+    link = connect(port)
+    assert link.line() == "s1"
     assert link.ends() == (b"", "fin")
     assert server.arrival(0).wait() == (b"", "fin")
 
