@@ -19,6 +19,7 @@ COMMANDS = [
     "kill",
     "start",
     "restart",
+    "rebalance",
     "stop",
     "backup",
     "restore",
@@ -116,6 +117,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["status"], 1, "no Rabbitry is running in"),
         (["kill", "rabbit"], 1, "no Rabbitry is running in"),
         (["start", "rabbit"], 1, "no Rabbitry is running in"),
+        (["rebalance"], 1, "no Rabbitry is running in"),
+        (["rebalance", "rabbit"], 2, "rabbitry rebalance --help"),
         (["stop"], 1, "no Rabbitry is running in"),
     ],
 )

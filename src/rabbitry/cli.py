@@ -49,7 +49,7 @@ app = App(
 
 for group in (users, virtual_hosts, policies, limits, definitions_group):
     app.command(group.app)
-for command in (nodes.kill, nodes.start, nodes.restart):
+for command in (nodes.kill, nodes.start, nodes.restart, nodes.rebalance):
     app.command(command)
 
 

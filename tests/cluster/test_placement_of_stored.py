@@ -201,6 +201,9 @@ def test_handing_over() -> None:
     assert place_handed_over(alone.catalog, alone.entry) is None
     away = Stage("a/bc/abc/", "ac").ends("c", end="away")
     assert place_handed_over(away.catalog, away.entry) is None
+    named = Stage("a/bc/abc/", "abc")
+    assert place_handed_over(named.catalog, named.entry, []) is None
+    assert named.place(place_handed_over(named.catalog, named.entry, ["c"])).shown == "c/ba/cba/"
 
 
 TWO: Definition = {"ha-mode": "exactly", "ha-params": 2}

@@ -1,4 +1,4 @@
-"""`rabbitry kill`, `start`, `restart`: what the supervisor is asked, and what is printed."""
+"""`rabbitry kill`, `start`, `restart`, `rebalance`: what is asked, and what is printed."""
 
 from __future__ import annotations
 
@@ -54,6 +54,15 @@ def test_restart_shows_how_it_goes(
     assert cli.run(["restart", "a", "b", "--timeout-s", "5"]) == 0
     assert supervisor.asked == [control.Restart([], 600), control.Restart(["a", "b"], 5)]
     assert capsys.readouterr().out == "a: stopping (pid 1)\nrestarted a, b\n" * 2
+
+
+def test_rebalance_says_what_was_done(
+    supervisor: Supervisor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    supervisor.lines = ["a: 2 queues handed over (b 2)", "each node leads 2 now"]
+    assert cli.run(["rebalance"]) == 0
+    assert supervisor.asked == [control.Rebalance()]
+    assert capsys.readouterr().out == "a: 2 queues handed over (b 2)\neach node leads 2 now\n"
 
 
 def test_restart_is_told_which(supervisor: Supervisor, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,9 +10,10 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from support.restarting_nodes import Play
 
 from rabbitry.runtime import control
 from rabbitry.runtime.command_desk import CommandDesk
@@ -107,6 +108,75 @@ def test_one_restart_at_a_time(run: Run, tmp_path: Path) -> None:
         assert await first == {"nodes": ["rabbit"]}
 
     one_node(run, tmp_path, test)
+
+
+class Evens(Play):
+    """Two nodes, and a coordinator that evens out who leads, or refuses to."""
+
+    refused = ""
+
+    async def ask(self, question: Any) -> Any:
+        if question[0] != "rebalance":
+            return await super().ask(question)
+        self.asked.append(question)
+        moved = [{"from": "a", "to": "b", "queues": 1}]
+        even = {"moved": moved, "kept": {}, "led": {"a": 1, "b": 1}}
+        return {"refused": self.refused} if self.refused else even
+
+    async def carry_out(self, request: control.Request) -> Any:
+        await asyncio.gather(*(node.joined.wait() for node in self.nodes.values()))
+        settings, layout = UpSettings(self.data_dir, nodes=2), Layout(self.data_dir)
+        self.desk = CommandDesk(settings, layout, self.ask, self.nodes, lambda: None)
+        return await self.desk.carry_out(request, cast(Asker, self))
+
+    def __init__(self, tmp_path: Path) -> None:
+        super().__init__(tmp_path)
+        self.data_dir = tmp_path
+
+
+def test_who_leads_is_evened_out_when_all_were_restarted(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        play = Evens(tmp_path)
+        assert await play.carry_out(control.Restart([], 20)) == {"nodes": ["a", "b"]}
+        assert play.asked[-1] == ("rebalance", [])
+        assert play.lines[-2:] == ["a: 1 queue handed over (b 1)", "each node leads 1 now"]
+        await play.carry_out(control.Restart(["a"], 20))
+        assert play.lines[-1] == "a: in sync"
+        play.refused = "the catalog cannot be written"
+        assert await play.carry_out(control.Restart([], 20)) == {"nodes": ["a", "b"]}
+        assert play.lines[-1] == (
+            "who leads was not evened out: the catalog cannot be written; nothing was handed over"
+        )
+        await play.end()
+
+    run(main())
+
+
+def test_a_restart_and_a_rebalance_keep_out_of_each_others_way(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        play = Evens(tmp_path)
+        heard: list[str] = []
+
+        async def meanwhile() -> None:
+            for request in (control.Rebalance(), control.Restart([], 20)):
+                with pytest.raises(UserError) as caught:
+                    await play.desk.carry_out(request, NobodyListens())
+                heard.append(str(caught.value))
+
+        def told(line: str) -> None:
+            play.on_line = lambda line: None
+            tasks.append(asyncio.create_task(meanwhile()))
+
+        tasks: list[asyncio.Task[None]] = []
+        play.on_line = told
+        await play.carry_out(control.Restart(["a"], 20))
+        await asyncio.gather(*tasks)
+        assert heard == ["a restart is under way already"] * 2
+        done = await play.carry_out(control.Rebalance())
+        assert done["led"] == {"a": 1, "b": 1}
+        await play.end()
+
+    run(main())
 
 
 def test_definitions_are_the_coordinators(run: Run, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from rabbitry.cluster import relocation
 from rabbitry.simulation.cluster import ClusterFactories
 from rabbitry.simulation.declarer import TRANSIENT_QUEUE
 from rabbitry.simulation.durable import LOSSES, DurableCluster
-from rabbitry.simulation.faults import DURABLE_KINDS
+from rabbitry.simulation.faults import DURABLE_KINDS, REBALANCE
 
 
 def watched(**nodes: dict[str, object]) -> tuple[DurableCluster, Replica]:
@@ -96,7 +96,7 @@ def test_any_node_may_die_and_runs_differ() -> None:
     cluster, _ = watched(a=LEADER)
     assert cluster.may_lose("a")
     plans = [DurableCluster(seed, cluster.factories).plan for seed in range(60)]
-    assert {kind for plan in plans for kind in plan.mean_interval_us} == set(DURABLE_KINDS)
+    assert {kind for plan in plans for kind in plan.mean_interval_us} == {*DURABLE_KINDS, REBALANCE}
 
 
 @pytest.mark.parametrize("what", LOSSES)

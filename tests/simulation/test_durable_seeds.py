@@ -13,7 +13,7 @@ from support.simulated_cluster import factories
 
 from rabbitry.cluster import merging
 from rabbitry.simulation.durable import DurableCluster
-from rabbitry.simulation.faults import DURABLE_KINDS
+from rabbitry.simulation.faults import DURABLE_KINDS, REBALANCE
 
 
 def test_seed(
@@ -58,6 +58,6 @@ def test_faults_of_every_kind_strike_and_much_is_at_stake() -> None:
             confirmed_at = history.confirmed.get(delivery.key, delivery.at)
             dead = history.wipes.get(delivery.queue, ())
             saved += any(confirmed_at < at < delivery.at for at in dead)
-    assert sorted(struck) == sorted(DURABLE_KINDS)
+    assert sorted(struck) == sorted((*DURABLE_KINDS, REBALANCE))
     assert wipes > 40
     assert saved > 100, "confirmed, then in stores alone, then delivered"

@@ -12,6 +12,7 @@ from rabbitry.simulation.faults import (
     DURABLE_KINDS,
     HINDERED_US_MAX,
     KINDS,
+    REBALANCE,
     RESTART,
     FaultInjector,
     FaultPlan,
@@ -90,7 +91,7 @@ def notes(faults: FaultInjector) -> list[tuple[int, str]]:
 
 
 def test_every_kind_strikes_between_begin_and_heal_only() -> None:
-    for kind in (*DURABLE_KINDS, DAMAGE):
+    for kind in (*DURABLE_KINDS, REBALANCE, DAMAGE):
         faults = injector(plan_of(kind))
         faults.world.run_until(SECOND)
         assert faults.counts == {}, kind

@@ -53,7 +53,9 @@ class Confirming:
         self.began: set[tuple[str, int, int]] = set()
         for name in "abc":
             self.stage.join(name)
-        self.stage.nodes["a"].ask(DeclareQueue("/", "q", True, False, "", b""))
+        # All but the first are ballast: so there is something to even out.
+        for name in ("q", "r", "s"):
+            self.stage.nodes["a"].ask(DeclareQueue("/", name, True, False, "", b""))
         self.stage.commits_wait = True
 
     # --- what may happen --------------------------------------------------------------------------
@@ -85,6 +87,7 @@ class Confirming:
             else:
                 found += [(1, partial(stage.lose_link, name))]
                 found += [(1, partial(stage.ask, 900, ("hand over", name)))]
+                found += [(1, partial(stage.ask, 902, ("rebalance", ())))]
                 if any(one.on_the_way for one in process.asked):
                     found.append((4, partial(self.sends, name)))
             found += self.possible_of_leader(name)
@@ -191,7 +194,8 @@ class Confirming:
 
     def check(self) -> None:
         """Who begins to lead has all that was confirmed."""
-        forsaken = len(self.stage.reported(FORSAKEN))
+        reported = self.stage.reported(FORSAKEN)
+        forsaken = sum(details["queue"] == "q" for details in reported)
         for name, process in self.processes.items():
             placed = self.placed(name)
             if placed is None or placed.leader != name:

@@ -54,6 +54,7 @@ from rabbitry.cluster.operator_desk import StatusDesk, judge_all, who_leads
 from rabbitry.cluster.operator_log import lines_of
 from rabbitry.cluster.placement import place_by_policy
 from rabbitry.cluster.queue_records import Record
+from rabbitry.cluster.rebalancing import Rebalancing
 from rabbitry.cluster.records import (
     AdmitMirror,
     AnyRecord,
@@ -147,7 +148,20 @@ class Coordinator:
             self._answer_operator,
         )
         self._handing_over = HandingOver(
-            self._relocation, self._send_to, self._change, self._answers.add_for_operator
+            self._relocation,
+            self._send_to,
+            self._change,
+            self._answers.add_for_operator,
+            lambda: self._now,
+        )
+        self._rebalancing = Rebalancing(
+            self.catalog,
+            self._members,
+            self._handing_over,
+            self._change,
+            self._answers.add_for_operator,
+            self._answer_operator,
+            lambda: self._annals.trouble,
         )
         self._mirrors_moved_at = 0  # the revision at which a policy moved mirrors last
         self._desk = StatusDesk(
@@ -256,7 +270,7 @@ class Coordinator:
             if self._now >= until:
                 self._effects.append(CloseLink(link, abort=True))
         self._desk.tick(self._now)
-        self._handing_over.tick(self._now)
+        self._handing_over.tick()
         self._set_tick()
 
     def _report(self, level: str, what: str, **details: Any) -> None:
@@ -449,7 +463,9 @@ class Coordinator:
             case ("change", requests):
                 self._change_for_operator(number, requests)
             case ("hand over", name):
-                self._handing_over.begin(number, name, self._now)
+                self._handing_over.begin(number, name)
+            case ("rebalance", absent):
+                self._rebalancing.begin(number, absent)
             case ("node died", name):
                 if name in self._members and self._members[name].incarnation:
                     self._leave(name, dead=True)

@@ -41,7 +41,7 @@ transient. A queue that is not durable is gone when all its replicas have died.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal, NamedTuple
 
 from rabbitry.broker.policies import Definition
@@ -179,13 +179,17 @@ def _may_lead(entry: QueueEntry, node: str, damaged: Sequence[str]) -> bool:
     return is_kept(entry) or node in placed.mirrors or not placed.mirrors
 
 
-def place_handed_over(catalog: Catalog, entry: QueueEntry) -> QueuePlaced | None:
-    """Place a queue whose leader is about to stop; None where no other replica is in sync.
+def place_handed_over(
+    catalog: Catalog, entry: QueueEntry, takers: Iterable[str] | None = None
+) -> QueuePlaced | None:
+    """Place a queue whose leader shall not lead it; None where no other replica is in sync.
 
-    The leader lives, and holds everything: it stays in sync, as a mirror.
+    The leader lives, and holds everything: it stays in sync, as a mirror. `takers`, if they are
+    named, are those that may lead.
     """
     placed = entry.placed
-    others = [name for name in placed.in_sync if name in catalog.nodes and name != placed.leader]
+    able = catalog.nodes if takers is None else [one for one in takers if one in catalog.nodes]
+    others = [name for name in placed.in_sync if name in able and name != placed.leader]
     return _promoted(catalog, entry, placed, others) if others else None
 
 

@@ -1,4 +1,4 @@
-"""`rabbitry kill`, `start`, `restart`: what is done to nodes of the Rabbitry that runs.
+"""`rabbitry kill`, `start`, `restart`, `rebalance`: what is done to nodes that run.
 
 Owns the options and the lines; the supervisor does it (`runtime.command_desk`).
 """
@@ -68,7 +68,8 @@ def restart(
     """Restart nodes, one after another, while the others serve their queues.
 
     Each hands over what it leads, ends in order, starts, joins and catches up before the next is
-    touched. Ctrl-C: the node at hand is finished, no other begun.
+    touched. When all were restarted, who leads is evened out, as by `rabbitry rebalance`. Ctrl-C:
+    the node at hand is finished, no other begun.
 
     Example: `rabbitry restart --all`
 
@@ -88,4 +89,18 @@ def restart(
     request = control.Restart(list(nodes), timeout_s)
     done = control.ask(directory(data_dir), request, lambda line: print(line, flush=True))
     print(f"restarted {', '.join(done['nodes'])}")
+    return 0
+
+
+def rebalance(*, data_dir: DataDir = None) -> int:
+    """Even out which node leads how many queues, as `rabbitmq-queues rebalance all` does.
+
+    After restarts a node may lead everything and another nothing. Queues move to nodes that have
+    all of them and lead at least two fewer; nothing is lost or comes twice, consumers go on.
+
+    Example: `rabbitry rebalance`
+    """
+    from rabbitry.runtime import control
+
+    control.ask(directory(data_dir), control.Rebalance(), lambda line: print(line, flush=True))
     return 0

@@ -7,9 +7,10 @@ started, and the end of everything, are the supervisor's.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from rabbitry.runtime.data_directory import Layout
 from rabbitry.runtime.errors import EXIT_NOT_SO, UserError
 from rabbitry.runtime.inspection import gather_status
 from rabbitry.runtime.managed import ManagedProcess
+from rabbitry.runtime.rebalancing import rebalance
 from rabbitry.runtime.rolling_restart import GRACE_S, JOIN_S, RollingRestart, Rounds
 from rabbitry.runtime.up_settings import UpSettings
 
@@ -46,7 +48,7 @@ class CommandDesk:
         self._ask = ask
         self._nodes = nodes
         self._balancer = balancer
-        self._restarting = False
+        self._moving = ""  # what moves leadership at present: one thing at a time
 
     async def carry_out(self, request: control.Request, asker: Asker) -> dict[str, Any]:
         """Return the result of a request; raises `UserError`."""
@@ -63,6 +65,9 @@ class CommandDesk:
                 return await self._start(request.name)
             case control.Restart():
                 return await self._restart(request, asker)
+            case control.Rebalance():
+                with self._alone("a rebalance"):
+                    return await rebalance(self._ask, self._nodes, asker)
             case control.Definitions():
                 definitions: dict[str, Any] = await self._ask("definitions")
                 return definitions
@@ -121,16 +126,27 @@ class CommandDesk:
             ) from None
         return {"node": name, "pid": node.pid}
 
-    async def _restart(self, request: control.Restart, asker: Asker) -> dict[str, Any]:
-        if self._restarting:
-            raise UserError("a restart is under way already", EXIT_NOT_SO)
-        chosen = [self._node(name) for name in request.names] or list(self._nodes.values())
-        self._restarting = True
+    @contextlib.contextmanager
+    def _alone(self, what: str) -> Iterator[None]:
+        if self._moving:
+            raise UserError(f"{self._moving} is under way already", EXIT_NOT_SO)
+        self._moving = what
         try:
+            yield
+        finally:
+            self._moving = ""
+
+    async def _restart(self, request: control.Restart, asker: Asker) -> dict[str, Any]:
+        chosen = [self._node(name) for name in request.names] or list(self._nodes.values())
+        with self._alone("a restart"):
             rolling = RollingRestart(self._ask, self._nodes, asker, request.timeout_s, self._rounds)
             done = await rolling.run(chosen)
-        finally:
-            self._restarting = False
+            if len(done) == len(self._nodes) > 1 and not asker.gone:
+                # The first to be back leads everything, the last nothing; all are in sync.
+                try:
+                    await rebalance(self._ask, self._nodes, asker, request.timeout_s)
+                except UserError as error:
+                    asker.tell(f"who leads was not evened out: {error}")
         return {"nodes": done}
 
     def _node(self, name: str) -> ManagedProcess:

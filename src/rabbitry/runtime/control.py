@@ -66,6 +66,10 @@ class Restart(msgspec.Struct, tag="restart", tag_field="ask"):
     timeout_s: float
 
 
+class Rebalance(msgspec.Struct, tag="rebalance", tag_field="ask"):
+    """Even out who leads queues; see `rebalancing`. Tells what was done in lines of progress."""
+
+
 class Stop(msgspec.Struct, tag="stop", tag_field="ask"):
     """End everything; replies when all children are gone."""
 
@@ -83,7 +87,7 @@ class Operate(msgspec.Struct, tag="operate", tag_field="ask"):
     requests: msgspec.Raw
 
 
-Request = Status | Kill | Start | Restart | Stop | Definitions | Operate
+Request = Status | Kill | Start | Restart | Rebalance | Stop | Definitions | Operate
 
 
 class Reply(msgspec.Struct, omit_defaults=True):

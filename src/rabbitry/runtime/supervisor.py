@@ -337,7 +337,7 @@ class Supervisor:
         if self._stop_asked.is_set():
             raise stopping
         carried = asyncio.ensure_future(self._desk.carry_out(request, asker))
-        if isinstance(request, control.Start | control.Restart):
+        if isinstance(request, control.Start | control.Restart | control.Rebalance):
             # It waits for nodes, which end now like all the others: that is no failure of theirs.
             stop_asked = asyncio.ensure_future(self._stop_asked.wait())
             await asyncio.wait([carried, stop_asked], return_when=asyncio.FIRST_COMPLETED)

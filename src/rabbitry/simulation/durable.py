@@ -20,7 +20,13 @@ from typing import Any
 from rabbitry import machine as m
 from rabbitry.simulation.cluster import BEGIN_AT, Cluster, ClusterFactories
 from rabbitry.simulation.declarer import TRANSIENT_QUEUE, Declarer
-from rabbitry.simulation.faults import DURABLE_KINDS, HINDERED_US_MAX, FaultPlan, draw_durable_plan
+from rabbitry.simulation.faults import (
+    DURABLE_KINDS,
+    HINDERED_US_MAX,
+    REBALANCE,
+    FaultPlan,
+    draw_durable_plan,
+)
 from rabbitry.simulation.history import Quiet, ReplicaView
 from rabbitry.simulation.supervisor import SimulatedSupervisor
 from rabbitry.simulation.workload import ConsumerSettings
@@ -50,7 +56,7 @@ class DurableCluster(Cluster):
         seed: int,
         factories: ClusterFactories,
         *,
-        kinds: Sequence[str] = DURABLE_KINDS,
+        kinds: Sequence[str] = (*DURABLE_KINDS, REBALANCE),
         keep_trace: bool = False,
         events_max: int = 600_000,
     ) -> None:
@@ -79,7 +85,14 @@ class DurableCluster(Cluster):
         self.encore = self._draw.choice(("", "nodes", "nodes", "nodes and coordinator"))
         if self.encore:
             self.final_at = self.encore_at - 1_000_000
-        return draw_durable_plan(self._draw, BEGIN_AT, self.heal_at, kinds)
+        others = [kind for kind in kinds if kind != REBALANCE]
+        plan = draw_durable_plan(self._draw, BEGIN_AT, self.heal_at, others)
+        # From a source of its own: all else of a seed is what it was before there was this.
+        random = self.world.schedule.random("rebalances")
+        if REBALANCE in kinds and random.random() < 0.5:
+            plan.mean_interval_us[REBALANCE] = random.choice((100_000, 300_000, 1_000_000))
+        self._rebalances = random
+        return plan
 
     def draw_consumer(self) -> ConsumerSettings:
         """Draw how a consumer works; before the encore it leaves some unacknowledged."""
@@ -201,6 +214,10 @@ class DurableCluster(Cluster):
                     holders[name] = self.world.hosts[name].incarnation
 
     def _observe_life(self, name: str, what: str) -> None:
+        if what == "running" and name in self._names and REBALANCE in self.plan.mean_interval_us:
+            # Who is back leads nothing, and may not have everything yet.
+            at = self.world.now + self._rebalances.randint(1_000, 150_000)
+            self.world.schedule.at(at, self.faults.ask_to_rebalance)
         if what not in ("ending", "going dark"):
             return
         if name not in self._names:

@@ -32,6 +32,9 @@ STORE_KINDS = ("slow_store", "failing_store", "full_store")
 RESTART = "restart"
 """A node, or one after another, hands over, is told to end, and starts again."""
 
+REBALANCE = "rebalance"
+"""The coordinator is asked to even out who leads. Drawn apart (`simulation.durable`)."""
+
 DURABLE_KINDS = (*KINDS, *MASS_KINDS, *STORE_KINDS, RESTART)
 """What can be drawn where what is confirmed is in stores."""
 
@@ -157,6 +160,7 @@ class FaultInjector:
             "failing_store": self._fail_store,
             "full_store": self._fill_store,
             RESTART: self._restart,
+            REBALANCE: self._rebalance,
             DAMAGE: self._damage,
         }
         self._restarts = world.schedule.random("faults: restarts")
@@ -320,6 +324,24 @@ class FaultInjector:
             self.world.schedule.at(at, self._tell_to_end, name, self.world.hosts[name].incarnation)
             at += 600_000
         return bool(running)
+
+    def _rebalance(self, random: Random) -> bool:
+        if not self.coordinator or not self.world.hosts[self.coordinator].up:
+            return False
+        running = [name for name in self.hosts if self.world.hosts[name].up]
+        if running and random.random() < 0.5:
+            # Else there would be little to even out.
+            leaving = random.choice(running)
+            self.world.ask(self.coordinator, self._question(), ("hand over", leaving))
+        absent = random.sample(running, 1) if running and random.random() < 0.1 else []
+        at = self.world.now + random.randint(0, 100_000)
+        self.world.schedule.at(at, self.ask_to_rebalance, absent)
+        return True
+
+    def ask_to_rebalance(self, absent: Sequence[str] = ()) -> None:
+        """Have the coordinator, if it runs, even out who leads."""
+        self.world.note("faults", "asks for a rebalance")
+        self.world.ask(self.coordinator, self._question(), ("rebalance", absent))
 
     def _question(self) -> int:
         self._questions_count += 1

@@ -3,7 +3,8 @@
 Nobody dies or is cut off; links are held up and stores are slow. So more is promised than where
 nodes die: what a consumer has acknowledged, over a connection that lived, never comes again
 (`checkers.check_settled_for_good`). Each node in turn is waited for until its queues are whole on
-another, hands over (in some runs it does not), is told to end, starts again, and is whole.
+another, hands over (in some runs it does not), is told to end, starts again, and is whole. In half
+of the runs it is asked again and again, whatever else goes on, to even out who leads.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from rabbitry.cluster.records import DeclareQueue
 from rabbitry.simulation.cluster import BEGIN_AT, Cluster, ClusterFactories
 from rabbitry.simulation.faults import FaultPlan, draw_durable_plan
 from rabbitry.simulation.supervisor import SimulatedSupervisor
@@ -21,6 +23,7 @@ ROLLING_KINDS: Final = ("stall", "slow_store")
 
 _LOOK_US: Final = 20_000
 _FIRST_QUESTION: Final = 1_000_000  # the supervisor's and the faults' are others
+_FIRST_REBALANCE: Final = 2_000_000
 
 
 class RollingCluster(Cluster):
@@ -47,6 +50,8 @@ class RollingCluster(Cluster):
         self._left = list(self._names)
         self._random.shuffle(self._left)
         self._question = _FIRST_QUESTION
+        self._rebalances = self.world.schedule.random("rebalances")
+        self._rebalance = _FIRST_REBALANCE
         self.supervisor = SimulatedSupervisor(
             self.world,
             factories.coordinator_name,
@@ -68,6 +73,29 @@ class RollingCluster(Cluster):
     def begin(self) -> None:
         """Restart nodes from now on."""
         self.world.schedule.at(BEGIN_AT, self._look)
+        if self._rebalances.random() < 0.5:
+            self.world.schedule.at(BEGIN_AT, self._begin_to_rebalance)
+
+    def _begin_to_rebalance(self) -> None:
+        # Ballast: the one or two queues that clients use are as good as even wherever they are.
+        ballast = [DeclareQueue("/", f"ballast{n}", True, False, "", b"") for n in range(2)]
+        self._ask(("change", ballast))
+        self._ask_to_rebalance()
+
+    def _ask(self, question: tuple[str, object]) -> None:
+        self.world.note("faults", f"asks to {question[0]}")
+        self._rebalance += 1
+        self.world.ask(self.factories.coordinator_name, self._rebalance, question)
+
+    def _ask_to_rebalance(self) -> None:
+        question: tuple[str, object] = ("rebalance", ())
+        if self._rebalances.random() < 0.5:
+            # Else there would be little to even out.
+            question = ("hand over", self._rebalances.choice(self._names))
+        self._ask(question)
+        at = self.world.now + self._rebalances.randint(10_000, 400_000)
+        if at < self.heal_at:
+            self.world.schedule.at(at, self._ask_to_rebalance)
 
     # --- one after another -----------------------------------------------------------------------
 
