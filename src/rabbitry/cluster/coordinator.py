@@ -47,6 +47,7 @@ from rabbitry.cluster.catalog_store import Counters, load
 from rabbitry.cluster.declarations import judge
 from rabbitry.cluster.definitions import definitions_of
 from rabbitry.cluster.handing_over import HandingOver
+from rabbitry.cluster.leases import Leases
 from rabbitry.cluster.links import ClusterLink
 from rabbitry.cluster.lives import Lives, refusal_of
 from rabbitry.cluster.members import Member
@@ -129,8 +130,8 @@ class Coordinator:
         self._lives = Lives({})
         self._relocation = Relocation(self.catalog, self._report)
         self._next_queue = 1
-        self._tick_due = 0
         self._members: dict[str, Member] = {name: Member("") for name in settings.node_names}
+        self._leases = Leases(self._members, settings.lease_us)
         self._links: dict[int, ClusterLink] = {}
         self._logins: dict[int, int] = {}  # links that have not logged in: until when they may
         self._member_of: dict[int, str] = {}
@@ -248,8 +249,7 @@ class Coordinator:
         )
 
     def _set_tick(self) -> None:
-        self._tick_due = self._now + self._settings.lease_us // 8
-        self._effects.append(SetTimer("tick", self._tick_due))
+        self._effects.append(SetTimer("tick", self._leases.look_at(self._now)))
 
     def _timer_fired(self, timer: str) -> None:
         if timer == "retry":
@@ -258,14 +258,9 @@ class Coordinator:
             self._tick()
 
     def _tick(self) -> None:
-        if self._now - self._tick_due > self._settings.lease_us // 2:
-            # We were stopped: what nodes have sent meanwhile is still to be read.
-            for member in self._members.values():
-                member.heard_at = self._now
-        for name, member in self._members.items():
-            if member.state == "running" and self._now - member.heard_at > self._settings.lease_us:
-                self._report("warning", "node does not answer", node=name)
-                self._leave(name, dead=False)
+        for name in self._leases.overdue(self._now):
+            self._report("warning", "node does not answer", node=name)
+            self._leave(name, dead=False)
         for link, until in list(self._logins.items()):
             if self._now >= until:
                 self._effects.append(CloseLink(link, abort=True))
