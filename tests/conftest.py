@@ -10,6 +10,7 @@ top of the suite. All of it holds for a run that pytest-xdist spreads over worke
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -70,6 +71,20 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.record_transcripts and getattr(config.option, "numprocesses", None):
         raise pytest.UsageError("--record-transcripts writes files that are of one process: no -n")
     config.pluginmanager.register(FailuresAtOnce(config))
+    heed_signals()
+
+
+def heed_signals() -> None:
+    """Have the processes of tests hear Ctrl-C however this one was started.
+
+    A shell has what it starts with `&` ignore SIGINT and SIGQUIT, nohup SIGHUP, and all that is
+    started from there inherits it: tests that interrupt somebody waited for ever in CI.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

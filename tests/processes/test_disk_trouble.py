@@ -163,11 +163,6 @@ def test_a_full_disk_stops_publishers_until_there_is_room(
 ) -> None:
     publish_under_trouble(on_small_disk, clients, small_disk.fill, [])
     assert not clients.ledger.breaks, "no connection ended"
-    before = on_small_disk.pids()
-    for which in ("--all", "rabbit_1"):
-        why = on_small_disk.command("restart", which, exit_code=1)
-        assert "low on disk: a node that restarts could not write what it has missed" in why
-    assert on_small_disk.pids() == before
     told = on_small_disk.wait_told("low on disk")
     assert told.startswith("rabbitry: ")
     assert told.endswith(" low on disk: publishers wait, on all nodes")
@@ -189,9 +184,14 @@ def test_everything_killed_while_the_disk_is_full(
     finish(on_small_disk, clients)
 
 
-def test_a_start_below_the_limit_tells_the_terminal(up: Up) -> None:
+def test_below_the_limit_the_terminal_is_told_and_nothing_restarted(up: Up) -> None:
     cluster = up(options=["--disk-free-limit", "1000TB"]).wait_ready()
     assert "low on disk: publishers wait, on all nodes" in cluster.wait_told("low on disk")
+    before = cluster.pids()
+    for which in ("--all", "rabbit_1"):
+        why = cluster.command("restart", which, exit_code=1)
+        assert "low on disk: a node that restarts could not write what it has missed" in why
+    assert cluster.pids() == before
 
 
 # --- errors of the device -----------------------------------------------------------------------
