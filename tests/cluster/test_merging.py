@@ -82,7 +82,7 @@ def test_what_stands_side_by_side_becomes_one_chunk() -> None:
     stage.node.load()
     assert stage.chunks() == [(1, 4)]
     assert stage.on_disk() == [1, 2, 3, 4]
-    assert stage.store.ranges() == stage.store.stored_ranges(1, 4) == [(1, 4)]
+    assert stage.store.ranges() == stage.store.stored_within([(1, 4)]) == [(1, 4)]
 
 
 def test_a_few_that_stand_alone_are_left_and_not_looked_at_again() -> None:

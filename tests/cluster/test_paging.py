@@ -9,6 +9,7 @@ import pytest
 from rabbitry.broker.message import Message, Route, Routes, run_of
 from rabbitry.broker.queue import Consumer, Queue
 from rabbitry.broker.queue_settings import DEFAULT, QueueSettings
+from rabbitry.cluster.chunk import Chunk
 from rabbitry.cluster.node_store import NodeStore
 from rabbitry.cluster.paging import READ_BYTES_MIN, SCAN_TICKS, Budget, Pager
 from rabbitry.cluster.queue_records import Range
@@ -143,6 +144,30 @@ def test_what_is_stored_leaves_memory_but_the_front_and_comes_back_in_time(place
         assert place.queue.memory_count <= 2 * kept
     assert dealt == everything
     assert place.lost == []
+
+
+def test_paging_looks_at_what_is_in_memory_however_much_is_stored(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is done ten times a second: a node with a long line of chunks did nothing else."""
+    looked_at: list[int] = []
+    ranges = Chunk.ranges
+
+    def counted(chunk: Chunk) -> list[Range]:
+        looked_at.append(chunk.first)
+        return ranges(chunk)
+
+    for body in bodies(0, 300, 9000):  # too large for chunks to be merged
+        place.publish(body)
+        place.settle()
+    place.pager.page(READ_BYTES_MIN)
+    in_memory = place.queue.memory_count
+    place.publish(*bodies(300, 50, 9000))
+    monkeypatch.setattr(Chunk, "ranges", counted)
+    place.pager.page(READ_BYTES_MIN)
+    place.settle()
+    place.pager.page(READ_BYTES_MIN)
+    assert len(looked_at) <= 2 * in_memory < 100, "not at three hundred"
 
 
 def test_it_reads_before_it_runs_out(place: Place) -> None:

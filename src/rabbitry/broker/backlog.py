@@ -162,12 +162,13 @@ class Backlog:
 
         The first `keep` messages of the line stay as they are.
         """
-        kept_before = self._position_at(keep)
+        kept_before, kept_in_memory = self._front_of(keep)
         if kept_before is None or not stored:
             return []
         start = max(kept_before, stored[0][0])
         line: list[Stretch] = []
-        while self._line and self._line[-1].last >= start:
+        # Whatever is in the store only, before the first that could be dropped, is not looked at.
+        while self.count - self.stored_count > kept_in_memory and self._line[-1].last >= start:
             line.append(self._take_last())
         line.reverse()
         dropped: list[Range] = []
@@ -196,16 +197,20 @@ class Backlog:
             self.stored_count -= size
         return last
 
-    def _position_at(self, index: int) -> int | None:
-        """Return the position of the message that so many stand before; None: there are less."""
-        if index >= self.count:
-            return None
+    def _front_of(self, count: int) -> tuple[int | None, int]:
+        """Return the position behind the first `count` messages, and how many are in memory.
+
+        None: there is nothing behind them.
+        """
+        in_memory = 0
         for one in self._line:
             size = one.last - one.first + 1
-            if index < size:
-                return one.first + index
-            index -= size
-        return None
+            here = min(count, size)
+            in_memory += here if one.messages is not None else 0
+            if count < size:
+                return one.first + count, in_memory
+            count -= size
+        return None, in_memory
 
     def next_stored(self, memory_max: int, stored_max: int) -> Range | None:
         """Return where the first messages lie that are in the store only.

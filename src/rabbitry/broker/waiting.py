@@ -93,6 +93,11 @@ class Waiting:
         return self.ready_count - self._backlog.stored_count
 
     @property
+    def waiting_in_memory(self) -> int:
+        """How many of them could go: what came back stays where it is."""
+        return self.memory_count - len(self.returned)
+
+    @property
     def needs_all_in_memory(self) -> bool:
         """Whether each message has to be looked at, so that none may be in the store only."""
         return self.priority_max > 0 or self.weighs

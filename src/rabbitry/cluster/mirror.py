@@ -28,7 +28,7 @@ from collections.abc import Callable
 
 from rabbitry.broker.message import Routes
 from rabbitry.broker.position_set import PositionSet
-from rabbitry.broker.positions import ranges_of, united, within, without
+from rabbitry.broker.positions import united, within, without
 from rabbitry.cluster.chunks import Kept
 from rabbitry.cluster.paging import NOTHING_UNWRITTEN, Unwritten
 from rabbitry.cluster.queue_records import (
@@ -168,9 +168,9 @@ class QueueMirror:
         replica = self.current
         if not self._paging:
             self._paging = True
-            self._unwritten = Unwritten(ranges_of(sorted(replica.messages)), store)
+            self._unwritten = Unwritten(replica.memory_ranges(), store)
         for one in self._replicas():
-            one.drop_from_memory(store.stored_ranges(0, one.next_position - 1))
+            one.drop_from_memory(store.stored_within(one.memory_ranges()))
         count = read_bytes * len(replica.messages) // max(replica.memory_bytes(), 1)
         self._unwritten.write(max(count, 1), replica.in_memory, replica.expiries)
 

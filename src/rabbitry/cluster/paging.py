@@ -64,7 +64,7 @@ class Unwritten:
 
     def __init__(self, in_memory: list[Range], store: QueueStore | None = None) -> None:
         self._store = store
-        self._left = [] if store is None else without(in_memory, store.ranges())
+        self._left = [] if store is None else without(in_memory, store.held_within(in_memory))
 
     def write(
         self,
@@ -151,10 +151,12 @@ class Pager:
         self._message_bytes = max(queue.memory_bytes_estimate() // in_memory, 1)
         if self.store is None:
             self.store = self._port.passing_store(self._number)
-        if not self.paging:
-            self.paging = True
-            self._unwritten = Unwritten(queue.memory_ranges(), self.store)
-        queue.page_out(self.store.stored_ranges(queue.head, queue.next_position - 1), self._keep)
+        if not self.paging or queue.waiting_in_memory > self._keep:
+            ranges = queue.memory_ranges()
+            if not self.paging:
+                self.paging = True
+                self._unwritten = Unwritten(ranges, self.store)
+            queue.page_out(self.store.stored_within(ranges), self._keep)
         self._unwritten.write(self._messages_max, queue.in_memory, queue.expiries)
 
     @property

@@ -23,7 +23,7 @@ yet.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Final
 
@@ -97,12 +97,23 @@ class QueueStore:
         firsts = self._firsts[self._head :]
         return joined(part for first in firsts for part in self._chunks[first].ranges())
 
-    def stored_ranges(self, first: int, last: int) -> list[Range]:
-        """Return which of these positions are durable here, as ranges."""
+    def stored_within(self, wanted: Iterable[Range]) -> list[Range]:
+        """Return which of these positions, ascending, are durable here.
+
+        What it costs depends on them, not on how much there is.
+        """
+        return self._within(wanted, durable_only=True)
+
+    def held_within(self, wanted: Iterable[Range]) -> list[Range]:
+        """Return which of these positions, ascending, are held here, durable or soon to be."""
+        return self._within(wanted, durable_only=False)
+
+    def _within(self, wanted: Iterable[Range], *, durable_only: bool) -> list[Range]:
         held: list[Range] = []
-        for chunk in self._overlapping(first, last):
-            if chunk.runs is None:
-                held += within(chunk.ranges(), [(first, last)])
+        for first, last in wanted:
+            for chunk in self._overlapping(first, last):
+                if not (durable_only and chunk.runs is not None):
+                    held += within(chunk.ranges(), [(first, last)])
         return held
 
     def chunk_keys(self, first: int, last: int) -> list[bytes]:

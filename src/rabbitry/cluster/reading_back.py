@@ -34,7 +34,7 @@ def read_stored(
                 if queue.holds(chunk):
                     store.fail(queue.number)
                     return
-                if queue.stored_ranges(chunk.first, chunk.first + chunk.count - 1):
+                if queue.stored_within([(chunk.first, chunk.first + chunk.count - 1)]):
                     read_stored(store, queue, routes, first, last, then)  # merged since
                     return
                 continue  # all of it has gone since it was asked for

@@ -86,6 +86,10 @@ class Replica:
         """Return what is in memory as (position, message), in order of position."""
         return sorted(self.messages.items(), key=_position_of)
 
+    def memory_ranges(self) -> list[Range]:
+        """Return the positions of what is in memory, ascending."""
+        return ranges_of(sorted(self.messages))
+
     def apply(self, record: StreamRecord, routes: Routes) -> None:
         """Take the next record of the stream."""
         if isinstance(record, Enqueued):
