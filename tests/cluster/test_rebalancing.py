@@ -273,3 +273,20 @@ def test_who_is_low_on_disk_or_absent_is_given_nothing() -> None:
     stage.nodes["b"].send(Followed(stage.nodes["b"].revision, ("memory",)))
     stage.ask(9, ("rebalance", ("c",)))
     assert stage.answers[9]["led"] == {"a": 2, "b": 1, "c": 3}, "c gives nothing, either"
+
+
+def test_failover_meanwhile() -> None:
+    stage = uneven_stage()
+    b = stage.nodes["b"]
+    stage.ask(7, ("rebalance", ()))
+    stage.ask(8, "leads")
+    assert stage.answers[8] == {"led": {"a": 2, "b": 2, "c": 2}, "left": {}}
+    stage.lose_link("b")
+    stage.ask(9, "leads")
+    assert stage.answers[9]["left"] == {"b": 1}
+    assert sum(stage.answers[9]["led"].values()) == 6, "others lead what it led"
+    assert b.name not in stage.answers[9]["led"]
+    stage.join("b")
+    stage.ask(10, "leads")
+    assert stage.answers[10]["left"] == {"b": 1}, "also when it is back"
+    assert stage.answers[10]["led"]["b"] == 0

@@ -116,6 +116,8 @@ class Evens(Play):
     refused = ""
 
     async def ask(self, question: Any) -> Any:
+        if question == "leads":
+            return {"led": {"a": 1, "b": 1}, "left": {}}
         if question[0] != "rebalance":
             return await super().ask(question)
         self.asked.append(question)

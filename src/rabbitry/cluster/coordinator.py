@@ -368,6 +368,7 @@ class Coordinator:
         member.left(dead)
         if not self._settings.alone:
             self._report("warning", "node left", node=name, dead=dead)
+        self._rebalancing.left(name)
         self._handing_over.left(name)
         self._answers.send()
         self._desk.left(name)
@@ -461,6 +462,8 @@ class Coordinator:
                 self._handing_over.begin(number, name)
             case ("rebalance", absent):
                 self._rebalancing.begin(number, absent)
+            case "leads":
+                self._answer_operator(number, self._rebalancing.leads())
             case ("node died", name):
                 if name in self._members and self._members[name].incarnation:
                     self._leave(name, dead=True)

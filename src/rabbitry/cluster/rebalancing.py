@@ -26,6 +26,9 @@ two at a time. The second is refused. So is one while the catalog cannot be writ
 moves if that begins meanwhile: what has settled does not wait so long.
 
 coordinator gone. Nobody knows that something was asked; what settled goes on by itself.
+
+failover meanwhile. Who has had its turn may lead more again, and has no other turn: `leads` tells
+who has left how often, so that whoever asked knows to ask again.
 """
 
 from __future__ import annotations
@@ -114,6 +117,20 @@ class Rebalancing:
         self._refuse = refuse
         self._trouble = trouble
         self._run: _Run | None = None
+        self._left: dict[str, int] = {}
+
+    def left(self, name: str) -> None:
+        """A node has left the cluster."""
+        self._left[name] = self._left.get(name, 0) + 1
+
+    def leads(self) -> dict[str, Any]:
+        """Return how many queues each node that is there has "led", and how often who has "left".
+
+        Compared with what it was before, the latter tells who left meanwhile, also if it is back.
+        """
+        led = led_by(self._catalog)
+        told = {name: led[name] for name in self._members if name in led}
+        return {"led": told, "left": dict(self._left)}
 
     def begin(self, number: int, absent: Sequence[str]) -> None:
         """Even out who leads; `absent` are nodes that are known to be in no state to take part.
@@ -182,12 +199,12 @@ class Rebalancing:
         return [name for name in self._there(run) if "disk" not in self._members[name].alarms]
 
     def _told(self, run: _Run) -> dict[str, Any]:
-        led = led_by(self._catalog)
+        led = self.leads()["led"]
         return {
             "moved": [
                 {"from": giver, "to": taker, "queues": count}
                 for (giver, taker), count in run.moved.items()
             ],
             "kept": run.kept,
-            "led": {name: led[name] for name in self._members if name in led},
+            "led": led,
         }

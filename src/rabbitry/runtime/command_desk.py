@@ -144,7 +144,8 @@ class CommandDesk:
             if len(done) == len(self._nodes) > 1 and not asker.gone:
                 # The first to be back leads everything, the last nothing; all are in sync.
                 try:
-                    await rebalance(self._ask, self._nodes, asker, request.timeout_s)
+                    evens = "`rabbitry rebalance`"
+                    await rebalance(self._ask, self._nodes, asker, request.timeout_s, evens)
                 except UserError as error:
                     asker.tell(f"who leads was not evened out: {error}")
         return {"nodes": done}
