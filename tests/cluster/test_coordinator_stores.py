@@ -367,6 +367,24 @@ def test_damaged_where_a_stale_mirror_has_something() -> None:
     assert len(stage.reported("queue has lost all replicas that held everything")) == 1
 
 
+FORSAKEN = "queue has lost all replicas that held everything"
+
+
+@pytest.mark.parametrize("order", list(permutations("abc")))
+def test_no_loss_is_told_where_a_whole_replica_comes_besides_a_damaged_and_a_lost_one(
+    order: tuple[str, ...],
+) -> None:
+    stage = stored_stage("a", "b", "c")
+    dies(stage, *"abc")
+    stage.damaged["a"] = [1]
+    stage.stores["b"] = "new b"
+    for name in order:
+        stage.join(name, "2")
+        assert placed(stage).leader == ("c" if "c" in order[: order.index(name) + 1] else "")
+    assert stage.reported(FORSAKEN) == []
+    assert len(stage.reported("replica is damaged")) == 1
+
+
 # --- handing over ---------------------------------------------------------------------------------
 
 

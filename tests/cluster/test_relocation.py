@@ -122,6 +122,14 @@ def test_another_store_has_nothing() -> None:
     assert stage.reports[-1] == "queue has lost all replicas that held everything"
 
 
+def test_damage_is_no_loss_where_a_complete_replica_comes_later() -> None:
+    stage = Stage("a", "b").declare("q", "a", "b").dies("b", "a").comes("a", damaged=(1,))
+    assert stage.placed("q") == QueuePlaced(1, 1, "", ["b", "a"], [], ["b"])
+    stage.comes("b")
+    assert stage.placed("q").leader == "b"
+    assert stage.reports == ["replica is damaged"]
+
+
 def test_damage_of_the_only_complete_replica_is_remembered_until_somebody_leads() -> None:
     stage = Stage("a", "b").declare("q", "a", "b").declare("r", "a", "b")
     stage.make([QueuePlaced(1, 1, "a", ["b"], ["a"])]).dies("b", "a").comes("a", damaged=(1, 9))

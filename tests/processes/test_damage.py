@@ -124,6 +124,20 @@ def test_the_terminal_tells_what_was_damaged_and_that_it_is_fetched(
         assert told == f"{its_store}: fetched {named} from its mirrors"
 
 
+def test_no_loss_is_told_where_one_of_three_is_whole(cluster: RunningCluster) -> None:
+    fill(cluster)
+    kill_everything(cluster)
+    flip_one_message(stores.of_node(cluster.data_dir, "rabbit"))
+    stores.cut(stores.data_file(stores.of_node(cluster.data_dir, "rabbit_1")), 0.5)
+    start(cluster)
+    assert numbers_at(cluster.front) == list(range(MESSAGES))
+    cluster.wait_in_sync(QUEUE)
+    log = (cluster.data_dir / "log" / "supervisor.log").read_text()
+    assert f"replica is damaged node=rabbit queue={QUEUE}" in log
+    assert "node has another store: what it had is lost node=rabbit_1" in log
+    assert "lost all replicas" not in log
+
+
 def test_a_queue_damaged_on_all_nodes_is_not_served(cluster: RunningCluster) -> None:
     declare(cluster.front, "whole")
     publish(cluster.front, "whole", [b"here"])

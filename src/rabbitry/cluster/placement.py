@@ -34,7 +34,8 @@ with what another mirror has, or empty, and is "forsaken", which is said loudly.
 
 damaged. A store that cannot vouch for its replica: that counts no more than a stale one's. Where
 there is no complete replica besides, a mirror that was not complete leads, loudly; but nobody
-begins empty: the queue waits, until it is deleted or such a mirror comes.
+begins empty: the queue waits, until it is deleted or such a mirror comes. Where a complete one
+comes after damaged ones, nothing is lost, and nothing is said of losses.
 
 transient. A queue that is not durable is gone when all its replicas have died.
 """

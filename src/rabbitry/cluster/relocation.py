@@ -44,10 +44,13 @@ class Relocation:
         yield joined
         for entry in self._catalog.queues.values():
             damaged = self.stores.damaged_on(entry)
+            before = entry.placed
+            complete = joined.name in before.in_sync or joined.name in before.stored
             placed = place_with(self._catalog, entry, joined.name, damaged)
             if placed is not None:
                 yield placed
-                if damaged and placed.leader == joined.name:
+                # That others are damaged is no loss where this one has everything.
+                if damaged and not complete and placed.leader == joined.name:
                     self._report_loss(entry, "forsaken")
 
     def left(self, name: str, incarnation: str, dead: bool) -> Iterator[Change]:
