@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from rabbitry.machine import AlarmChanged
 from rabbitry.runtime import watermarks
 from rabbitry.runtime.watermarks import (
+    GIVE_BACK_BYTES,
+    GIVE_BACK_LOOKS,
     Watch,
     Watermarks,
     memory_total_bytes,
@@ -116,6 +119,36 @@ def test_what_the_store_can_write_again_is_free(
     assert told.look() == [("disk", True)]
     told.reusable = 1 << 62
     assert told.look() == [("disk", False)]
+
+
+def test_memory_that_is_held_free_is_given_back_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[int] = []
+    told = Told(monkeypatch, Watermarks(1 << 40, 0))
+    monkeypatch.setattr(watermarks, "_give_back_memory", lambda: given.append(1))
+    for used, times in ((GIVE_BACK_BYTES, 0), (GIVE_BACK_BYTES + 1, 1)):
+        told.used = used
+        for _ in range(GIVE_BACK_LOOKS):
+            assert told.look() == []
+        assert len(given) == times
+
+
+def test_pages_of_a_file_are_not_the_process_s_memory(tmp_path: Path) -> None:
+    """A store's map would raise an alarm that no consumer could end."""
+    size = 64 << 20
+    (tmp_path / "file").write_bytes(bytes(size))
+    with open(tmp_path / "file", "rb") as file:
+        before = memory_used_bytes()
+        with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as pages:
+            assert sum(pages[::4096]) == 0
+            used = memory_used_bytes()
+        own = bytearray(size)
+        own[::4096] = bytes(b"1" * len(own[::4096]))
+        grown = memory_used_bytes()
+    assert before is not None and used is not None and grown is not None
+    assert used - before < size / 4
+    assert grown - used > size / 2
 
 
 def test_this_process_has_some_of_what_there_is() -> None:
