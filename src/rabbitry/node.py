@@ -23,6 +23,7 @@ from rabbitry.cluster.access_records import ConnectionsTold, UserDeleted, Virtua
 from rabbitry.cluster.administration import Administration
 from rabbitry.cluster.alarming import Alarming
 from rabbitry.cluster.catalog import Catalog
+from rabbitry.cluster.consequences import apply_all, left_without
 from rabbitry.cluster.dead_letter_routing import DeadLetterRouter
 from rabbitry.cluster.hosting import Hosting
 from rabbitry.cluster.inspecting import by_name
@@ -34,11 +35,6 @@ from rabbitry.cluster.records import (
     AlarmsTold,
     AnyRecord,
     Change,
-    NodeJoined,
-    NodeLeft,
-    QueueDeclared,
-    QueueDeleted,
-    QueuePlaced,
     Refused,
     ReplyRecord,
     Request,
@@ -455,45 +451,33 @@ class Node:
             catalog.apply(change)
         self._keeping.welcomed(catalog)
         self._administration.set_catalog(catalog)
-        self._hosting.set_catalog(catalog)
+        gone = self._hosting.set_catalog(catalog)
+        self._close_clients_of(left_without(catalog, self._clients.values()))
         self._peers.set_nodes(catalog.nodes)
         self._reading.ready = True
         self._reading.judge_all()
+        for proxy in gone:
+            proxy.deleted()
 
     def changed(self, changes: list[Change]) -> None:
-        """Take changes of the catalog, in order."""
+        """Take changes of the catalog, in order; nobody is told before all are made."""
         self._keeping.store.hear(self._membership.life, self._membership.revision)
         catalog = self._administration.catalog
-        nodes_changed = False
-        placed: dict[int, None] = {}
-        for change in changes:
-            catalog.apply(change)
-            if isinstance(change, QueuePlaced | QueueDeclared):
-                placed[change.queue] = None
-            elif isinstance(change, QueueDeleted):
-                placed.pop(change.queue, None)
-                self._hosting.delete(change.queue)
-            elif isinstance(change, NodeJoined):
-                nodes_changed = True
-            elif isinstance(change, UserDeleted | VirtualHostDeleted):
-                self._close_clients_of(change)
-            elif isinstance(change, NodeLeft):
-                nodes_changed = True
-                if change.dead:
-                    self._hosting.forget_origin(f"{change.name}#{change.incarnation}")
-        for entry in catalog.take_governed():
-            placed[entry.number] = None
-        for queue in placed:
-            self._hosting.place(catalog.queues[queue])
+        found = apply_all(catalog, changes)
+        gone = self._hosting.follow(found.placed, found.deleted, found.ended)
+        self._close_clients_of(found.left_without)
         self._tracking.changed = True
-        if nodes_changed:
+        if found.nodes_changed:
             self._peers.set_nodes(catalog.nodes)
+        for proxy in gone:
+            proxy.deleted()
 
-    def _close_clients_of(self, gone: UserDeleted | VirtualHostDeleted) -> None:
+    def _close_clients_of(self, gone: list[UserDeleted | VirtualHostDeleted]) -> None:
         """Close connections (RabbitMQ: rabbit_connection_tracking.erl handle_cast/1)."""
-        is_user = isinstance(gone, UserDeleted)
-        # RabbitMQ says "is down" of a virtual host that is deleted: its processes end first.
-        what = f"user '{gone.name}' is deleted" if is_user else f"vhost '{gone.name}' is down"
-        for client in list(self._clients.values()):
-            if gone.name == (client.user if is_user else client.virtual_host):
-                client.close(CONNECTION_FORCED, f"CONNECTION_FORCED - {what}", self._now)
+        for one in gone:
+            is_user, name = isinstance(one, UserDeleted), one.name
+            # RabbitMQ says "is down" of a virtual host that is deleted: its processes end first.
+            what = f"user '{name}' is deleted" if is_user else f"vhost '{name}' is down"
+            for client in list(self._clients.values()):
+                if name == (client.user if is_user else client.virtual_host):
+                    client.close(CONNECTION_FORCED, f"CONNECTION_FORCED - {what}", self._now)

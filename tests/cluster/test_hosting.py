@@ -283,7 +283,7 @@ def test_records_of_a_queue_not_known_yet_wait_and_go_with_their_link() -> None:
     node.hosting.peer_down("c", "c#3")
     node.catalog.apply(QueueDeclared("/", "r", late, True, False, "", b""))
     node.catalog.apply(QueuePlaced(late, 1, "a", [], ["a"]))
-    node.hosting.place(node.catalog.queues[late])
+    node.hosting.follow([node.catalog.queues[late]], [])
     assert node.hosting.statistics() == [(QUEUE, 0, 0), (late, 1, 0)]
     assert node.hosting.inspect()[late]["entries"] == [(1, b"1")]
 
@@ -297,7 +297,7 @@ def test_an_exclusive_queue_is_stored_where_that_is_asked_for() -> None:
         declared = QueueDeclared("/", "r", number, False, False, "a#1/1", arguments)
         node.catalog.apply(declared)
         node.catalog.apply(QueuePlaced(number, 1, "a", [], ["a"]))
-        node.hosting.place(node.catalog.queues[number])
+        node.hosting.follow([node.catalog.queues[number]], [])
         persistent = BasicProperties(delivery_mode=2).encode()
         run = (b"", b"r", DELIVERY_MODE, [content_frames(1, persistent, b"1", 0)])
         before = len(node.hosting.stored_values)
@@ -460,7 +460,7 @@ def test_a_node_that_leads_again_goes_on_with_what_it_held() -> None:
     cluster.flush()
     node.proxy.publish([(node.hosting.routes.get(b"", b"q"), b"1")], None)
     node.catalog.apply(QueuePlaced(QUEUE, 2, "a", [], ["a"]))  # within the same step
-    node.hosting.place(node.catalog.queues[QUEUE])
+    node.hosting.follow([node.catalog.queues[QUEUE]], [])
     cluster.flush()
     assert [(one.body, one.redelivered) for one in reader.deliveries] == [(b"1", True)]
 

@@ -21,6 +21,7 @@ from support.cluster_nodes import QUEUE, Ask, Link, Node
 
 from rabbitry.broker.queue import Consumer
 from rabbitry.cluster.catalog import Catalog
+from rabbitry.cluster.consequences import apply_all
 from rabbitry.cluster.records import (
     AdmitMirror,
     Change,
@@ -87,16 +88,9 @@ class HostingCluster:
 
     def _follow(self, node: Node, revision: int, changes: Sequence[Change]) -> None:
         node.revision = revision
-        placed = False
-        for change in changes:
-            node.catalog.apply(change)
-            placed = placed or isinstance(change, QueuePlaced)
-            if isinstance(change, QueueDeleted):
-                node.hosting.delete(change.queue)
-            if isinstance(change, NodeLeft) and change.dead:
-                node.hosting.forget_origin(f"{change.name}#{change.incarnation}")
-        if placed:
-            node.hosting.place(node.catalog.queues[QUEUE])
+        found = apply_all(node.catalog, changes)
+        for proxy in node.hosting.follow(found.placed, found.deleted, found.ended):
+            proxy.deleted()
         self._close_unlisted(node)
         self._heard(node, revision)
 
@@ -107,7 +101,9 @@ class HostingCluster:
             node.catalog, node.revision = Catalog(), revision
             for change in changes:
                 node.catalog.apply(change)
-            node.hosting.set_catalog(node.catalog)
+            gone = node.hosting.set_catalog(node.catalog)
+            for proxy in gone:
+                proxy.deleted()
             node.unheard = list(node.asks)
             self._close_unlisted(node)
             self._heard(node, revision)

@@ -1,14 +1,14 @@
 """The queues of one node: which it leads, which it mirrors, which its channels use.
 
 For each queue there is at most one leader or one mirror here, and a proxy if channels use the
-queue. The catalog says which; this module follows it (`place`), and carries records between the
+queue. The catalog says which; this module follows it (`follow`), and carries records between the
 parts and the other nodes. A record that is ahead of the catalog here (its epoch, or its queue, is
 not known yet) waits until the catalog has caught up; one that is behind is dropped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
 from rabbitry.broker.dead_letters import Reason
@@ -83,21 +83,80 @@ class Hosting(Post):
 
     # --- following the catalog --------------------------------------------------------------------
 
-    def set_catalog(self, catalog: Catalog) -> None:
-        """Follow a catalog that was told anew: what it does not list is gone."""
+    def set_catalog(self, catalog: Catalog) -> list[QueueProxy]:
+        """Follow a catalog that was told anew: what it does not list is gone. See `follow`."""
         self._catalog = catalog
         self._forget_recovered(catalog)
-        for number in [number for number in self._sites if number not in catalog.queues]:
-            self.delete(number)
-        for entry in catalog.queues.values():
-            site = self._sites.get(entry.number)
-            if site is not None:
-                site.entry = entry
-                if site.proxy is not None:
-                    site.proxy.entry = entry
-                if site.leader is not None:
-                    site.leader.entry = entry
-            self.place(entry)
+        deleted = [number for number in self._sites if number not in catalog.queues]
+        return self.follow(catalog.queues.values(), deleted)
+
+    def follow(
+        self, placed: Iterable[QueueEntry], deleted: Iterable[int], ended: Iterable[str] = ()
+    ) -> list[QueueProxy]:
+        """Follow what the catalog says already: where these queues are, and that those are no more.
+
+        `ended` are processes that have ended for good. Returns who is to be told (`deleted`) that
+        its queue is gone, once all that this node does follows the catalog.
+
+        Taking part and beginning sessions calls channels and sends dead letters, which may ask for
+        any queue of the catalog. So first every queue has its site, and no proxy speaks to a leader
+        that is none any more; then parts are taken, and sessions begin last.
+        """
+        gone = [proxy for queue in deleted if (proxy := self._remove(queue)) is not None]
+        sites = [self._follow(entry) for entry in placed]
+        for origin in ended:
+            self._forget_origin(origin)
+        for site in sites:
+            if site.entry.placed.leader == self._name:
+                self._lead(site)
+            else:
+                self._mirror(site)
+        for site in sites:
+            self._connect(site)
+            for name, origin, record in self._early.pop(site.entry.number, []):
+                self.take_record(name, origin, record)
+        return gone
+
+    def _follow(self, entry: QueueEntry) -> Site:
+        """Return the queue's site, which has the entry from now on. Calls nobody."""
+        self._newest_queue = max(self._newest_queue, entry.number)
+        site = self._sites.get(entry.number)
+        if site is None:
+            site = self._sites[entry.number] = Site(entry)
+            if is_kept(entry) or confirms_durably(entry):
+                site.store = self._store.queue(entry.number)
+            self._place_recovered(site)
+        site.entry = entry
+        if site.leader is not None:
+            site.leader.entry = entry
+        proxy, placed = site.proxy, entry.placed
+        if proxy is not None:
+            proxy.entry = entry
+            if proxy.connected_to not in (("", 0), (placed.leader, placed.epoch)):
+                proxy.disconnect()
+        return site
+
+    def _remove(self, queue: int) -> QueueProxy | None:
+        """A queue is no more: return who has to be told. Calls nobody."""
+        self._early.pop(queue, None)
+        self._store.forget(queue)
+        site = self._sites.pop(queue, None)
+        if site is None:
+            return None
+        if site.leader is not None:
+            self._retire(site.leader)
+        if site.mirror is not None:
+            self._to_answer.pop(site.mirror, None)
+        if site.proxy is not None:
+            site.proxy.disconnect()
+        return site.proxy
+
+    def _forget_origin(self, origin: str) -> None:
+        for site in self._sites.values():
+            if site.leader is not None:
+                site.leader.forget_origin(origin)
+            if site.mirror is not None:
+                site.mirror.forget_origin(origin)
 
     def recover(self, queue: int, replica: Replica) -> None:
         """Take what the node's store had of a queue, before anything is known of the cluster."""
@@ -114,24 +173,6 @@ class Hosting(Post):
         for replica in self._recovered.values():
             for origin in [one for one in replica.origins if one not in alive]:
                 replica.forget_origin(origin)
-
-    def place(self, entry: QueueEntry) -> None:
-        """Follow where the catalog places a queue now."""
-        self._newest_queue = max(self._newest_queue, entry.number)
-        site = self._sites.get(entry.number)
-        if site is None:
-            site = self._sites[entry.number] = Site(entry)
-            if is_kept(entry) or confirms_durably(entry):
-                site.store = self._store.queue(entry.number)
-            self._place_recovered(site)
-        placed = entry.placed
-        if placed.leader == self._name:
-            self._lead(site)
-        else:
-            self._mirror(site)
-        self._connect(site)
-        for name, origin, record in self._early.pop(entry.number, []):
-            self.take_record(name, origin, record)
 
     def _place_recovered(self, site: Site) -> None:
         """Go on with what the store had, as a mirror would that has lost its leader."""
@@ -197,7 +238,9 @@ class Hosting(Post):
         """Begin a session with the leader, for the channels here or in the name of none."""
         proxy, placed = site.proxy, site.entry.placed
         leads = placed.leader == self._name
-        reachable = leads or self._peers.is_up(placed.leader)
+        # A channel may ask for it before this node has begun to lead: the session begins then.
+        led = site.leader is not None and site.leader.epoch == placed.epoch
+        reachable = led if leads else self._peers.is_up(placed.leader)
         if proxy is None:
             if reachable and site.spoken != (placed.leader, placed.epoch):
                 site.spoken = placed.leader, placed.epoch
@@ -220,27 +263,6 @@ class Hosting(Post):
             site.leader.claim(self.origin, claimed)
         elif site.epoch > 1:
             self._peers.send(site.entry.placed.leader, claimed)
-
-    def delete(self, queue: int) -> None:
-        """A queue is no more."""
-        self._early.pop(queue, None)
-        self._store.forget(queue)
-        site = self._sites.pop(queue, None)
-        if site is not None:
-            if site.leader is not None:
-                self._retire(site.leader)
-            if site.mirror is not None:
-                self._to_answer.pop(site.mirror, None)
-            if site.proxy is not None:
-                site.proxy.deleted()
-
-    def forget_origin(self, origin: str) -> None:
-        """That process has ended for good."""
-        for site in self._sites.values():
-            if site.leader is not None:
-                site.leader.forget_origin(origin)
-            if site.mirror is not None:
-                site.mirror.forget_origin(origin)
 
     def stored(self, queue: int) -> None:
         """More of what the store was given of this queue is durable."""

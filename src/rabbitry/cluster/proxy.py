@@ -176,20 +176,22 @@ class QueueProxy:
             self._port.backlog_grew(-len(messages), -size_bytes)
             if receipt is not None:
                 receipt.settled()
-        subscriptions, self._subscriptions = self._subscriptions, {}
         questions, self._questions = self._questions, {}
+        for question, on_reply in questions.values():
+            if isinstance(question, Subscribe | Unsubscribe):
+                self._subscriptions.pop((question.holder, question.number), None)
+            on_reply(self._reply_of_gone(question))
+        while self._subscriptions:  # an answer may have ended others
+            self._subscriptions.pop(next(iter(self._subscriptions))).subscriber.cancelled()
+
+    def _reply_of_gone(self, question: _Question) -> Replied:
+        gone_as_asked = isinstance(question, Unsubscribe) or (
+            isinstance(question, Inquire) and question.what == "delete"
+        )
         declared = self.entry.declared
         text = f"no queue '{declared.name}' in vhost '{declared.virtual_host}'"
-        for request, (question, on_reply) in questions.items():
-            gone_as_asked = isinstance(question, Unsubscribe) or (
-                isinstance(question, Inquire) and question.what == "delete"
-            )
-            refusal = None if gone_as_asked else Refused(NOT_FOUND, text)
-            if isinstance(question, Subscribe | Unsubscribe):
-                subscriptions.pop((question.holder, question.number), None)
-            on_reply(Replied(self.number, self._epoch, request, refusal))
-        for subscription in subscriptions.values():
-            subscription.subscriber.cancelled()
+        refusal = None if gone_as_asked else Refused(NOT_FOUND, text)
+        return Replied(self.number, self._epoch, 0, refusal)
 
     # --- what channels do -------------------------------------------------------------------------
 
@@ -453,6 +455,9 @@ class QueueProxy:
         return request
 
     def _question(self, question: _Question, on_reply: OnReply) -> None:
+        if self._gone:  # an answer of `deleted` had a channel go on, which asks more
+            on_reply(self._reply_of_gone(question))
+            return
         self._ask(self._remember(question, on_reply), question)
 
     def _ask(self, request: int, question: _Question) -> None:
