@@ -232,6 +232,17 @@ def test_the_exit_code_of_an_error_is_that_of_the_process(monkeypatch: pytest.Mo
     assert caught.value.code == 5
 
 
+def test_ctrl_c_is_130_and_nothing_more_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(path: Path, request: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(control, "ask", ask)
+    assert cli.run(["stop"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
 def test_commands_load_only_what_they_use(tmp_path: Path) -> None:
     script = (
         "import sys; from rabbitry.cli import run\n"

@@ -4,7 +4,8 @@ Owns the commands, their options and their help; does nothing itself. Each comma
 needs when it runs, so that `rabbitry status` does not pay for what only `rabbitry up` uses.
 
 Exit codes: 0 done; 1 it cannot be done as things are (nothing is running, the node runs already);
-2 it was asked for wrongly or is not to be had (option, file, port, permission); 70 a bug of ours.
+2 it was asked for wrongly or is not to be had (option, file, port, permission); 70 a bug of ours;
+130 Ctrl-C.
 Errors are one line on standard error, never a traceback; RABBITRY_TRACEBACK=1 shows it.
 """
 
@@ -21,7 +22,13 @@ from cyclopts import App, CycloptsError, Parameter, convert, validators
 from rabbitry.commands import definitions as definitions_group
 from rabbitry.commands import limits, nodes, policies, users, virtual_hosts
 from rabbitry.commands.asking import DataDir, directory
-from rabbitry.runtime.errors import EXIT_NOT_SO, EXIT_SOFTWARE, EXIT_USAGE, UserError
+from rabbitry.runtime.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_NOT_SO,
+    EXIT_SOFTWARE,
+    EXIT_USAGE,
+    UserError,
+)
 from rabbitry.runtime.node_options import DEFAULTS, NodeOptions
 
 
@@ -45,6 +52,7 @@ app = App(
     "amqp://guest:guest@127.0.0.1:5670/",
     version_flags=["--version"],
     default_parameter=Parameter(converter=_convert),
+    suppress_keyboard_interrupt=False,  # else Ctrl-C is SystemExit, and looks like a broken pipe
 )
 
 for group in (users, virtual_hosts, policies, limits, definitions_group):
@@ -368,7 +376,7 @@ def run(arguments: list[str]) -> int:
     except CycloptsError as error:
         return _say(_usage(error), EXIT_USAGE)
     except KeyboardInterrupt:
-        return 130  # as a shell tells it: 128 and the number of SIGINT
+        return EXIT_INTERRUPTED
     except BrokenPipeError:
         _drop_output()
         return 0

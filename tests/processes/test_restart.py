@@ -12,6 +12,9 @@ import pika.exceptions
 import pytest
 from support.running_cluster import NODES, PATIENCE_S, RABBITRY, RunningCluster
 
+from rabbitry.runtime import control
+from rabbitry.runtime.errors import UserError
+
 Up = Callable[..., RunningCluster]
 
 pytestmark = pytest.mark.processes
@@ -141,6 +144,40 @@ def test_when_all_is_stopped_meanwhile_that_is_all_it_says(cluster: RunningClust
     assert "balancer" not in shown
     assert cluster.complaint() == ""
     assert cluster.process.returncode == 0
+
+
+def test_interrupted_it_says_what_is_finished_and_what_is_untouched(
+    cluster: RunningCluster,
+) -> None:
+    before = cluster.pids()
+    restart = subprocess.Popen(
+        [*RABBITRY, "restart", "--all", "--data-dir", str(cluster.data_dir)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert restart.stdout is not None
+    while "rabbit: stopping" not in restart.stdout.readline():
+        assert restart.poll() is None
+    restart.send_signal(signal.SIGINT)
+    _, why = restart.communicate(timeout=PATIENCE_S)
+    assert restart.returncode == 130
+    assert why == (
+        "rabbitry: interrupted: rabbit is being restarted to the end; "
+        "rabbit_1, rabbit_2 are untouched\n"
+    )
+
+    def restarts(status: object) -> bool:
+        try:
+            return bool(control.ask(cluster.data_dir, control.Restart(["rabbit_2"], PATIENCE_S)))
+        except UserError as error:
+            assert "a restart is under way already" in str(error)
+            return False
+
+    cluster.wait_status("the first is over", restarts)
+    after = cluster.pids()
+    assert before["rabbit"] != after["rabbit"]
+    assert before["rabbit_1"] == after["rabbit_1"]
 
 
 def test_one_node_by_name(cluster: RunningCluster) -> None:

@@ -117,6 +117,7 @@ class Evens(Play):
 
     async def ask(self, question: Any) -> Any:
         if question == "leads":
+            self.left_lines.append(self.if_left)
             return {"led": {"a": 1, "b": 1}, "left": {}}
         if question[0] != "rebalance":
             return await super().ask(question)
@@ -134,6 +135,7 @@ class Evens(Play):
     def __init__(self, tmp_path: Path) -> None:
         super().__init__(tmp_path)
         self.data_dir = tmp_path
+        self.left_lines: list[str] = []  # what one hears that leaves while it is evened out
 
 
 def test_who_leads_is_evened_out_when_all_were_restarted(run: Run, tmp_path: Path) -> None:
@@ -142,6 +144,7 @@ def test_who_leads_is_evened_out_when_all_were_restarted(run: Run, tmp_path: Pat
         assert await play.carry_out(control.Restart([], 20)) == {"nodes": ["a", "b"]}
         assert play.asked[-1] == ("rebalance", [])
         assert play.lines[-2:] == ["a: 1 queue handed over (b 1)", "each node leads 1 now"]
+        assert play.left_lines[0].startswith("a, b are restarted; who leads is evened out to the")
         await play.carry_out(control.Restart(["a"], 20))
         assert play.lines[-1] == "a: in sync"
         play.refused = "the catalog cannot be written"
@@ -175,6 +178,7 @@ def test_a_restart_and_a_rebalance_keep_out_of_each_others_way(run: Run, tmp_pat
         await asyncio.gather(*tasks)
         assert heard == ["a restart is under way already"] * 2
         done = await play.carry_out(control.Rebalance())
+        assert play.left_lines[-1].startswith("who leads is evened out to the end")
         assert done["led"] == {"a": 1, "b": 1}
         await play.end()
 

@@ -105,6 +105,45 @@ def test_who_has_gone_is_told_nothing_more(run: Run, tmp_path: Path) -> None:
     run(serving(tmp_path, handle, test))
 
 
+def test_who_leaves_is_told_what_goes_on(run: Run, tmp_path: Path) -> None:
+    async def handle(request: control.Request, asker: Asker) -> dict[str, Any]:
+        asker.if_left = "a is restarted"
+        asker.tell("a: in sync")
+        await may_end.wait()
+        assert asker.gone
+        asker.tell("nobody hears this")
+        return {}
+
+    async def test(directory: DataDirectory) -> None:
+        reader, writer = await asyncio.open_unix_connection(directory.socket)
+        writer.write(b'{"ask": "rebalance"}\n')
+        assert b"in sync" in await reader.readline()
+        writer.write_eof()
+        assert await reader.readline() == b'{"left":"a is restarted"}\n'
+        may_end.set()
+        assert await reader.readline() == b"{}\n"
+        writer.close()
+
+    may_end = asyncio.Event()
+    run(serving(tmp_path, handle, test))
+
+
+def test_who_leaves_when_all_was_said_hears_no_more(run: Run, tmp_path: Path) -> None:
+    async def handle(request: control.Request, asker: Asker) -> dict[str, Any]:
+        asker.if_left = "a is restarted"
+        return {}
+
+    async def test(directory: DataDirectory) -> None:
+        reader, writer = await asyncio.open_unix_connection(directory.socket)
+        writer.write(b'{"ask": "rebalance"}\n')
+        assert await reader.readline() == b"{}\n"
+        writer.write_eof()
+        assert await reader.read() == b""
+        writer.close()
+
+    run(serving(tmp_path, handle, test))
+
+
 @pytest.mark.parametrize(
     ("sent", "answered"),
     [

@@ -356,3 +356,25 @@ def test_one_that_was_only_waited_for_is_left_alone_when_its_asker_goes(
         await play.end()
 
     run(main())
+
+
+def test_what_one_hears_that_leaves(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        play = Play(tmp_path)
+        heard: dict[str, str] = {}
+        play.on_line = lambda line: heard.update({line.partition(" (")[0]: play.if_left})
+        play.queues = [queue("q", "a", ["b"], ["a"])]
+        await asyncio.gather(*(node.joined.wait() for node in play.nodes.values()))
+        restart = asyncio.ensure_future(play.restart("a", "b"))
+        while not play.if_left:  # noqa: ASYNC110  (nobody tells)
+            await asyncio.sleep(0)
+        assert play.if_left == "a, b are untouched", "it waits, and has begun nothing"
+        play.queues = [queue("q", "a", ["b"], ["a", "b"])]
+        await restart
+        assert heard["a: handing over 1 queue"] == "a is being restarted to the end; b is untouched"
+        assert heard["a: stopping"] == heard["a: in sync"] == heard["a: handing over 1 queue"]
+        assert heard["b: stopping"] == "a is restarted; b is being restarted to the end"
+        assert play.if_left == "a, b are restarted"
+        await play.end()
+
+    run(main())

@@ -43,6 +43,7 @@ class Play:
         self.lines: list[str] = []
         self.asked: list[object] = []
         self.gone_after = 1_000
+        self.if_left = ""
         self.queues = [queue("q", "a", ["b"], ["a", "b"])]
         self.alarms: dict[str, list[str]] = {}
         self.catalog_trouble = ""

@@ -21,7 +21,7 @@ from rabbitry.runtime.data_directory import Layout
 from rabbitry.runtime.errors import EXIT_NOT_SO, UserError
 from rabbitry.runtime.inspection import gather_status
 from rabbitry.runtime.managed import ManagedProcess
-from rabbitry.runtime.rebalancing import rebalance
+from rabbitry.runtime.rebalancing import IF_LEFT, rebalance
 from rabbitry.runtime.rolling_restart import GRACE_S, JOIN_S, RollingRestart, Rounds
 from rabbitry.runtime.up_settings import UpSettings
 
@@ -67,6 +67,7 @@ class CommandDesk:
                 return await self._restart(request, asker)
             case control.Rebalance():
                 with self._alone("a rebalance"):
+                    asker.if_left = IF_LEFT
                     return await rebalance(self._ask, self._nodes, asker)
             case control.Definitions():
                 definitions: dict[str, Any] = await self._ask("definitions")
@@ -143,6 +144,7 @@ class CommandDesk:
             done = await rolling.run(chosen)
             if len(done) == len(self._nodes) > 1 and not asker.gone:
                 # The first to be back leads everything, the last nothing; all are in sync.
+                asker.if_left = f"{asker.if_left}; {IF_LEFT}"
                 try:
                     evens = "`rabbitry rebalance`"
                     await rebalance(self._ask, self._nodes, asker, request.timeout_s, evens)

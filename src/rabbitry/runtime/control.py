@@ -2,8 +2,9 @@
 
 Owns the messages and the asking side. JSON, one object a line, over a unix socket that only the
 user can open: a request, one reply (before it lines of progress, for what takes long), and the
-connection ends; after `stop` it ends with the supervisor. The asking side is plain blocking
-sockets, so that a command starts quickly. The answering side is in `control_server`.
+connection ends; after `stop` it ends with the supervisor. Who is interrupted while nodes are at
+work ends its side of the connection, and is told what goes on without it. The asking side is plain
+blocking sockets, so that a command starts quickly. The answering side is in `control_server`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import IO, Any, Literal
 import msgspec
 
 from rabbitry.runtime.data_directory import Holder, holder_of, not_running
-from rabbitry.runtime.errors import EXIT_NOT_SO, UserError
+from rabbitry.runtime.errors import EXIT_INTERRUPTED, EXIT_NOT_SO, UserError
 
 LINE_BYTES_MAX = 16 * 1024 * 1024
 """Longest line of the protocol: a status with very many queues."""
@@ -32,6 +33,9 @@ The slowest is `start`, until the node has joined.
 
 STATUS_S = 5.0
 """How long `status` waits: its answer takes two seconds at most."""
+
+LEFT_S = 2.0
+"""How long one who was interrupted waits to be told what goes on."""
 
 GONE_S = 5.0
 """How long `stop` waits for the supervisor to be gone once all its children are."""
@@ -93,10 +97,12 @@ Request = Status | Kill | Start | Restart | Rebalance | Stop | Definitions | Ope
 class Reply(msgspec.Struct, omit_defaults=True):
     """`error` is empty when it was done; else one line for the user, and the exit code.
 
-    With `progress`, a line for the user, it is not the last: more will come.
+    With `progress`, a line for the user, it is not the last: more will come. With `left`, a line
+    too, it is the answer to one who does not wait any more.
     """
 
     progress: str = ""
+    left: str = ""
     error: str = ""
     exit_code: int = 0
     result: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -108,7 +114,8 @@ def ask(
     """Ask the Rabbitry that runs in the data directory `path`; return the result of its reply.
 
     `progress` is called with each line that comes before. Raises `UserError` if none is running
-    there, if it does not answer, or with what it replies.
+    there, if it does not answer, with what it replies, or when Ctrl-C ends the waiting for nodes
+    that are at work.
     """
     holder = holder_of(path)
     with contextlib.ExitStack() as leaving:
@@ -122,10 +129,14 @@ def ask(
         except OSError as error:
             raise UserError(f"cannot reach the Rabbitry in {path}: {error.strerror}") from None
         try:
-            connection.sendall(msgspec.json.encode(request) + b"\n")
             received = leaving.enter_context(connection.makefile("rb"))
+            connection.sendall(msgspec.json.encode(request) + b"\n")
             while (reply := _reply(received)).progress:
                 progress(reply.progress)
+        except KeyboardInterrupt:
+            if not isinstance(request, Restart | Rebalance):
+                raise
+            raise UserError(_left(connection, received), EXIT_INTERRUPTED) from None
         except TimeoutError:
             raise UserError(
                 f"the Rabbitry in {path} (pid {holder.pid}) does not answer; if it was stopped "
@@ -158,6 +169,17 @@ def _watch(leaving: contextlib.ExitStack, holder: Holder) -> int | None:
         return None
     leaving.callback(os.close, process)
     return process
+
+
+def _left(connection: socket.socket, received: IO[bytes]) -> str:
+    """Say that we leave, and return what goes on without us."""
+    with contextlib.suppress(OSError, msgspec.DecodeError):
+        connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(LEFT_S)
+        while (reply := _reply(received)).progress:
+            pass
+        return f"interrupted: {reply.left or reply.error or 'all of it was done already'}"
+    return "interrupted: what was begun is finished; `rabbitry status` shows how it goes"
 
 
 def _reply(received: IO[bytes]) -> Reply:

@@ -29,7 +29,12 @@ _log = logging.getLogger("rabbitry")
 
 
 class Asker:
-    """Who asked: hears how it goes, if still there."""
+    """Who asked: hears how it goes, if still there.
+
+    `if_left` is what to say to one who leaves now (Ctrl-C): what was done, and what goes on.
+    """
+
+    if_left = ""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -44,6 +49,13 @@ class Asker:
         """Tell how it goes, in a line for the user."""
         if not self.gone:
             self._writer.write(msgspec.json.encode(Reply(progress=line)) + b"\n")
+
+    async def hear_leave(self) -> None:
+        """Wait until it has no more to say: that is how it leaves. It may still hear."""
+        with contextlib.suppress(ConnectionError):
+            await self._reader.read()
+        if self.if_left and not self._writer.is_closing():
+            self._writer.write(msgspec.json.encode(Reply(left=self.if_left)) + b"\n")
 
 
 class ControlServer:
@@ -80,27 +92,33 @@ class ControlServer:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
+        leaving: asyncio.Task[None] | None = None
         try:
             with contextlib.suppress(ConnectionError):
                 # The asker's end of the connection ends it: after `stop` that waits for our end.
                 line = await reader.readline()
+                asker = Asker(reader, writer)
+                leaving = asyncio.create_task(asker.hear_leave())
                 self._answering += 1
                 self._idle.clear()
                 try:
-                    reply = await self._reply(line, Asker(reader, writer))
+                    reply = await self._reply(line, asker)
+                    asker.if_left = ""
                     writer.write(msgspec.json.encode(reply) + b"\n")
                     await writer.drain()
                 finally:
                     self._answering -= 1
                     if not self._answering:
                         self._idle.set()
-                await reader.read()
+                await leaving
         except ValueError:
             pass  # a line beyond the limit: nothing that we could have sent
         except asyncio.CancelledError:
             return  # `close`: leave the connection to the end of the process
         finally:
             self._connections.discard(task)
+            if leaving is not None:
+                leaving.cancel()
         writer.close()
 
     async def _reply(self, line: bytes, asker: Asker) -> Reply:

@@ -12,6 +12,9 @@ EXIT_NOT_SO = 1
 EXIT_USAGE = 2
 """What was asked for is wrong or not to be had: bad option or file, port in use, no permission."""
 
+EXIT_INTERRUPTED = 130
+"""Ctrl-C: as a shell tells it, 128 and the number of SIGINT."""
+
 EXIT_SOFTWARE = 70
 """A bug of ours: EX_SOFTWARE of sysexits(3)."""
 

@@ -27,6 +27,9 @@ TELL_S = 5.0
 PATIENCE_S = 60.0
 """How long nodes have to hand over, two seconds each at most, and to hear of it."""
 
+IF_LEFT = "who leads is evened out to the end; `rabbitry status` shows who leads what"
+"""What one hears that waits for it no more."""
+
 ROUNDS_MAX = 3
 """How often it is done while nodes leave or come back meanwhile."""
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from time import monotonic
 from typing import Any, Protocol
 
@@ -87,6 +88,7 @@ class RollingRestart:
 
     async def run(self, chosen: list[ManagedProcess]) -> list[str]:
         """Restart these, and return the names of those that were; raises `UserError`."""
+        self._note([], chosen)
         for node in chosen:
             if why := _why_not(node):
                 raise UserError(f"{why}, or restart others by name", EXIT_NOT_SO)
@@ -96,19 +98,34 @@ class RollingRestart:
             if self._asker.gone:
                 _log.info("restart given up by its asker, restarted=%s", ",".join(done))
                 break
-            if not await self._restart(node):
+            if not await self._restart(node, partial(self._note, done, chosen, node.name)):
                 break
             done.append(node.name)
+            self._note(done, chosen)
         return done
 
-    async def _restart(self, node: ManagedProcess) -> bool:
-        """Restart it; False: its asker went away before it was touched."""
+    def _note(self, done: list[str], chosen: list[ManagedProcess], at_hand: str = "") -> None:
+        """Note what to say to an asker that leaves now."""
+        names = [node.name for node in chosen if node.name not in (*done, at_hand)]
+        parts = [
+            f"{_are(done)} restarted" if done else "",
+            f"{at_hand} is being restarted to the end" if at_hand else "",
+            f"{_are(names)} untouched" if names else "",
+        ]
+        self._asker.if_left = "; ".join(part for part in parts if part)
+
+    async def _restart(self, node: ManagedProcess, begun: Callable[[], None]) -> bool:
+        """Restart it; False: its asker went away before it was touched.
+
+        `begun` is called just before it is touched.
+        """
         name = node.name
         await self._must(name, "another replica is in sync", self._only_there, while_asked=True)
         await self._check_disks("nothing more was restarted; make room first")
         if self._asker.gone:
             _log.info("restart given up by its asker while it waited, node=%s", name)
             return False
+        begun()
         alone = await self._alone(name)
         if kept := [one for one in alone if one["durable"]]:
             self._tell(f"{name}: no other node has {_named(kept)}: away until it is back")
@@ -312,6 +329,10 @@ def disk_trouble(known: Mapping[str, Any]) -> str:
     if known["catalog_trouble"]:
         found.append(f"the catalog cannot be written ({known['catalog_trouble']})")
     return " and ".join(found)
+
+
+def _are(names: list[str]) -> str:
+    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}"
 
 
 def _queues(queues: list[Queue]) -> str:
