@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rabbitry.broker.confirms import Confirms
+from rabbitry.broker.confirms import Confirms, PublishReceipt
 from rabbitry.wire.content import ContentAssembler
 from rabbitry.wire.methods import BasicAck, BasicNack
 
@@ -108,9 +111,58 @@ def test_what_is_rejected_out_of_order_is_nacked_once_and_alone() -> None:
     third.settled()
     first.settled()
     assert confirming.flush_all() == [
-        BasicAck(4, multiple=True),
+        BasicAck(2, multiple=True),
         BasicNack(6, multiple=True, requeue=True),
     ]
+
+
+def test_a_tag_that_was_told_before_its_turn_is_not_told_again() -> None:
+    confirming = Confirming()
+    older, newer = (confirming.confirms.expect(1, 1) for _ in range(2))
+    newer.settled()
+    assert confirming.flush() == [(2, False)]
+    older.settled()
+    assert confirming.flush() == [(1, False)]
+    confirming.confirms.expect(1, 1).settled()
+    assert confirming.flush() == [(3, False)]
+
+
+def test_what_was_told_before_its_turn_ends_no_confirm_of_several() -> None:
+    confirming = Confirming()
+    first, second, third, fourth, fifth = (confirming.confirms.expect(1, 1) for _ in range(5))
+    second.settled()
+    fourth.rejected(0, 1)
+    fourth.settled()
+    assert confirming.flush_all() == [BasicAck(2), BasicNack(4, requeue=True)]
+    third.settled()
+    first.settled()
+    assert confirming.flush() == [(3, True)]
+    fifth.rejected(0, 1)
+    fifth.settled()
+    assert confirming.flush_all() == [BasicNack(5, multiple=True, requeue=True)]
+
+
+def test_nacks_are_one_frame_across_what_was_told_before_its_turn() -> None:
+    confirming = Confirming()
+    receipts = [confirming.confirms.expect(1, 1) for _ in range(4)]
+    for receipt in (receipts[0], receipts[2], receipts[3]):
+        receipt.rejected(0, 1)
+    receipts[1].settled()
+    assert confirming.flush() == [(2, False)]
+    for receipt in (receipts[0], receipts[2], receipts[3]):
+        receipt.settled()
+    assert confirming.flush_all() == [BasicNack(4, multiple=True, requeue=True)]
+
+
+def test_what_is_settled_early_but_has_its_turn_before_the_flush_is_told_with_the_others() -> None:
+    confirming = Confirming()
+    first, second, third, fourth = (confirming.confirms.expect(1, 1) for _ in range(4))
+    fourth.settled()
+    second.settled()
+    first.settled()
+    assert confirming.flush() == [(2, True), (4, False)]
+    third.settled()
+    assert confirming.flush() == [(3, False)]
 
 
 def test_one_that_several_queues_take_is_confirmed_with_the_last() -> None:
@@ -129,46 +181,83 @@ def test_one_that_no_queue_takes_is_confirmed_at_once_but_not_before_others() ->
     confirming.confirms.expect(2, 0)
     assert confirming.flush() == [(2, False), (3, False)]
     waiting.settled()
-    assert confirming.flush() == [(3, True)]
+    assert confirming.flush() == [(1, False)]
+
+
+class Client:
+    """What clients make of acks and nacks: `told` has the outcome of each publish.
+
+    A client that is not `strict` drops what bears a tag that it does not wait for, `multiple` or
+    not, as aiormq does; a strict one takes it for an error.
+    """
+
+    def __init__(self, *, strict: bool) -> None:
+        self._outstanding: dict[int, None] = {}
+        self._strict = strict
+        self.told: dict[int, str] = {}
+
+    def publish(self, tags: Iterable[int]) -> None:
+        self._outstanding |= dict.fromkeys(tags)
+
+    def take(self, method: BasicAck | BasicNack) -> None:
+        tag = method.delivery_tag
+        if tag not in self._outstanding:
+            assert not self._strict, f"{method} is of no publish that waits"
+            return
+        tags = [one for one in self._outstanding if one <= tag] if method.multiple else [tag]
+        for one in tags:
+            del self._outstanding[one]
+            self.told[one] = method.name
 
 
 @given(
     runs=st.lists(st.tuples(st.integers(1, 4), st.integers(0, 3)), max_size=8),
     data=st.data(),
 )
-def test_everything_is_told_once_and_nothing_too_early(
+def test_every_client_is_told_everything_once_and_nothing_too_early(
     runs: list[tuple[int, int]], data: st.DataObject
 ) -> None:
     confirming = Confirming()
-    receipts = [confirming.confirms.expect(count, queues) for count, queues in runs]
-    owed = [
-        receipt for receipt, (_, queues) in zip(receipts, runs, strict=True) for _ in range(queues)
-    ]
-    told: dict[int, str] = {}
+    clients = [Client(strict=False), Client(strict=True)]
+    owed: list[PublishReceipt] = []  # once for each queue
+    due: dict[int, str] = {}
     refused: set[int] = set()
+
+    def tags_of(receipt: PublishReceipt) -> range:
+        return range(receipt.first, receipt.last + 1)
+
+    def settle(receipt: PublishReceipt) -> None:
+        if receipt not in owed:
+            due.update(
+                (tag, "basic.nack" if tag in refused else "basic.ack") for tag in tags_of(receipt)
+            )
 
     def check() -> None:
         for method in confirming.flush_all():
-            tag = method.delivery_tag
-            news = range(1 if method.multiple else tag, tag + 1)
-            told.update({one: method.name for one in news if one not in told})
-        due = {
-            tag: "basic.nack" if tag in refused else "basic.ack"
-            for receipt in receipts
-            if not receipt.remaining
-            for tag in range(receipt.first, receipt.last + 1)
-        }
-        assert told == due
+            for client in clients:
+                client.take(method)
+        for client in clients:
+            assert client.told == due
 
-    check()
-    for receipt in data.draw(st.permutations(owed)):
-        size = receipt.last - receipt.first + 1
-        first = data.draw(st.integers(0, size))
-        if first < size:
-            receipt.rejected(first, 1)
-            refused.add(receipt.first + first)
-        receipt.settled()
-        if data.draw(st.booleans()):
+    to_come = deque(runs)
+    while to_come or owed:
+        if to_come and (not owed or data.draw(st.booleans(), "publish")):
+            count, queues = to_come.popleft()
+            receipt = confirming.confirms.expect(count, queues)
+            for client in clients:
+                client.publish(tags_of(receipt))
+            owed += [receipt] * queues
+        else:
+            receipt = owed.pop(data.draw(st.integers(0, len(owed) - 1), "settle"))
+            tags = tags_of(receipt)
+            first = data.draw(st.integers(0, len(tags)), "refuse from")
+            if first < len(tags):
+                some = data.draw(st.integers(1, len(tags) - first), "refuse")
+                receipt.rejected(first, some)
+                refused |= set(tags[first : first + some])
+            receipt.settled()
+        settle(receipt)
+        if data.draw(st.booleans(), "flush"):
             check()
     check()
-    assert len(told) == sum(count for count, _ in runs)
+    assert len(due) == sum(count for count, _ in runs)

@@ -22,6 +22,7 @@ from rabbitry.wire.methods import (
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 scenario = Scenarios()
+ROUNDS = 10  # for what goes one way or the other by the speed of a disk
 
 
 @scenario
@@ -120,6 +121,44 @@ def confirm_of_a_persistent_message(stage: Stage) -> None:
     client.ask(ConfirmSelect())
     client.publish(stage.queue, b"a", properties=BasicProperties(delivery_mode=2))
     client.confirms(1)
+
+
+@scenario
+def newer_one_confirmed_before_an_older_one(stage: Stage) -> None:
+    client = stage.declared(durable=True)
+    client.ask(QueueDeclare(queue=f"{stage.queue}.transient"))
+    client.ask(ConfirmSelect())
+    persistent = BasicProperties(delivery_mode=2)
+    for _ in range(ROUNDS):
+        client.publish(stage.queue, b"a", properties=persistent)
+        client.publish(f"{stage.queue}.transient", b"b")
+        client.confirms(2)
+    for _ in range(ROUNDS):
+        client.publish(stage.queue, b"a", b"b", properties=persistent)
+        client.publish(f"{stage.queue}.transient", b"c", b"d")
+        client.publish(stage.queue, b"e", properties=persistent)
+        client.publish("nobody", b"f")
+        client.confirms(6)
+    client.ask(QueueDelete(queue=f"{stage.queue}.transient"))
+
+
+@scenario
+def newer_one_refused_before_an_older_one_is_confirmed(stage: Stage) -> None:
+    client = stage.declared(durable=True)
+    full = f"{stage.queue}.full"
+    client.ask(
+        QueueDeclare(queue=full, arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+    )
+    client.ask(ConfirmSelect())
+    client.publish(full, b"a")
+    client.confirms(1)
+    persistent = BasicProperties(delivery_mode=2)
+    for _ in range(ROUNDS):
+        client.publish(stage.queue, b"b", properties=persistent)
+        client.publish(full, b"c", b"d")
+        client.publish(stage.queue, b"e", properties=persistent)
+        client.confirms(4)
+    client.ask(QueueDelete(queue=full))
 
 
 @scenario

@@ -221,7 +221,10 @@ class RawClient:
         self._transcript[before:] = sorted(self._transcript[before:])
 
     def confirms(self, count: int) -> None:
-        """Hear acks and nacks until `count` publishes have one; their grouping is left out."""
+        """Hear acks and nacks until `count` publishes have one; their grouping is left out.
+
+        One that names a publish which has had its own is written down, `multiple` or not.
+        """
         outcome: dict[int, str] = {}
         while len(outcome) < count:
             answer = self._take()
@@ -233,6 +236,8 @@ class RawClient:
                 self._write_down(answer)
                 continue
             last = method.delivery_tag
+            if last in self._confirmed:
+                self.note(f"{method.name} names {last} again")
             tags = set(range(1, last + 1) if method.multiple else [last]) - self._confirmed
             self._confirmed |= tags
             outcome |= dict.fromkeys(tags, method.name)

@@ -4,6 +4,11 @@ A run of publishes has one `PublishReceipt`, which each of its queues tells what
 is settled in order goes out as few frames, `multiple` set, at the end of the step; what is settled
 before older publishes are goes out one by one. A message that any of its queues refuses is nacked.
 
+Each publish is answered once. Every frame, also one with `multiple`, bears a tag that no frame has
+answered before, for there are clients that drop what they hear about any other (aiormq). A frame
+with `multiple` answers what the client still has outstanding through that tag, and all of that is
+settled alike.
+
 Specification: RabbitMQ's extension to AMQP, confirm.select, basic.nack; RabbitMQ:
 rabbit_channel.erl send_confirms_and_nacks/1, rabbit_confirms.erl.
 """
@@ -22,6 +27,7 @@ _settle_frame = Struct(">BHIHHQBB")
 _ACK: Final = 80
 _NACK: Final = 120
 _REQUEUE: Final = 2
+_TOLD: Final = -1  # what remains of a run that the client has been told of before its turn
 
 
 class PublishReceipt:
@@ -63,10 +69,13 @@ class Confirms:
         self._wants_flush = wants_flush
         self._next = 1
         self._waiting: deque[PublishReceipt] = deque()
-        self._through = 0  # everything through this number is to be confirmed at once
-        self._confirmed_through = 0
+        # What is to be told next, settled in order: (_ACK or _NACK, tag, multiple) in turn, and
+        # after these a confirm of what is between the tags `_first` and `_through` and has not been
+        # told before its turn; neither of the two has. There is none where `_through` is 0.
+        self._turns: list[tuple[int, int, bool]] = []
+        self._first = 0
+        self._through = 0
         self._single: list[PublishReceipt] = []
-        self._refused: list[int] = []  # of those through `_through`, in order
 
     def expect(self, count: int, queues: int) -> PublishReceipt:
         """Number `count` publishes; they are confirmed when `queues` have taken them."""
@@ -84,55 +93,60 @@ class Confirms:
         if waiting[0] is not receipt:
             self._single.append(receipt)
             return
-        while waiting and not waiting[0].remaining:
+        while waiting and (remaining := waiting[0].remaining) <= 0:
             receipt = waiting.popleft()
-            self._through = receipt.last
-            # Those that came before their turn and were flushed since have been nacked already.
+            if remaining == _TOLD:
+                continue
             if receipt.refused:
-                self._refused += sorted(receipt.refused)
+                self._take_in_turn(receipt, receipt.refused)
+                continue
+            if not self._through:
+                self._first = receipt.first
+            self._through = receipt.last
+
+    def _take_in_turn(self, receipt: PublishReceipt, refused: dict[int, None]) -> None:
+        """Have acks and nacks sent in turn: each takes all that is settled alike since the last."""
+        turns = self._turns
+        for tag in range(receipt.first, receipt.last + 1):
+            if tag not in refused:
+                if not self._through:
+                    self._first = tag
+                self._through = tag
+                continue
+            if self._through:
+                turns.append((_ACK, self._through, self._through > self._first))
+                self._through = 0
+            elif turns:  # the last of them is a nack
+                turns.pop()
+            turns.append((_NACK, tag, True))  # as RabbitMQ: `multiple` also where it is alone
 
     def flush(self, channel: int) -> list[bytes]:
         """Return the frames that tell what was settled since the last call."""
         frames = []
+        if self._turns:
+            frames += [_frame(channel, *turn) for turn in self._turns]
+            self._turns.clear()
         through = self._through
         if through:
-            if self._refused:
-                frames += self._in_turn(channel)
-            else:
-                multiple = through > self._confirmed_through + 1
-                frames.append(_frame(channel, _ACK, through, multiple))
-            self._confirmed_through = through
+            frames.append(_frame(channel, _ACK, through, through > self._first))
+            self._through = 0
+        if self._single:
+            self._flush_single(channel, frames)
+        return frames
+
+    def _flush_single(self, channel: int, frames: list[bytes]) -> None:
+        """Tell, one by one, what is settled but for which it is not the turn yet."""
+        waiting = self._waiting
+        oldest = waiting[0].first if waiting else self._next
         for receipt in self._single:
-            if receipt.first > through:
+            if receipt.first > oldest:  # else its turn has come since it was settled
                 refused = receipt.refused or {}
                 frames += [
                     _frame(channel, _NACK if tag in refused else _ACK, tag, False)
                     for tag in range(receipt.first, receipt.last + 1)
                 ]
-                receipt.refused = None
-        self._through = 0
+                receipt.remaining = _TOLD
         self._single.clear()
-        self._refused.clear()
-        return frames
-
-    def _in_turn(self, channel: int) -> list[bytes]:
-        """Return acks and nacks in turn: each takes all that is settled alike since the last."""
-        frames = []
-        start = self._confirmed_through + 1
-        refused = self._refused
-        i = 0
-        while i < len(refused):
-            first = refused[i]
-            if start < first:
-                frames.append(_frame(channel, _ACK, first - 1, first - 1 > start))
-            while i + 1 < len(refused) and refused[i + 1] == refused[i] + 1:
-                i += 1
-            frames.append(_frame(channel, _NACK, refused[i], True))  # as RabbitMQ: also alone
-            start = refused[i] + 1
-            i += 1
-        if start <= self._through:
-            frames.append(_frame(channel, _ACK, self._through, self._through > start))
-        return frames
 
 
 def _frame(channel: int, method: int, tag: int, multiple: bool) -> bytes:

@@ -128,10 +128,11 @@ class Publisher(Client):
                 self.history.return_(self.now, key_of(content_body(content)))
 
     def _settle(self, delivery_tag: int, multiple: bool) -> list[MessageKey]:
+        # There are clients that drop what names a publish that has been answered, also `multiple`.
+        assert delivery_tag in self._unconfirmed, f"{delivery_tag} does not wait for an answer"
+        tags = [delivery_tag]
         if multiple:
             tags = [tag for tag in self._unconfirmed if tag <= delivery_tag]
-        else:
-            tags = [delivery_tag] if delivery_tag in self._unconfirmed else []
         return [self._unconfirmed.pop(tag) for tag in tags]
 
     def _publish_burst(self) -> None:
