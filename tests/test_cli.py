@@ -118,7 +118,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["kill", "rabbit"], 1, "no Rabbitry is running in"),
         (["start", "rabbit"], 1, "no Rabbitry is running in"),
         (["rebalance"], 1, "no Rabbitry is running in"),
-        (["rebalance", "rabbit"], 2, "rabbitry rebalance --help"),
+        (["rebalance", "a"], 2, "'a' is more than this command takes; see `rabbitry rebalance -"),
+        (["stop", "a", "b"], 2, "'a', 'b' are more than this command takes; see `rabbitry stop"),
         (["stop"], 1, "no Rabbitry is running in"),
     ],
 )

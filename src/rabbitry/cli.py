@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter, convert, validators
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError, convert, validators
 
 from rabbitry.commands import definitions as definitions_group
 from rabbitry.commands import limits, nodes, policies, users, virtual_hosts
@@ -354,7 +354,7 @@ def _address(text: str, option: str) -> tuple[str, int]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: the entry point of `rabbitry`."""
+    """Run the command line and exit, as `rabbitry.__main__` has it done."""
     for file in (0, 1, 2):
         # What `>&-` closed: else a socket or a log would get its number, and what is printed.
         try:
@@ -393,7 +393,11 @@ def run(arguments: list[str]) -> int:
 
 def _usage(error: CycloptsError) -> str:
     """Return what is wrong, and which command's help says how it is right."""
-    what = str(error).rstrip()
+    if isinstance(error, UnusedCliTokensError) and (surplus := error.unused_tokens):
+        verb = "is" if len(surplus) == 1 else "are"
+        what = f"{', '.join(map(repr, surplus))} {verb} more than this command takes"
+    else:
+        what = str(error).rstrip()
     if what.endswith(".") and not what.endswith("..."):
         what = what[:-1]
     command = " ".join(["rabbitry", *(error.command_chain or ())])

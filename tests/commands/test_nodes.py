@@ -69,4 +69,17 @@ def test_restart_is_told_which(supervisor: Supervisor, capsys: pytest.CaptureFix
     assert cli.run(["restart"]) == 2
     assert cli.run(["restart", "a", "--all"]) == 2
     assert supervisor.asked == []
-    assert capsys.readouterr().err.count("name the nodes to restart, or say --all") == 2
+    assert capsys.readouterr().err == (
+        "rabbitry: name the nodes to restart, or say --all; `rabbitry status` has their names\n"
+        "rabbitry: name the nodes to restart or say --all, not both\n"
+    )
+
+
+def test_the_help_says_when_what_is_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["restart", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "With --all, who leads is evened out at the end" in shown
+    assert cli.run(["rebalance", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for what in ("Exclusive queues", "Ctrl-C ends the waiting", "Exit codes: 0", "takes no part"):
+        assert what in shown

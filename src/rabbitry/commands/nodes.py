@@ -68,8 +68,8 @@ def restart(
     """Restart nodes, one after another, while the others serve their queues.
 
     Each hands over what it leads, ends in order, starts, joins and catches up before the next is
-    touched. When all were restarted, who leads is evened out, as by `rabbitry rebalance`. Ctrl-C:
-    the node at hand is finished, no other begun.
+    touched. With --all, who leads is evened out at the end, as by `rabbitry rebalance`. Ctrl-C:
+    the node at hand is finished, no other begun; exit code 130, and a line that says which.
 
     Example: `rabbitry restart --all`
 
@@ -82,7 +82,9 @@ def restart(
     """
     from rabbitry.runtime import control
 
-    if all == bool(nodes):
+    if all and nodes:
+        raise UserError("name the nodes to restart or say --all, not both")
+    if not all and not nodes:
         raise UserError(
             "name the nodes to restart, or say --all; `rabbitry status` has their names"
         )
@@ -97,6 +99,13 @@ def rebalance(*, data_dir: DataDir = None) -> int:
 
     After restarts a node may lead everything and another nothing. Queues move to nodes that have
     all of them and lead at least two fewer; nothing is lost or comes twice, consumers go on.
+    Exclusive queues stay with their connections: they do not move and do not count. A node that is
+    not in the cluster takes no part; a line says so.
+
+    Ctrl-C ends the waiting only: what was begun is finished, no queue is left half moved.
+
+    Exit codes: 0 as even as it can be now, also if a node is away; 1 it cannot be now, nothing
+    runs or a restart is under way; 130 Ctrl-C.
 
     Example: `rabbitry rebalance`
     """
