@@ -47,6 +47,18 @@ def test_memory_for_messages_is_a_size() -> None:
     NodeOptions(queue_memory_limit="1GB").check()
     with pytest.raises(UserError, match=r"--queue-memory-limit: .*is no size"):
         NodeOptions(queue_memory_limit="0.4").check()
+    NodeOptions(queue_memory_limit="1MiB").check()
+    for wrong in ("0", "7", "1MB"):
+        with pytest.raises(UserError, match=f"--queue-memory-limit {wrong} is less than 1MiB"):
+            NodeOptions(queue_memory_limit=wrong).check()
+
+
+def test_a_watermark_that_cannot_be_meant_is_refused_by_its_name() -> None:
+    with pytest.raises(UserError, match=r"^--vm-memory-high-watermark: 7 is .* write 0\.7 for"):
+        NodeOptions(vm_memory_high_watermark="7").check()
+    with pytest.raises(UserError, match=r"^--disk-free-limit: 0\.5 is no size"):
+        NodeOptions(disk_free_limit="0.5").check()
+    NodeOptions(vm_memory_high_watermark="0", disk_free_limit="7").check()
 
 
 def test_watermarks_are_as_rabbitmq_writes_them() -> None:

@@ -100,6 +100,7 @@ def test_the_log_has_a_wait_once_and_the_terminal_again_and_again(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(rolling_restart, "TELL_S", 0)
+    monkeypatch.setattr(rolling_restart, "AGAIN_S", 0)
     caplog.set_level("INFO", "rabbitry")
 
     async def main() -> None:
@@ -115,6 +116,38 @@ def test_the_log_has_a_wait_once_and_the_terminal_again_and_again(
         waiting = "a: waiting until its replicas are in sync again: queue 'q' in '/'"
         assert play.lines.count(waiting) == 4
         assert caplog.messages.count(f"restart {waiting}") == 1
+        await play.end()
+
+    run(main())
+
+
+def test_the_terminal_has_another_reason_soon_and_the_same_seldom(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rolling_restart, "TELL_S", 0)
+    monkeypatch.setattr(rolling_restart, "LOOK_S", 0)
+    looks = 0
+    behind = rolling_restart.behind
+
+    async def main() -> None:
+        play = Play(tmp_path)
+        play.lags_when_back = True
+
+        def look(queues: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+            nonlocal looks
+            looks += 1
+            if looks == 10:
+                play.queues = [{**one, "name": "r"} for one in play.queues]
+            if looks == 20:
+                play.queues = []
+            return behind(queues, name)
+
+        monkeypatch.setattr(rolling_restart, "behind", look)
+        assert await play.restart("a") == ["a"]
+        assert [line for line in play.lines if "waiting" in line] == [
+            f"a: waiting until its replicas are in sync again: queue '{name}' in '/'"
+            for name in "qr"
+        ]
         await play.end()
 
     run(main())

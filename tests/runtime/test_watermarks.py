@@ -47,11 +47,21 @@ def test_what_is_no_size(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "mark"), [("0.4", 0.4), ("0", 0.0), ("1.0", 1.0), ("2", 2), ("2GiB", 2 * GIB)]
+    ("text", "mark"),
+    [("0.4", 0.4), ("0", 0.0), ("1.0", 1.0), ("16MiB", 16 << 20), ("2GiB", 2 * GIB)],
 )
 def test_a_watermark_is_a_part_or_a_size(text: str, mark: float) -> None:
     found = parse_watermark(text)
     assert (found, type(found)) == (mark, type(mark))
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("7", "0.7"), ("2", "0.2"), ("40", "0.4"), ("100", "1"), ("4096", "0.4"), ("16MB", "0.4")],
+)
+def test_a_size_that_no_node_stays_below_is_refused(text: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=f"^{text} is a size of .*; write {meant} for that part"):
+        parse_watermark(text)
 
 
 class Told:

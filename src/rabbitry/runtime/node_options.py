@@ -7,6 +7,7 @@ supervisor hands them to node processes as JSON. Each bears the name that Rabbit
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -16,6 +17,9 @@ from rabbitry.wire.content import BODY_SIZE_BYTES_LIMIT, BODY_SIZE_BYTES_MAX
 
 if TYPE_CHECKING:
     from rabbitry.runtime.tls import TlsSettings
+
+QUEUE_MEMORY_BYTES_MIN: Final = 1 << 20
+"""Below that a read of the store is too short to be worth it, and 0 would leave none to deliver."""
 
 LoginFrom = Literal["distinguished_name", "common_name", "subject_alternative_name"]
 
@@ -32,13 +36,16 @@ class NodeOptions:
     max_message_size_bytes
         The longest body of a message; a longer one closes its channel.
     vm_memory_high_watermark
-        How much memory a node may take before publishers are blocked in the whole cluster: a part
-        of all there is, as 0.4, or a size, as 2GiB.
+        How much memory a node may take (RssAnon) before publishers are blocked in the whole
+        cluster: a part of all there is, as 0.4, or a size from 16MiB, as 2GiB; 0 blocks them
+        always.
     disk_free_limit
         Publishers are blocked when less than this is free where the data directory is.
     queue_memory_limit
-        How much memory the messages in a node's queues may take, as 256MiB; what is more is on the
-        disk only.
+        How much memory the messages that wait in a node's queues may take, from 1MiB; what is more
+        is on the disk only. What consumers hold unacknowledged, and the index of what is on the
+        disk, come on top, and some 60 MB of the process itself: see its RssAnon, for RSS counts
+        the store's file too, which is page cache.
     tls_cert
         PEM file with the certificate chain for clients that use TLS; a new one is used without a
         restart.
@@ -73,15 +80,14 @@ class NodeOptions:
             raise UserError("--consumer-timeout-ms is less than 0; 0 stands for no timeout")
         if not 0 <= self.max_message_size_bytes <= BODY_SIZE_BYTES_LIMIT:
             raise UserError(f"--max-message-size-bytes is not from 0 to {BODY_SIZE_BYTES_LIMIT}")
-        try:
-            self.watermarks("")
-        except ValueError as error:
-            line = f"--vm-memory-high-watermark or --disk-free-limit: {error}"
-            raise UserError(line) from None
-        try:
-            parse_bytes(self.queue_memory_limit)
-        except ValueError as error:
-            raise UserError(f"--queue-memory-limit: {error}") from None
+        _parsed("--vm-memory-high-watermark", self.vm_memory_high_watermark, parse_watermark)
+        _parsed("--disk-free-limit", self.disk_free_limit, parse_bytes)
+        limit = _parsed("--queue-memory-limit", self.queue_memory_limit, parse_bytes)
+        if limit < QUEUE_MEMORY_BYTES_MIN:
+            raise UserError(
+                f"--queue-memory-limit {self.queue_memory_limit} is less than 1MiB: what is "
+                "delivered next has to be in memory"
+            )
         if self.tls_key and not self.tls_cert:
             raise UserError("--tls-key is without --tls-cert")
         if self.tls_verify and not self.tls_ca:
@@ -126,6 +132,13 @@ class NodeOptions:
             "max_message_size_bytes": self.max_message_size_bytes,
             "queue_memory_bytes_max": parse_bytes(self.queue_memory_limit),
         }
+
+
+def _parsed(option: str, text: str, parse: Callable[[str], float]) -> float:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise UserError(f"{option}: {error}") from None
 
 
 DEFAULTS: Final = NodeOptions()

@@ -46,7 +46,11 @@ LOOK_S = 0.1
 """How often the coordinator is asked how far it is: nobody tells when a replica has caught up."""
 
 TELL_S = 5.0
-"""How often it is told what is waited for. The log has it once, and when a disk's trouble comes."""
+"""How often it is told what is waited for, if that is another thing than was told before. The log
+has it once, and when a disk's trouble comes."""
+
+AGAIN_S = 15.0
+"""How often the same is told again: that it goes on."""
 
 Queue = dict[str, Any]  # as in the coordinator's answer to "status"
 Find = Callable[[str], Awaitable[list[Queue]]]  # of the node of this name
@@ -224,15 +228,16 @@ class RollingRestart:
     ) -> list[Queue]:
         """Wait until `find` finds no queue, and tell of those it does; return what is left."""
         began = told = monotonic()
+        last = ""  # what was told
         named: str | None = None  # the trouble that the log has
         while found := await find(name):
             now = monotonic()
             if now - began > bound_s or (while_asked and self._asker.gone):
                 break
             news = self._trouble != (named or "")
-            if news or now - told >= TELL_S:
-                told = now
-                line = f"{name}: waiting until {what}: {_named(found)}{self._why_slow()}"
+            line = f"{name}: waiting until {what}: {_named(found)}{self._why_slow()}"
+            if news or now - told >= (TELL_S if line != last else AGAIN_S):
+                told, last = now, line
                 if news or named is None:
                     _log.info("restart %s", line)
                     named = self._trouble

@@ -21,6 +21,8 @@ from typing import Final
 from rabbitry.machine import AlarmChanged
 
 INTERVAL_S: Final = 1.0
+MEMORY_BYTES_MIN: Final = 16 << 20
+"""The least size that can be meant as a mark for memory: an idle node takes more."""
 # So often, in looks, a process that has more than this gives back what it holds free.
 GIVE_BACK_LOOKS: Final = 30
 GIVE_BACK_BYTES: Final = 128 << 20
@@ -41,12 +43,25 @@ def parse_bytes(text: str) -> int:
 
 
 def parse_watermark(text: str) -> float | int:
-    """Return a part of the memory (a float, at most 1) or a size in bytes. Raises ValueError."""
+    """Return a part of the memory (a float, at most 1) or a size in bytes.
+
+    Raises ValueError, also for a size that no node could stay below: RabbitMQ takes 7 as 7 bytes,
+    and blocks publishers for ever. Who wants that writes 0.
+    """
     try:
         part = float(text)
     except ValueError:
-        return parse_bytes(text)
-    return part if 0 <= part <= 1 else parse_bytes(text)
+        part = -1.0
+    if 0 <= part <= 1:
+        return part
+    size = parse_bytes(text)
+    if size < MEMORY_BYTES_MIN:
+        meant = f"{size / (10 if size < 10 else 100):g}" if size <= 100 else "0.4"
+        raise ValueError(
+            f"{text} is a size of {size} bytes, less than any node takes; write {meant} for that "
+            "part of the memory, or a size from 16MiB, as 2GiB"
+        )
+    return size
 
 
 @dataclass(frozen=True, slots=True)
