@@ -2,9 +2,10 @@
 
 Beside what every run has (`cluster`): nodes and the coordinator die in any number, stores have
 trouble, a supervisor tells of the dead, and a client declares things that are looked for at the
-end. Most runs have an *encore*: when all has been healed and quiet for a while, every node dies at
-once, in some runs the coordinator with them, with messages left unacknowledged on purpose. Then it
-can be told exactly what has to come back, and what must not.
+end. In half of the runs clients at every node delete one queue and declare it again, all the time.
+Most runs have an *encore*: when all has been healed and quiet for a while, every node dies at once,
+in some runs the coordinator with them, with messages left unacknowledged on purpose. Then it can be
+told exactly what has to come back, and what must not.
 
 Owns the watch over who has everything of a queue in memory: a process that was in the in-sync set
 and complete, and has lived since. Where the last of them dies, the history says so (`wipe`), for
@@ -18,8 +19,10 @@ from dataclasses import replace
 from typing import Any
 
 from rabbitry import machine as m
-from rabbitry.simulation.cluster import BEGIN_AT, Cluster, ClusterFactories
+from rabbitry.simulation.client import ClientSettings
+from rabbitry.simulation.cluster import AMQP_PORT, BEGIN_AT, Cluster, ClusterFactories
 from rabbitry.simulation.declarer import TRANSIENT_QUEUE, Declarer
+from rabbitry.simulation.exchanger import EXCHANGED_QUEUE, Exchanger
 from rabbitry.simulation.faults import (
     DURABLE_KINDS,
     HINDERED_US_MAX,
@@ -37,6 +40,8 @@ LOSSES = (
     "queue waits: the replica that held everything is damaged",
 )
 ENCORE_AFTER_US = 3_200_000
+# Another queue of its name begins with the first epoch again, and checkers know queues by name.
+UNWATCHED_QUEUES = (TRANSIENT_QUEUE, EXCHANGED_QUEUE)
 # After the last fault a cluster needs a lease's time to know who is there, and a little more.
 _RECOVERED_AFTER_US = 2_400_000
 _STORED_AFTER_US = 300_000
@@ -77,6 +82,8 @@ class DurableCluster(Cluster):
         self.world.life_observers.append(self._observe_life)
         self.world.report_observers.append(self._hear_report)
         self._add_declarer()
+        self.exchangers: list[Exchanger] = []
+        self._add_exchangers()
 
     # --- putting together ------------------------------------------------------------------------
 
@@ -124,6 +131,24 @@ class DurableCluster(Cluster):
         )
         self.world.add_host("declarer", lambda _incarnation, _entropy: self.declarer)
 
+    def _add_exchangers(self) -> None:
+        """Have one for each node, in some runs. From a source of its own, as rebalances."""
+        random = self.world.schedule.random("exchangers")
+        if random.random() >= 0.5:
+            return
+        for name in self._names:
+            self._add_exchanger(name, random.choice((10_000, 100_000)))
+
+    def _add_exchanger(self, node: str, interval_us: int) -> None:
+        addresses = (m.Address(node, AMQP_PORT),)
+        # Patient: what it asked for is to wait while its node is away.
+        client = ClientSettings(f"x-{node}", EXCHANGED_QUEUE, addresses, heartbeat_s=60)
+        draws = self.world.schedule.random(f"client {client.name}")
+        times = {"interval_us": interval_us, "calm_at": self.heal_at}
+        exchanger = Exchanger(client, self.history, draws, **times)
+        self.exchangers.append(exchanger)
+        self.world.add_host(client.name, lambda _incarnation, _entropy: exchanger)
+
     # --- the run ---------------------------------------------------------------------------------
 
     def may_lose(self, name: str) -> bool:
@@ -157,25 +182,29 @@ class DurableCluster(Cluster):
     def _settled(self) -> bool:
         if self.encore and self.world.now <= self.encore_at + 1_000_000:
             return False
+        if not all(exchanger.idle for exchanger in self.exchangers):
+            return False
         return self.declarer.done and super()._settled()
 
     def _unsettled(self) -> list[str]:
         faults = super()._unsettled()
         if not self.declarer.done:
             faults.insert(1, f"the declarer is not done ({self.declarer.progress})")
+        for one in self.exchangers:
+            if not one.idle:
+                faults.insert(1, f"{one.client_settings.name} waits for an answer")
         return faults
 
     def _hear_report(self, at: int, _host: str, report: m.Report) -> None:
-        if report.what in LOSSES and report.details["queue"] != TRANSIENT_QUEUE:
+        if report.what in LOSSES and report.details["queue"] not in UNWATCHED_QUEUES:
             self.history.forsake(at, report.details["queue"])
             self.history.damage_at = self.faults.damaged_at
 
     # --- who has everything in memory ------------------------------------------------------------
 
     def views(self) -> list[ReplicaView]:
-        """Return what every node holds, but of the queue that does not last.
+        """Return what every node holds, but of queues that do not last.
 
-        Another of its name begins with the first epoch again, and checkers know queues by name.
         Looked at once for each event: it is asked for often, and costs a digest of every message.
         """
         seen = (
@@ -185,13 +214,13 @@ class DurableCluster(Cluster):
         )
         if seen != self._seen:
             self._seen = seen
-            self._views = [view for view in super().views() if view.queue != TRANSIENT_QUEUE]
+            self._views = [view for view in super().views() if view.queue not in UNWATCHED_QUEUES]
         return self._views
 
     def given(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return what the coordinator has decided, but of that queue."""
+        """Return what the coordinator has decided, but of those queues."""
         given = super().given()
-        return {queue: given[queue] for queue in given if queue != TRANSIENT_QUEUE}
+        return {queue: given[queue] for queue in given if queue not in UNWATCHED_QUEUES}
 
     def _sample(self) -> None:
         super()._sample()
