@@ -59,7 +59,9 @@ def test_interrupted_when_this_was_imported(imported: str, silent: Path) -> None
         rest = process.stderr.read()
     assert "Traceback" not in rest
     assert "rabbitry: " not in rest
-    assert process.returncode == 130
+    # Python ends itself by SIGINT where it was raised in a class that is made from text: a shell
+    # shows 130 for both.
+    assert process.returncode in (EXIT_INTERRUPTED, -signal.SIGINT)
 
 
 def test_where_it_is_ignored_it_stays_so(silent: Path) -> None:
