@@ -39,7 +39,7 @@ PREFETCH = 2000
 THROUGH = 100_000
 """Messages published to and consumed from the queue while it is deep; at most a fifth of it."""
 
-TURNS = 3
+TURNS = 9
 """How often the deep queue and a short one take turns. What depth costs is told by the medians: a
 disk that is written to all the time gets slower for both."""
 
