@@ -14,7 +14,7 @@ all have together, `stored_count` how many of these are in the store only.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableSequence, Sequence
 from itertools import islice
 from typing import Final
 
@@ -83,12 +83,7 @@ class Backlog:
     def append(self, first: int, messages: deque[Message]) -> None:
         """Add messages, from position `first` on, behind everything."""
         self.count += len(messages)
-        end = self._line[-1] if self._line else None
-        if end is not None and end.messages is not None and end.last + 1 == first:
-            end.messages.extend(messages)
-            end.last += len(messages)
-        else:
-            self._line.append(Stretch(first, first + len(messages) - 1, messages))
+        _join(self._line, first, messages)
 
     def append_stored(self, first: int, last: int) -> None:
         """Add messages that are in the store only, behind everything."""
@@ -270,13 +265,18 @@ def _stretches(runs: Sequence[MessagesAt]) -> list[Stretch]:
     """Return runs as stretches in memory: as one what follows one another without a gap."""
     found: list[Stretch] = []
     for first, messages in runs:
-        end = found[-1] if found else None
-        if end is not None and end.messages is not None and end.last + 1 == first:
-            end.messages.extend(messages)
-            end.last += len(messages)
-        else:
-            found.append(Stretch(first, first + len(messages) - 1, deque(messages)))
+        _join(found, first, deque(messages))
     return found
+
+
+def _join(line: MutableSequence[Stretch], first: int, messages: deque[Message]) -> None:
+    """Add messages behind a line: to its last stretch, if they follow it in memory."""
+    end = line[-1] if line else None
+    if end is not None and end.messages is not None and end.last + 1 == first:
+        end.messages.extend(messages)
+        end.last += len(messages)
+    else:
+        line.append(Stretch(first, first + len(messages) - 1, messages))
 
 
 def memory_bytes_of(messages: Sequence[Message]) -> int:

@@ -38,7 +38,7 @@ class Route:
 
 Message = tuple[Route, bytes]
 # Messages at consecutive positions, and the position of the first.
-MessagesAt = tuple[int, Sequence["Message"]]
+MessagesAt = tuple[int, Sequence[Message]]
 # Messages of one route as they travel between nodes: exchange, routing key, flags, contents.
 Run = tuple[bytes, bytes, int, list[bytes]]
 

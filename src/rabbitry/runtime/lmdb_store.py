@@ -27,12 +27,11 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import TypeVar
 
 import lmdb
 from zlib_ng.zlib_ng import crc32
@@ -66,7 +65,6 @@ _CHECK_STRETCH = 64
 _ROOM_BYTES = 1 << 20  # what a commit may take besides its values
 
 _log = logging.getLogger("rabbitry")
-_Answer = TypeVar("_Answer")
 
 
 class LmdbStore:
@@ -169,7 +167,8 @@ class LmdbStore:
     def commit(self, writes: list[tuple[bytes, bytes | None]]) -> Awaitable[None]:
         """Write a batch; the awaitable ends when it is on the disk, or raises OSError."""
         self._mine()
-        return _outlasting(self._commits, lambda: self._write(writes))
+        # Shielded: whoever ceases to wait for it does not end it.
+        return asyncio.shield(asyncio.wrap_future(self._commits.submit(self._write, writes)))
 
     def read(self, keys: list[bytes], take: Take) -> Awaitable[None]:
         """Lend the values of bulk keys as they are now. None: not there, or not what it was."""
@@ -457,11 +456,6 @@ def _sealed(key: bytes, value: bytes) -> bytes:
 def _sound(key: bytes, record: bytes | memoryview) -> bool:
     found = crc32(memoryview(record)[_SUM_BYTES:], crc32(key))
     return record[:_SUM_BYTES] == found.to_bytes(_SUM_BYTES, "big")
-
-
-def _outlasting(executor: ThreadPoolExecutor, work: Callable[[], _Answer]) -> Awaitable[_Answer]:
-    """Have it done on another thread; whoever ceases to wait for it does not end it."""
-    return asyncio.shield(asyncio.wrap_future(executor.submit(work)))
 
 
 def _refused(path: Path, damage: StoreDamaged) -> UserError:
